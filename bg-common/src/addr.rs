@@ -1,0 +1,157 @@
+//! Addresses, ports and protocols as the tables store them.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An IP address of either family in 16 bytes, network order; IPv4 is stored v4-mapped
+/// (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2), so that each table exists once.
+///
+/// The alignment of 4 lets the BPF back end copy and hash it in words.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(C, align(4))]
+pub struct Addr([u8; 16]);
+
+impl Addr {
+    /// The all-zero address: an empty table slot.
+    pub const UNSPECIFIED: Self = Self([0; 16]);
+
+    /// Wraps four IPv4 bytes in network order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_v4(octets: [u8; 4]) -> Self {
+        let [a, b, c, d] = octets;
+        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    }
+
+    /// Wraps sixteen IPv6 bytes in network order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_v6(octets: [u8; 16]) -> Self {
+        Self(octets)
+    }
+
+    /// All sixteen bytes, network order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn octets(&self) -> [u8; 16] {
+        self.0
+    }
+
+    /// The last four bytes: the address itself when it is v4-mapped.
+    #[inline(always)]
+    #[must_use]
+    pub const fn v4_octets(&self) -> [u8; 4] {
+        let [.., a, b, c, d] = self.0;
+        [a, b, c, d]
+    }
+
+    /// Whether this is a v4-mapped address.
+    #[must_use]
+    pub const fn is_v4(&self) -> bool {
+        matches!(self.0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..])
+    }
+}
+
+impl From<Ipv4Addr> for Addr {
+    fn from(ip: Ipv4Addr) -> Self {
+        Self::from_v4(ip.octets())
+    }
+}
+
+impl From<Ipv6Addr> for Addr {
+    fn from(ip: Ipv6Addr) -> Self {
+        Self::from_v6(ip.octets())
+    }
+}
+
+impl From<IpAddr> for Addr {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => ip.into(),
+            IpAddr::V6(ip) => ip.into(),
+        }
+    }
+}
+
+impl From<Addr> for IpAddr {
+    fn from(addr: Addr) -> Self {
+        if addr.is_v4() {
+            Self::V4(addr.v4_octets().into())
+        } else {
+            Self::V6(addr.octets().into())
+        }
+    }
+}
+
+impl fmt::Debug for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        IpAddr::from(*self).fmt(f)
+    }
+}
+
+/// A port in network order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(transparent)]
+pub struct Port([u8; 2]);
+
+impl Port {
+    /// Takes a port as it stands in a packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_wire(bytes: [u8; 2]) -> Self {
+        Self(bytes)
+    }
+
+    /// The port as it stands in a packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to_wire(self) -> [u8; 2] {
+        self.0
+    }
+
+    /// The port as a number.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        u16::from_be_bytes(self.0)
+    }
+}
+
+impl From<u16> for Port {
+    fn from(port: u16) -> Self {
+        Self(port.to_be_bytes())
+    }
+}
+
+impl fmt::Debug for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+/// An IP protocol number (IANA "Assigned Internet Protocol Numbers").
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(transparent)]
+pub struct Proto(pub u8);
+
+impl Proto {
+    /// TCP, RFC 9293.
+    pub const TCP: Self = Self(6);
+    /// UDP, RFC 768.
+    pub const UDP: Self = Self(17);
+}
+
+impl fmt::Display for Proto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::TCP => f.write_str("tcp"),
+            Self::UDP => f.write_str("udp"),
+            Self(other) => write!(f, "{other}"),
+        }
+    }
+}
+
+impl fmt::Debug for Proto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

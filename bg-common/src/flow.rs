@@ -1,0 +1,113 @@
+//! A client's conversation with a service, and the pin that keeps it on its backend.
+
+use crate::{Addr, Port, Proto, Tick};
+
+/// Names a flow, the same for both directions. 24 bytes.
+///
+/// The service stands here instead of the frontend, because a reply tells only its backend, and that
+/// tells only the service.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[repr(C)]
+pub struct FlowKey {
+    client: Addr,
+    service: u32,
+    port: Port,
+    proto: Proto,
+    zero: u8,
+}
+
+impl FlowKey {
+    /// The flow of a client's address and port to a service.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(client: Addr, port: Port, proto: Proto, service: u32) -> Self {
+        Self { client, service, port, proto, zero: 0 }
+    }
+
+    /// The client's address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn client(&self) -> Addr {
+        self.client
+    }
+
+    /// The client's port.
+    #[inline(always)]
+    #[must_use]
+    pub const fn port(&self) -> Port {
+        self.port
+    }
+
+    /// The protocol.
+    #[inline(always)]
+    #[must_use]
+    pub const fn proto(&self) -> Proto {
+        self.proto
+    }
+
+    /// Index of the service.
+    #[inline(always)]
+    #[must_use]
+    pub const fn service(&self) -> u32 {
+        self.service
+    }
+}
+
+/// A pin. 16 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Flow {
+    /// Index of the backend that serves the flow.
+    pub backend: u32,
+    /// Index of the frontend that the client used.
+    pub frontend: u32,
+    /// Half-open: when the flow began, until the backend answers. Afterwards: the last packet.
+    pub seen: Tick,
+    /// Bits of [`Flow::ANSWERED`] and its neighbours.
+    pub state: u8,
+    /// Always zero.
+    pub zero: [u8; 3],
+}
+
+impl Flow {
+    /// The backend has spoken.
+    pub const ANSWERED: u8 = 1 << 0;
+    /// The client has sent FIN.
+    pub const CLIENT_FIN: u8 = 1 << 1;
+    /// The backend has sent FIN.
+    pub const BACKEND_FIN: u8 = 1 << 2;
+    /// Either has sent RST, and nothing followed.
+    pub const RESET: u8 = 1 << 3;
+
+    /// How long an unanswered pin counts: a minute, in ticks.
+    pub const HALF_OPEN_TICKS: u32 = Tick::in_seconds(60);
+
+    const BOTH_FIN: u8 = Self::CLIENT_FIN | Self::BACKEND_FIN;
+
+    /// A new pin.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(backend: u32, frontend: u32, seen: Tick) -> Self {
+        Self { backend, frontend, seen, state: 0, zero: [0; 3] }
+    }
+
+    /// Whether the backend has spoken.
+    #[inline(always)]
+    #[must_use]
+    pub const fn answered(&self) -> bool {
+        self.state & Self::ANSWERED != 0
+    }
+
+    /// Whether the conversation is over: both sides have sent FIN, or one RST.
+    #[inline(always)]
+    #[must_use]
+    pub const fn closed(&self) -> bool {
+        self.state & Self::RESET != 0 || self.state & Self::BOTH_FIN == Self::BOTH_FIN
+    }
+
+    /// Whether one side has sent FIN and the other has not.
+    #[must_use]
+    pub const fn half_closed(&self) -> bool {
+        !self.closed() && self.state & Self::BOTH_FIN != 0
+    }
+}

@@ -1,0 +1,114 @@
+//! Names and sizes of tables and programs, one constant for both sides.
+
+use core::fmt;
+
+/// Words of the deployments: array, memory-mapped, deployment id → [`Word`](crate::Word).
+pub const DEPLOYMENTS: &str = "DEPLOYMENTS";
+/// Names of the deployments: array, deployment id → [`Name`]. No program reads it.
+pub const DEPLOYMENT_NAMES: &str = "DEPLOYMENT_NAMES";
+/// Services: array, memory-mapped, service id → [`Service`](crate::Service).
+pub const SERVICES: &str = "SERVICES";
+/// Names of the services: array, service id → [`Name`]. No program reads it.
+pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
+/// Frontends: hash, [`Endpoint`](crate::Endpoint) → [`Frontend`](crate::Frontend).
+pub const FRONTENDS: &str = "FRONTENDS";
+/// Where a frontend listens: array, frontend id → [`Endpoint`](crate::Endpoint).
+pub const FRONTEND_ADDRS: &str = "FRONTEND_ADDRS";
+/// Ring positions: array, memory-mapped, position → backend id.
+pub const RING: &str = "RING";
+/// Backends: array, backend id → [`Backend`](crate::Backend).
+pub const BACKENDS: &str = "BACKENDS";
+/// Backends by where they listen: hash, [`Endpoint`](crate::Endpoint) → backend id.
+pub const BACKENDS_BY_ADDR: &str = "BACKENDS_BY_ADDR";
+/// Established pins: hash, [`FlowKey`](crate::FlowKey) → [`Flow`](crate::Flow).
+pub const FLOWS: &str = "FLOWS";
+/// Pins of flows whose client has not come back yet: LRU hash, as [`FLOWS`].
+pub const HALF_OPEN: &str = "HALF_OPEN";
+/// What each slice carries: per-CPU array, [`SliceId`](crate::SliceId) → [`Traffic`](crate::Traffic).
+pub const TRAFFIC: &str = "TRAFFIC";
+/// How often each reason applied: per-CPU array, [`Reason`](crate::Reason) → `u64`.
+pub const REASONS: &str = "REASONS";
+
+/// Every table, in the order of this file.
+pub const TABLES: [&str; 13] = [
+    DEPLOYMENTS,
+    DEPLOYMENT_NAMES,
+    SERVICES,
+    SERVICE_NAMES,
+    FRONTENDS,
+    FRONTEND_ADDRS,
+    RING,
+    BACKENDS,
+    BACKENDS_BY_ADDR,
+    FLOWS,
+    HALF_OPEN,
+    TRAFFIC,
+    REASONS,
+];
+
+/// XDP, on an uplink: towards a slice.
+pub const XDP_INGRESS: &str = "bg_xdp_ingress";
+/// tc ingress, on an uplink, or on a zone link when replies go by the stack: towards a slice.
+pub const TC_INGRESS: &str = "bg_tc_ingress";
+/// tc ingress, on a zone link when replies are redirected: back to the client, or towards a slice.
+pub const TC_ZONE: &str = "bg_tc_zone";
+/// tc egress, on every link when replies go by the stack: back to the client.
+pub const TC_EGRESS: &str = "bg_tc_egress";
+
+/// Every program.
+pub const PROGRAMS: [&str; 4] = [XDP_INGRESS, TC_INGRESS, TC_ZONE, TC_EGRESS];
+
+/// Most deployments of one instance.
+pub const MAX_DEPLOYMENTS: u32 = 1_024;
+/// Most services of one instance.
+pub const MAX_SERVICES: u32 = 16_384;
+/// Most frontends of one instance.
+pub const MAX_FRONTENDS: u32 = 32_768;
+/// Most ring positions of one instance.
+pub const MAX_RING: u32 = 1 << 20;
+/// Most backends of one instance, those that only old pins name included.
+pub const MAX_BACKENDS: u32 = 65_536;
+/// Established pins, unless configured.
+pub const DEFAULT_FLOWS: u32 = 262_144;
+/// Half-open pins, unless configured.
+pub const DEFAULT_HALF_OPEN: u32 = 65_536;
+
+/// A name, zero-padded. Array slots that hold none are all zero.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Name([u8; Self::MAX]);
+
+impl Name {
+    /// Longest name in bytes.
+    pub const MAX: usize = 64;
+
+    /// The empty name.
+    pub const EMPTY: Self = Self([0; Self::MAX]);
+
+    /// Stores `text`; `None` when it is longer than [`Name::MAX`] bytes.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let mut bytes = [0; Self::MAX];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Self(bytes))
+    }
+
+    /// The text; empty for an empty slot and for bytes that are no text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let len = self.0.iter().position(|byte| *byte == 0).unwrap_or(Self::MAX);
+        self.0.get(..len).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or("")
+    }
+
+    /// Whether the slot is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.as_str().is_empty()
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}

@@ -1,0 +1,24 @@
+//! Marks the table types as plain old data, beside the proof of their sizes.
+
+use crate::{Backend, Endpoint, Flow, FlowKey, Frontend, Name, Service, Traffic, Word};
+
+macro_rules! pod {
+    ($($ty:ty: $size:literal),* $(,)?) => {$(
+        const _: () = assert!(size_of::<$ty>() == $size);
+        // SAFETY: `repr(C)` or transparent over integers and byte arrays whose sizes add up to the
+        // asserted one: no padding, no niche, no pointer.
+        unsafe impl aya::Pod for $ty {}
+    )*};
+}
+
+pod! {
+    Word: 8,
+    Name: 64,
+    Service: 24,
+    Frontend: 12,
+    Endpoint: 20,
+    Backend: 32,
+    FlowKey: 24,
+    Flow: 16,
+    Traffic: 64,
+}

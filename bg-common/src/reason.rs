@@ -1,0 +1,93 @@
+//! Why a packet was not simply rewritten and sent on: numbered, counted, and the same in the
+//! programs, `bgctl counters` and the documentation.
+
+/// What becomes of a packet to which a reason applies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It goes on to the gateway's own stack, untouched.
+    Pass,
+    /// It is rewritten and sent on; the reason only counts.
+    Forward,
+    /// It is dropped.
+    Drop,
+}
+
+macro_rules! reasons {
+    ($($number:literal $name:ident $verdict:ident $text:literal $doc:literal,)*) => {
+        /// A reason. Numbers are never reused: one that goes away leaves a gap.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(u32)]
+        pub enum Reason {
+            $(#[doc = $doc] $name = $number,)*
+        }
+
+        impl Reason {
+            /// Every reason in the order of the numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// Short name, as `bgctl counters` prints it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub const fn explain(self) -> &'static str {
+                match self { $(Self::$name => $doc,)* }
+            }
+
+            /// What becomes of the packet.
+            #[inline(always)]
+            #[must_use]
+            pub const fn verdict(self) -> Verdict {
+                match self { $(Self::$name => Verdict::$verdict,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    1 NotOurs Pass "not-ours" "Neither a frontend nor a backend of ours is named.",
+    2 NotIp Pass "not-ip" "Neither IPv4 nor IPv6: ARP and its like.",
+    3 Truncated Pass "truncated" "The frame ends before its headers do, or its lengths contradict each other.",
+    4 Vlan Pass "vlan" "The frame carries a VLAN tag, which is not read.",
+    5 IpOptions Pass "ip-options" "The IPv4 header has options, which are not read.",
+    6 ExtensionHeader Pass "extension-header" "The IPv6 packet has extension headers, which are not read.",
+    7 Fragment Pass "fragment" "A fragment of an IPv4 packet, which has no ports to go by.",
+    8 OtherProtocol Pass "other-protocol" "Neither TCP nor UDP: ICMP and all others.",
+    9 DirectReply Pass "direct-reply" "From a backend to a client that has no flow through a frontend: a direct conversation.",
+    10 StaleReply Pass "stale-reply" "From a backend that the client's flow has left; it stays a packet of the backend's own.",
+    11 NoBackend Drop "no-backend" "The chosen slice has no backend for this service.",
+    12 BrokenTable Drop "broken-table" "A table names an entry that does not exist.",
+    13 Rewrite Drop "rewrite-failed" "The kernel refused to change the packet.",
+    14 HalfOpenFull Forward "half-open-full" "No pin could be made for a new flow; the hash alone keeps it on its backend.",
+    15 FlowsFull Forward "flows-full" "No room among the established pins; the flow stays a half-open one.",
+    16 SharedPort Forward "shared-port" "The client uses one port for two frontends of a service at once; the first one keeps it.",
+    17 Midstream Forward "midstream" "TCP without a pin and without SYN, sent to the live colour.",
+    18 MidstreamDrain Forward "midstream-drain" "TCP without a pin and without SYN during a drain, sent to the old colour.",
+    19 HopLimit Forward "hop-limit" "Its hop limit is used up; the kernel tells the sender.",
+    20 TooBig Pass "too-big" "A reply larger than the way to the client takes; the kernel tells the backend.",
+    21 NoRoute Forward "no-route" "The way to the client is not one to redirect to; the kernel routes it.",
+}
+
+impl Reason {
+    /// Length of the counter table: room for reasons to come without a new layout.
+    pub const SLOTS: u32 = 64;
+
+    /// Index of its counter.
+    #[inline(always)]
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self as u32
+    }
+}
+
+const _: () = {
+    let mut i = 0;
+    while i < Reason::ALL.len() {
+        assert!(Reason::ALL[i].index() < Reason::SLOTS);
+        assert!(i == 0 || Reason::ALL[i - 1].index() < Reason::ALL[i].index());
+        i += 1;
+    }
+};

@@ -1,0 +1,313 @@
+//! The 64 bits of a deployment that the data plane reads: who is live, and how.
+//!
+//! The word is the only thing that a switch changes. It is stored in a memory-mapped array and
+//! changed by compare-and-swap; a program reads it with one aligned load per packet that has no pin.
+
+use crate::Colour;
+use core::fmt;
+
+/// What happens to flows that are pinned to the colour which is not live.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Fate {
+    /// They stay where they are until they end.
+    Keep = 0,
+    /// Each side gets a TCP RST at its next packet.
+    Reset = 1,
+    /// Datagram flows go to the live colour with their next packet.
+    Move = 2,
+}
+
+/// A deployment's word, packed.
+///
+/// | bits | field |
+/// | --- | --- |
+/// | 0 | live colour |
+/// | 1 | draining: flows of the other colour may still exist |
+/// | 2 | paused: new flows are held |
+/// | 3 | preview rules are in use |
+/// | 4–5 | [`Fate`] of flows that are pinned to the other colour |
+/// | 6 | at the deadline, live goes back to the other colour |
+/// | 7 | at the deadline, the pause ends |
+/// | 8–17 | canary share of new flows for the other colour, in 1/1000 |
+/// | 18–31 | generation, counts changes modulo 2^14 |
+/// | 32–63 | deadline as a [`Tick`](crate::Tick); 0 is none |
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Word(u64);
+
+/// A word, unpacked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fields {
+    /// The colour that new flows get.
+    pub live: Colour,
+    /// Flows of the other colour may still exist.
+    pub draining: bool,
+    /// New flows are held.
+    pub paused: bool,
+    /// Preview rules are in use.
+    pub preview: bool,
+    /// What happens to flows of the other colour.
+    pub fate: Fate,
+    /// At the deadline, live goes back to the other colour.
+    pub revert_at_deadline: bool,
+    /// At the deadline, the pause ends.
+    pub resume_at_deadline: bool,
+    /// Share of new flows that go to the other colour, in 1/1000; at most 1000.
+    pub canary: u16,
+    /// Counts changes, modulo 2^14.
+    pub generation: u16,
+    /// [`Tick`](crate::Tick) of the deadline; 0 is none.
+    pub deadline: u32,
+}
+
+/// Bits that hold no valid word, or fields that fit none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Invalid {
+    /// Bits 4–5 hold a fate that does not exist.
+    Fate,
+    /// The canary share is above 1000.
+    Canary,
+    /// The generation needs more than 14 bits.
+    Generation,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fate => "bits 4-5 hold no fate",
+            Self::Canary => "the canary share is above 1000",
+            Self::Generation => "the generation needs more than 14 bits",
+        })
+    }
+}
+
+impl core::error::Error for Invalid {}
+
+const DRAINING: u64 = 1 << 1;
+const PAUSED: u64 = 1 << 2;
+const PREVIEW: u64 = 1 << 3;
+const FATE_SHIFT: u32 = 4;
+const REVERT: u64 = 1 << 6;
+const RESUME: u64 = 1 << 7;
+const CANARY_SHIFT: u32 = 8;
+const CANARY_BITS: u64 = 0x3ff;
+const CANARY_MAX: u16 = 1000;
+const GENERATION_SHIFT: u32 = 18;
+const GENERATION_BITS: u64 = 0x3fff;
+const DEADLINE_SHIFT: u32 = 32;
+
+impl Word {
+    /// The first word of a deployment: `live` serves, nothing drains, generation 0.
+    #[must_use]
+    pub const fn initial(live: Colour) -> Self {
+        Self(live as u64)
+    }
+
+    /// Takes the bits as they stand in the table. Any bits are accepted, as the programs accept
+    /// any; [`unpack`](Self::unpack) tells whether they make sense.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The bits as they stand in the table.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The colour that new flows get.
+    #[inline(always)]
+    #[must_use]
+    pub const fn live(self) -> Colour {
+        Colour::from_bit(self.0)
+    }
+
+    /// Whether flows of the other colour may still exist.
+    #[inline(always)]
+    #[must_use]
+    pub const fn draining(self) -> bool {
+        self.0 & DRAINING != 0
+    }
+
+    /// How often the word was changed, modulo 2^14.
+    #[must_use]
+    pub const fn generation(self) -> u16 {
+        (self.0 >> GENERATION_SHIFT & GENERATION_BITS) as u16
+    }
+
+    /// Takes the fields apart.
+    ///
+    /// # Errors
+    ///
+    /// When the bits were written by something that does not know this layout.
+    pub const fn unpack(self) -> Result<Fields, Invalid> {
+        let fate = match self.0 >> FATE_SHIFT & 0b11 {
+            0 => Fate::Keep,
+            1 => Fate::Reset,
+            2 => Fate::Move,
+            _ => return Err(Invalid::Fate),
+        };
+        let canary = (self.0 >> CANARY_SHIFT & CANARY_BITS) as u16;
+        if canary > CANARY_MAX {
+            return Err(Invalid::Canary);
+        }
+        Ok(Fields {
+            live: self.live(),
+            draining: self.draining(),
+            paused: self.0 & PAUSED != 0,
+            preview: self.0 & PREVIEW != 0,
+            fate,
+            revert_at_deadline: self.0 & REVERT != 0,
+            resume_at_deadline: self.0 & RESUME != 0,
+            canary,
+            generation: self.generation(),
+            deadline: (self.0 >> DEADLINE_SHIFT) as u32,
+        })
+    }
+
+    /// The word after a change of its fields, one generation on.
+    ///
+    /// # Errors
+    ///
+    /// When this word is invalid or `change` leaves a field out of range.
+    pub fn change(self, change: impl FnOnce(&mut Fields)) -> Result<Self, Invalid> {
+        let mut fields = self.unpack()?;
+        change(&mut fields);
+        fields.generation = (self.generation() + 1) & GENERATION_BITS as u16;
+        fields.pack()
+    }
+
+    /// The word after a switch: `to` is live, the other colour drains, one generation on.
+    ///
+    /// # Errors
+    ///
+    /// When this word is invalid.
+    pub fn switched(self, to: Colour) -> Result<Self, Invalid> {
+        self.change(|fields| {
+            fields.live = to;
+            fields.draining = true;
+        })
+    }
+
+    /// The word after the last flow of the other colour has ended, one generation on.
+    ///
+    /// # Errors
+    ///
+    /// When this word is invalid.
+    pub fn drained(self) -> Result<Self, Invalid> {
+        self.change(|fields| fields.draining = false)
+    }
+}
+
+impl Fields {
+    /// Puts the fields together.
+    ///
+    /// # Errors
+    ///
+    /// When a field is out of its range.
+    pub const fn pack(self) -> Result<Word, Invalid> {
+        let Self {
+            live,
+            draining,
+            paused,
+            preview,
+            fate,
+            revert_at_deadline,
+            resume_at_deadline,
+            canary,
+            generation,
+            deadline,
+        } = self;
+        if canary > CANARY_MAX {
+            return Err(Invalid::Canary);
+        }
+        if generation as u64 > GENERATION_BITS {
+            return Err(Invalid::Generation);
+        }
+        let mut bits = live as u64
+            | (fate as u64) << FATE_SHIFT
+            | (canary as u64) << CANARY_SHIFT
+            | (generation as u64) << GENERATION_SHIFT
+            | (deadline as u64) << DEADLINE_SHIFT;
+        if draining {
+            bits |= DRAINING;
+        }
+        if paused {
+            bits |= PAUSED;
+        }
+        if preview {
+            bits |= PREVIEW;
+        }
+        if revert_at_deadline {
+            bits |= REVERT;
+        }
+        if resume_at_deadline {
+            bits |= RESUME;
+        }
+        Ok(Word(bits))
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.unpack() {
+            Ok(fields) => fields.fmt(f),
+            Err(why) => write!(f, "Word({:#018x}: {why})", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_field_set() -> Fields {
+        Fields {
+            live: Colour::Green,
+            draining: true,
+            paused: true,
+            preview: true,
+            fate: Fate::Move,
+            revert_at_deadline: true,
+            resume_at_deadline: true,
+            canary: 1000,
+            generation: 0x3fff,
+            deadline: u32::MAX,
+        }
+    }
+
+    #[test]
+    fn each_field_has_its_own_bits() {
+        let word = every_field_set().pack().unwrap();
+        assert_eq!(word.bits(), 0xffff_ffff_ffff_e8ef);
+        assert_eq!(word.unpack().unwrap(), every_field_set());
+    }
+
+    #[test]
+    fn a_switch_changes_live_draining_and_generation_only() {
+        let before = Fields { live: Colour::Blue, draining: false, generation: 7, ..every_field_set() };
+        let after = before.pack().unwrap().switched(Colour::Green).unwrap().unpack().unwrap();
+        assert_eq!(after, Fields { live: Colour::Green, draining: true, generation: 8, ..before });
+    }
+
+    #[test]
+    fn the_generation_wraps_inside_its_bits() {
+        let last = every_field_set().pack().unwrap();
+        let next = last.drained().unwrap();
+        assert_eq!(next.generation(), 0);
+        assert_eq!(next.unpack().unwrap().deadline, u32::MAX);
+        assert_eq!(next.unpack().unwrap().canary, 1000);
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_both_ways() {
+        assert_eq!(Fields { canary: 1001, ..every_field_set() }.pack(), Err(Invalid::Canary));
+        assert_eq!(Fields { generation: 0x4000, ..every_field_set() }.pack(), Err(Invalid::Generation));
+        assert_eq!(Word::from_bits(0b11 << 4).unpack(), Err(Invalid::Fate));
+        assert_eq!(Word::from_bits(1001 << 8).unpack(), Err(Invalid::Canary));
+    }
+}

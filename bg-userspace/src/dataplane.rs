@@ -1,0 +1,300 @@
+//! The kernel half as the daemon sees it: tables, words, programs and their attachment. Only the
+//! modules below name aya and the table types.
+
+use crate::refusal::Refusal;
+use bg_common::{Colour, Reason, Traffic, Via, Word};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A transport protocol with ports.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// What the tables shall hold for one deployment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeploymentSpec {
+    /// Its name; ids are kept by name.
+    pub name: String,
+    /// Who is live when the deployment is new. One that exists keeps its word.
+    pub initial: Colour,
+    /// What clients connect to.
+    pub services: Vec<ServiceSpec>,
+}
+
+/// What the tables shall hold for one service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServiceSpec {
+    /// Its name, unique within the deployment.
+    pub name: String,
+    /// The protocol of all its frontends and backends.
+    pub protocol: Protocol,
+    /// Where clients connect: each VIP with the service's port.
+    pub frontends: Vec<SocketAddr>,
+    /// The backends of `[blue, green]`.
+    pub backends: [Vec<BackendSpec>; 2],
+}
+
+/// One backend and the way to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BackendSpec {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// How the gateway hands packets on.
+    pub via: Via,
+    /// The interface that leads to it.
+    pub ifindex: u32,
+}
+
+/// What [`Dataplane::apply`] changed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Applied {
+    /// Names of deployments that were not in the tables before.
+    pub created: Vec<String>,
+    /// Names of deployments that are gone.
+    pub removed: Vec<String>,
+    /// Table writes; 0 when everything stood as wanted.
+    pub writes: usize,
+}
+
+/// How a compare-and-swap of a word ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exchange {
+    /// The word was as expected and is the new one, written at this CLOCK_MONOTONIC time.
+    Done {
+        /// Duration of the exchange itself.
+        took: Duration,
+    },
+    /// Somebody else changed the word; nothing was written.
+    Lost {
+        /// What the word is instead.
+        actual: Word,
+    },
+}
+
+/// Which side of the gateway an interface faces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Clients.
+    Uplink,
+    /// A slice.
+    Zone,
+    /// Both: a gateway with one arm.
+    Both,
+}
+
+/// Where in the kernel packets towards a slice are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hook {
+    /// XDP in the driver.
+    Xdp,
+    /// XDP after the driver, for tests and for drivers without XDP.
+    XdpGeneric,
+    /// tc: a TCX link, or a clsact filter on kernels before 6.6.
+    Tc,
+}
+
+/// The way that rewritten packets take through the gateway, the same in both directions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Path {
+    /// From interface to interface, past routing and netfilter.
+    Redirect,
+    /// Through the kernel's routing and netfilter: replies are rewritten at egress, so a firewall that
+    /// tracks connections sees both halves alike.
+    Stack,
+}
+
+/// One interface to attach to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AttachSpec {
+    /// Kernel index.
+    pub ifindex: u32,
+    /// Name, for messages and pins.
+    pub name: String,
+    /// Which way it faces.
+    pub side: Side,
+    /// Where to hook in. Zones always use [`Hook::Tc`].
+    pub hook: Hook,
+}
+
+/// All interfaces to attach to, and the path that decides on the programs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AttachPlan {
+    /// The path of rewritten packets; [`Path::Stack`] as soon as one interface uses XDP.
+    pub path: Path,
+    /// Each interface once.
+    pub links: Vec<AttachSpec>,
+}
+
+/// A program on an interface, as the kernel has it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Name of the interface when it was attached.
+    pub interface: String,
+    /// Kernel index; 0 once the interface is gone.
+    pub ifindex: u32,
+    /// Name of the program.
+    pub program: String,
+    /// `xdp`, `xdp-generic`, `tcx-ingress`, `tcx-egress`, `clsact-ingress`, `clsact-egress`.
+    pub hook: String,
+}
+
+/// What a flow is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlowState {
+    /// The client has not come back yet after the backend's first answer.
+    HalfOpen,
+    /// Both sides speak.
+    Established,
+    /// One side has sent FIN.
+    HalfClosed,
+    /// Both have, or one has sent RST.
+    Closed,
+}
+
+/// A pin, with its ids resolved.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FlowRow {
+    /// The client's address and port.
+    pub client: SocketAddr,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Where the client connected to.
+    pub frontend: SocketAddr,
+    /// Who serves it.
+    pub backend: SocketAddr,
+    /// The deployment's name.
+    pub deployment: String,
+    /// The service's name.
+    pub service: String,
+    /// The colour it is pinned to.
+    pub colour: Colour,
+    /// What it is doing.
+    pub state: FlowState,
+    /// Time since its last packet, to 134 ms.
+    pub idle: Duration,
+}
+
+/// All counters, CPUs added up.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// For each deployment by name: `[blue, green]`.
+    pub traffic: Vec<(String, [Traffic; 2])>,
+    /// Each reason that exists, in the order of its number, zero counts included.
+    pub reasons: Vec<(Reason, u64)>,
+}
+
+/// How long a pin lives without a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lifetimes {
+    /// Established TCP.
+    pub established: Duration,
+    /// TCP after one FIN.
+    pub half_closed: Duration,
+    /// TCP after both FINs or a RST.
+    pub closed: Duration,
+    /// Established UDP.
+    pub udp: Duration,
+}
+
+/// What a sweep saw and did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Sweep {
+    /// For each deployment by name: open flows (not closed) of `[blue, green]`, half-open ones
+    /// included while they are fresh.
+    pub open: Vec<(String, [u64; 2])>,
+    /// Pins in the tables.
+    pub pins: u64,
+    /// Pins deleted.
+    pub expired: u64,
+    /// How long the pass took.
+    pub took: Duration,
+}
+
+/// What [`Dataplane::detach`] took down.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Detached {
+    /// Programs that were attached.
+    pub attachments: Vec<Attachment>,
+    /// Pins removed.
+    pub pins: usize,
+}
+
+/// The kernel half. One owner; nothing here blocks for longer than a system call.
+pub trait Dataplane: Send {
+    /// Brings the tables in line with `want`, adding before removing. Ids, words and pins that exist
+    /// stay; a backend that is no longer wanted keeps its pinned flows until they end.
+    ///
+    /// # Errors
+    ///
+    /// When a table is full or the kernel refuses; what was there before still works.
+    fn apply(&mut self, want: &[DeploymentSpec]) -> Result<Applied, Refusal>;
+
+    /// The word of each deployment, by name, as the kernel has it.
+    ///
+    /// # Errors
+    ///
+    /// When a table cannot be read.
+    fn words(&self) -> Result<Vec<(String, Word)>, Refusal>;
+
+    /// Replaces a deployment's word if it still is `expected`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such deployment.
+    fn exchange(&self, deployment: &str, expected: Word, new: Word) -> Result<Exchange, Refusal>;
+
+    /// Attaches what `plan` names and is not attached, replaces programs of another version in place,
+    /// and takes off what the plan does not name.
+    ///
+    /// # Errors
+    ///
+    /// When an interface refuses, such as for a foreign XDP program, which is named and left alone.
+    fn attach(&mut self, plan: &AttachPlan) -> Result<Vec<Attachment>, Refusal>;
+
+    /// What is attached, by the kernel's own account.
+    ///
+    /// # Errors
+    ///
+    /// When a pinned link cannot be read.
+    fn attachments(&self) -> Result<Vec<Attachment>, Refusal>;
+
+    /// Every pin.
+    ///
+    /// # Errors
+    ///
+    /// When a table cannot be read.
+    fn flows(&self) -> Result<Vec<FlowRow>, Refusal>;
+
+    /// Every counter.
+    ///
+    /// # Errors
+    ///
+    /// When a table cannot be read.
+    fn counters(&self) -> Result<Counters, Refusal>;
+
+    /// Counts the pins and deletes those that were found idle for longer than their lifetime by this
+    /// pass and by the one before.
+    ///
+    /// # Errors
+    ///
+    /// When a table cannot be read.
+    fn sweep(&mut self, lifetimes: &Lifetimes) -> Result<Sweep, Refusal>;
+
+    /// Takes everything down: programs, links and tables. Flows end.
+    ///
+    /// # Errors
+    ///
+    /// When a pin cannot be removed.
+    fn detach(&mut self) -> Result<Detached, Refusal>;
+}
