@@ -1,1 +1,1 @@
-//! .
+//! The harness of the tests and of the demo.

@@ -1,0 +1,1 @@
+//! Tests at the e2e level.

@@ -1,0 +1,3 @@
+//! The demo: a cut-over under load, drawn while it happens.
+
+fn main() {}
