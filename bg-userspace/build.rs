@@ -81,7 +81,6 @@ fn var(name: &str) -> Result<String> {
     env::var(name).with_context(|| format!("cargo does not say {name}"))
 }
 
-#[expect(clippy::print_stdout, reason = "a build script speaks to cargo there")]
 fn say(key: &str, value: &str) {
     println!("cargo::{key}={value}");
 }
