@@ -6,49 +6,85 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// An IP address of either family in 16 bytes, network order; IPv4 is stored v4-mapped
 /// (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2), so that each table exists once.
 ///
-/// The alignment of 4 lets the BPF back end copy and hash it in words.
+/// It is kept as four words, each holding its bytes as they lie in memory, because the BPF back end
+/// handles words in registers and byte arrays on its 512-byte stack.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-#[repr(C, align(4))]
-pub struct Addr([u8; 16]);
+#[repr(transparent)]
+pub struct Addr([u32; 4]);
 
 impl Addr {
     /// The all-zero address: an empty table slot.
-    pub const UNSPECIFIED: Self = Self([0; 16]);
+    pub const UNSPECIFIED: Self = Self([0; 4]);
 
-    /// Wraps four IPv4 bytes in network order.
+    /// The third word of every v4-mapped address.
+    const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+
+    /// Wraps an IPv4 address, its bytes as they lie in the packet.
     #[inline(always)]
     #[must_use]
+    pub const fn from_v4_word(word: u32) -> Self {
+        Self([0, 0, Self::MAPPED, word])
+    }
+
+    /// Wraps an IPv6 address, its bytes as they lie in the packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_words(words: [u32; 4]) -> Self {
+        Self(words)
+    }
+
+    /// Wraps four IPv4 bytes in network order.
+    #[must_use]
     pub const fn from_v4(octets: [u8; 4]) -> Self {
-        let [a, b, c, d] = octets;
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+        Self::from_v4_word(u32::from_ne_bytes(octets))
     }
 
     /// Wraps sixteen IPv6 bytes in network order.
-    #[inline(always)]
     #[must_use]
     pub const fn from_v6(octets: [u8; 16]) -> Self {
-        Self(octets)
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+        Self([
+            u32::from_ne_bytes([a, b, c, d]),
+            u32::from_ne_bytes([e, f, g, h]),
+            u32::from_ne_bytes([i, j, k, l]),
+            u32::from_ne_bytes([m, n, o, p]),
+        ])
     }
 
-    /// All sixteen bytes, network order.
+    /// The words as they lie in a packet.
     #[inline(always)]
     #[must_use]
-    pub const fn octets(&self) -> [u8; 16] {
+    pub const fn words(&self) -> [u32; 4] {
         self.0
     }
 
-    /// The last four bytes: the address itself when it is v4-mapped.
+    /// The last word: the IPv4 address when it is v4-mapped.
     #[inline(always)]
     #[must_use]
+    pub const fn v4_word(&self) -> u32 {
+        let [_, _, _, word] = self.0;
+        word
+    }
+
+    /// All sixteen bytes, network order.
+    #[must_use]
+    pub const fn octets(&self) -> [u8; 16] {
+        let [first, second, third, fourth] = self.0;
+        let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
+        let ([i, j, k, l], [m, n, o, p]) = (third.to_ne_bytes(), fourth.to_ne_bytes());
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
+    /// The last four bytes: the address itself when it is v4-mapped.
+    #[must_use]
     pub const fn v4_octets(&self) -> [u8; 4] {
-        let [.., a, b, c, d] = self.0;
-        [a, b, c, d]
+        self.v4_word().to_ne_bytes()
     }
 
     /// Whether this is a v4-mapped address.
     #[must_use]
     pub const fn is_v4(&self) -> bool {
-        matches!(self.0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..])
+        matches!(self.0, [0, 0, Self::MAPPED, _])
     }
 }
 

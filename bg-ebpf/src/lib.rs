@@ -1,1 +1,24 @@
-//! .
+//! What happens to a packet, as ordinary code: it compiles for the host, where it is tested, and for
+//! the kernel, where `main.rs` gives it real packets and real tables. It knows neither.
+//!
+//! In the order of a packet's way: [`view`] and [`tables`] are the two seams to the outside;
+//! [`parse`] reads the headers, [`decide`] chooses where the packet belongs, [`rewrite`] changes it
+//! and mends its checksums with [`checksum`].
+
+#![no_std]
+
+pub mod checksum;
+pub mod decide;
+pub mod hash;
+pub mod packet;
+pub mod parse;
+pub mod rewrite;
+pub mod tables;
+pub mod view;
+
+pub use decide::{Way, forward, reply, zone};
+pub use packet::Packet;
+pub use parse::parse;
+pub use rewrite::{Hop, Rewrite};
+pub use tables::{Pin, Tables};
+pub use view::View;

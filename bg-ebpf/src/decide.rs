@@ -1,0 +1,245 @@
+//! Where a packet belongs. The rule of switching lives here.
+//!
+//! Towards a slice: frontend → pin → else the word → ring → backend. Back: backend → pin → frontend.
+//! `Ok(None)` means that the packet is none of ours.
+
+use crate::hash;
+use crate::packet::Packet;
+use crate::rewrite::Rewrite;
+use crate::tables::{Insert, Pin, Tables};
+use bg_common::{Backend, Flow, FlowKey, Frontend, Reason, Tick, Via};
+
+/// How a rewritten packet leaves, where the hook can choose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// Towards a slice, over an interface.
+    Slice(Via, u32),
+    /// Back to the client, wherever the route leads.
+    Client,
+}
+
+/// Decides about a packet that comes from clients.
+///
+/// # Errors
+///
+/// The reason why it is refused.
+#[inline(always)]
+pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+    let Some(frontend) = tables.frontend(&packet.destination()) else {
+        return Ok(None);
+    };
+    let key = FlowKey::new(packet.src, packet.src_port, packet.proto, frontend.service);
+    let id = backend_of(packet, tables, &frontend, &key)?;
+    let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
+    tables.traffic(backend.slice(), |traffic| {
+        traffic.packets_in += u64::from(packet.segments);
+        traffic.bytes_in += u64::from(packet.len);
+    });
+    Ok(Some(Rewrite::to_slice(&backend)))
+}
+
+/// Decides about a packet that may be a reply of a slice.
+///
+/// # Errors
+///
+/// The reason why it is none, although it comes from a backend.
+#[inline(always)]
+pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+    let Some(id) = tables.backend_at(&packet.source()) else {
+        return Ok(None);
+    };
+    let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
+    let key = FlowKey::new(packet.dst, packet.dst_port, packet.proto, backend.service());
+    let pin = match tables.flow(&key) {
+        Some(pin) => pin,
+        None => tables.half_open(&key).ok_or(Reason::DirectReply)?,
+    };
+    let flow = pin.get();
+    if flow.backend != id {
+        return Err(Reason::StaleReply);
+    }
+    let frontend = tables.frontend_addr(flow.frontend).ok_or(Reason::BrokenTable)?;
+    answered(packet, tables, &pin, &flow, &backend);
+    Ok(Some(Rewrite::to_client(&frontend)))
+}
+
+/// Decides about a packet from a zone: most are replies, but a slice may be a client too.
+///
+/// # Errors
+///
+/// The reason why it is refused.
+#[inline(always)]
+pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+    let back = reply(packet, tables);
+    if let Ok(Some(_)) = back {
+        return back;
+    }
+    match forward(packet, tables)? {
+        Some(rewrite) => Ok(Some(rewrite)),
+        None => back,
+    }
+}
+
+/// The backend of a packet's flow: the pinned one, or a new choice.
+#[inline(always)]
+fn backend_of<T: Tables>(
+    packet: &Packet,
+    tables: &T,
+    frontend: &Frontend,
+    key: &FlowKey,
+) -> Result<u32, Reason> {
+    let now = tables.now();
+    let established = tables.flow(key);
+    if let Some(pin) = &established {
+        let flow = pin.get();
+        if flow.frontend != frontend.id {
+            tables.count(Reason::SharedPort);
+            return Ok(flow.backend);
+        }
+        if !packet.is_bare_syn() {
+            client_spoke(packet, pin, &flow, now);
+            return Ok(flow.backend);
+        }
+    }
+    let half_open = if established.is_none() { tables.half_open(key) } else { None };
+    if let Some(pin) = &half_open {
+        let flow = pin.get();
+        if still_counts(packet, frontend, &flow, now) {
+            come_back(packet, tables, key, pin, &flow, now);
+            return Ok(flow.backend);
+        }
+    }
+    let backend = choose(packet, tables, frontend)?;
+    let flow = Flow::new(backend, frontend.id, now);
+    let reused = match (established, half_open) {
+        (Some(pin), _) if pin.get().backend == backend => Some(pin),
+        (Some(_), _) => {
+            tables.remove_flow(key);
+            None
+        }
+        (None, half_open) => half_open,
+    };
+    match reused {
+        Some(pin) => pin.replace(flow),
+        None if packet.is_rst() => return Ok(backend),
+        None => match tables.insert_half_open(key, &flow) {
+            Insert::Done => {}
+            // Another CPU was first.
+            Insert::Exists => return Ok(tables.half_open(key).map_or(backend, |pin| pin.get().backend)),
+            Insert::Full => {
+                tables.count(Reason::HalfOpenFull);
+                return Ok(backend);
+            }
+        },
+    }
+    opened(packet, tables, backend);
+    Ok(backend)
+}
+
+/// Chooses the backend of a flow without a pin.
+///
+/// Preview rules, canary share, pause, frontend roles and the deadline are decided here when they come.
+#[inline(always)]
+fn choose<T: Tables>(packet: &Packet, tables: &T, frontend: &Frontend) -> Result<u32, Reason> {
+    let service = tables.service(frontend.service).ok_or(Reason::BrokenTable)?;
+    let word = tables.word(service.deployment).ok_or(Reason::BrokenTable)?;
+    let midstream = packet.is_tcp() && !packet.is_bare_syn();
+    let colour = match (midstream, word.draining()) {
+        // It belongs to a connection that is older than the switch.
+        (true, true) => {
+            tables.count(Reason::MidstreamDrain);
+            word.live().other()
+        }
+        (true, false) => {
+            tables.count(Reason::Midstream);
+            word.live()
+        }
+        (false, _) => word.live(),
+    };
+    let ring = service.ring(colour);
+    if ring.is_empty() {
+        return Err(Reason::NoBackend);
+    }
+    let position = ring.position(hash::client(&packet.src, packet.src_port));
+    tables.ring(position).ok_or(Reason::BrokenTable)
+}
+
+/// Whether a half-open pin decides about this packet.
+#[inline(always)]
+fn still_counts(packet: &Packet, frontend: &Frontend, flow: &Flow, now: Tick) -> bool {
+    let fresh = now.since(flow.seen) < Flow::HALF_OPEN_TICKS;
+    // A SYN repeats the one that made the pin, unless that connection is over.
+    fresh && !(packet.is_bare_syn() && (flow.closed() || flow.frontend != frontend.id))
+}
+
+/// The client of a half-open flow speaks: it is established if the backend has answered.
+///
+/// An unanswered pin keeps the time of its first packet, so that retransmissions and one-way
+/// datagrams cannot hold a flow on a dead backend for longer than a pin counts.
+#[inline(always)]
+fn come_back<T: Tables>(packet: &Packet, tables: &T, key: &FlowKey, pin: &T::Pin, flow: &Flow, now: Tick) {
+    if !flow.answered() || packet.is_bare_syn() {
+        return;
+    }
+    client_spoke(packet, pin, flow, now);
+    if packet.is_rst() {
+        return;
+    }
+    match tables.insert_flow(key, &pin.get()) {
+        Insert::Done | Insert::Exists => tables.remove_half_open(key),
+        Insert::Full => tables.count(Reason::FlowsFull),
+    }
+}
+
+/// Notes a packet of the client in its pin.
+#[inline(always)]
+fn client_spoke(packet: &Packet, pin: &impl Pin, flow: &Flow, now: Tick) {
+    note(packet, pin, flow, flow.state, Flow::CLIENT_FIN);
+    if flow.seen != now {
+        pin.touch(now);
+    }
+}
+
+/// Notes a packet of the backend in its flow's pin and counts it.
+#[inline(always)]
+fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, backend: &Backend) {
+    // A refusal is no answer.
+    let first = !flow.answered() && !packet.is_rst();
+    let state = if first { flow.state | Flow::ANSWERED } else { flow.state };
+    note(packet, pin, flow, state, Flow::BACKEND_FIN);
+    let now = tables.now();
+    if flow.seen != now {
+        pin.touch(now);
+    }
+    tables.traffic(backend.slice(), |traffic| {
+        traffic.packets_out += u64::from(packet.segments);
+        traffic.bytes_out += u64::from(packet.len);
+        traffic.answered += u64::from(first);
+        traffic.resets += u64::from(packet.is_rst());
+    });
+}
+
+/// Writes the state bits when the packet changes them. Any packet after a RST takes that back: the
+/// RST was not the connection's.
+#[inline(always)]
+fn note(packet: &Packet, pin: &impl Pin, flow: &Flow, state: u8, fin: u8) {
+    let state = match (packet.is_rst(), packet.is_fin()) {
+        (true, _) => state | Flow::RESET,
+        (false, true) => state & !Flow::RESET | fin,
+        (false, false) => state & !Flow::RESET,
+    };
+    if state != flow.state {
+        pin.set_state(state);
+    }
+}
+
+/// Counts a flow that a slice was given.
+#[inline(always)]
+fn opened<T: Tables>(packet: &Packet, tables: &T, backend: u32) {
+    if let Some(backend) = tables.backend(backend) {
+        tables.traffic(backend.slice(), |traffic| {
+            traffic.flows += 1;
+            traffic.handshakes += u64::from(packet.is_bare_syn());
+        });
+    }
+}

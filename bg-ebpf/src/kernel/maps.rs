@@ -1,0 +1,187 @@
+//! The tables, and the only access to them.
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST};
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use bg_common::names::{
+    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_RING, MAX_SERVICES,
+    Name,
+};
+use bg_common::{
+    Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word,
+};
+use bg_ebpf::tables::{Insert, Pin, Tables};
+
+#[map]
+static DEPLOYMENTS: Array<Word> = Array::with_max_entries(MAX_DEPLOYMENTS, BPF_F_MMAPABLE);
+#[map]
+static DEPLOYMENT_NAMES: Array<Name> = Array::with_max_entries(MAX_DEPLOYMENTS, 0);
+#[map]
+static SERVICES: Array<Service> = Array::with_max_entries(MAX_SERVICES, BPF_F_MMAPABLE);
+#[map]
+static SERVICE_NAMES: Array<Name> = Array::with_max_entries(MAX_SERVICES, 0);
+#[map]
+static FRONTENDS: HashMap<Endpoint, Frontend> = HashMap::with_max_entries(MAX_FRONTENDS, BPF_F_NO_PREALLOC);
+#[map]
+static FRONTEND_ADDRS: Array<Endpoint> = Array::with_max_entries(MAX_FRONTENDS, 0);
+#[map]
+static RING: Array<u32> = Array::with_max_entries(MAX_RING, BPF_F_MMAPABLE);
+#[map]
+static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
+#[map]
+static BACKENDS_BY_ADDR: HashMap<Endpoint, u32> = HashMap::with_max_entries(MAX_BACKENDS, BPF_F_NO_PREALLOC);
+#[map]
+static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(DEFAULT_FLOWS, 0);
+#[map]
+static HALF_OPEN: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(DEFAULT_HALF_OPEN, 0);
+#[map]
+static TRAFFIC: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(MAX_DEPLOYMENTS * 2, 0);
+#[map]
+static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::SLOTS, 0);
+
+const EEXIST: i32 = -17;
+
+/// An entry of [`FLOWS`] or [`HALF_OPEN`].
+pub(super) struct KernelPin(*mut Flow);
+
+impl Pin for KernelPin {
+    #[inline(always)]
+    fn get(&self) -> Flow {
+        // SAFETY: the pointer came from a look-up in this run of the program, so it stays readable
+        // until the run ends, even if the entry is deleted meanwhile.
+        unsafe { self.0.read() }
+    }
+
+    #[inline(always)]
+    fn touch(&self, now: Tick) {
+        // SAFETY: as in `get`; a field of its own, so that another CPU's change of the state stays.
+        unsafe { (&raw mut (*self.0).seen).write(now) }
+    }
+
+    #[inline(always)]
+    fn set_state(&self, state: u8) {
+        // SAFETY: as in `touch`.
+        unsafe { (&raw mut (*self.0).state).write(state) }
+    }
+
+    #[inline(always)]
+    fn replace(&self, flow: Flow) {
+        // SAFETY: as in `get`.
+        unsafe { self.0.write(flow) }
+    }
+}
+
+/// The tables of the running program.
+pub(super) struct KernelTables;
+
+/// Copies what a look-up found.
+#[inline(always)]
+fn copy<T: Copy>(found: Option<*const T>) -> Option<T> {
+    // SAFETY: a look-up yields an aligned, initialised entry that stays readable during the run.
+    found.map(|entry| unsafe { entry.read() })
+}
+
+#[inline(always)]
+fn inserted(result: Result<(), i32>) -> Insert {
+    match result {
+        Ok(()) => Insert::Done,
+        Err(EEXIST) => Insert::Exists,
+        Err(_) => Insert::Full,
+    }
+}
+
+impl Tables for KernelTables {
+    type Pin = KernelPin;
+
+    #[inline(always)]
+    fn now(&self) -> Tick {
+        // SAFETY: the helper takes nothing and only reads a clock.
+        Tick::from_nanos(unsafe { bpf_ktime_get_coarse_ns() })
+    }
+
+    #[inline(always)]
+    fn frontend(&self, at: &Endpoint) -> Option<Frontend> {
+        copy(FRONTENDS.get_ptr(at))
+    }
+
+    #[inline(always)]
+    fn frontend_addr(&self, id: u32) -> Option<Endpoint> {
+        copy(FRONTEND_ADDRS.get_ptr(id))
+    }
+
+    #[inline(always)]
+    fn service(&self, id: u32) -> Option<Service> {
+        copy(SERVICES.get_ptr(id))
+    }
+
+    #[inline(always)]
+    fn word(&self, deployment: u32) -> Option<Word> {
+        // SAFETY: as in `copy`; volatile, so that the one read of this packet is one aligned load.
+        DEPLOYMENTS.get_ptr(deployment).map(|word| unsafe { word.read_volatile() })
+    }
+
+    #[inline(always)]
+    fn ring(&self, position: u32) -> Option<u32> {
+        copy(RING.get_ptr(position))
+    }
+
+    #[inline(always)]
+    fn backend(&self, id: u32) -> Option<Backend> {
+        copy(BACKENDS.get_ptr(id))
+    }
+
+    #[inline(always)]
+    fn backend_at(&self, at: &Endpoint) -> Option<u32> {
+        copy(BACKENDS_BY_ADDR.get_ptr(at))
+    }
+
+    #[inline(always)]
+    fn flow(&self, key: &FlowKey) -> Option<KernelPin> {
+        FLOWS.get_ptr_mut(key).map(KernelPin)
+    }
+
+    #[inline(always)]
+    fn half_open(&self, key: &FlowKey) -> Option<KernelPin> {
+        HALF_OPEN.get_ptr_mut(key).map(KernelPin)
+    }
+
+    #[inline(always)]
+    fn insert_half_open(&self, key: &FlowKey, flow: &Flow) -> Insert {
+        inserted(HALF_OPEN.insert(key, flow, u64::from(BPF_NOEXIST)))
+    }
+
+    #[inline(always)]
+    fn insert_flow(&self, key: &FlowKey, flow: &Flow) -> Insert {
+        inserted(FLOWS.insert(key, flow, u64::from(BPF_NOEXIST)))
+    }
+
+    #[inline(always)]
+    fn remove_half_open(&self, key: &FlowKey) {
+        // Another CPU may have removed it; either way it is gone.
+        let _ = HALF_OPEN.remove(key);
+    }
+
+    #[inline(always)]
+    fn remove_flow(&self, key: &FlowKey) {
+        // As in `remove_half_open`.
+        let _ = FLOWS.remove(key);
+    }
+
+    #[inline(always)]
+    fn traffic(&self, slice: SliceId, change: impl FnOnce(&mut Traffic)) {
+        if let Some(traffic) = TRAFFIC.get_ptr_mut(slice.index()) {
+            // SAFETY: as in `copy`; the entry belongs to this CPU, and packet programs do not
+            // interrupt each other on it.
+            change(unsafe { &mut *traffic });
+        }
+    }
+
+    #[inline(always)]
+    fn count(&self, reason: Reason) {
+        if let Some(count) = REASONS.get_ptr_mut(reason.index()) {
+            // SAFETY: as in `traffic`.
+            unsafe { *count += 1 };
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! tc: socket buffers, which may come from a local sender and so may be larger than any wire takes,
+//! with a checksum that the device is to complete.
+
+use super::maps::KernelTables;
+use super::refuse;
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::{
+    BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH,
+    BPF_FIB_LKUP_RET_SUCCESS, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_fib_lookup as FibLookup,
+    bpf_redir_neigh as NextHop,
+};
+use aya_ebpf::helpers::generated::{bpf_fib_lookup, bpf_redirect_neigh, bpf_redirect_peer};
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use bg_common::{Reason, Verdict, Via};
+use bg_ebpf::checksum::Change;
+use bg_ebpf::decide::Way;
+use bg_ebpf::packet::{Family, L3, Packet};
+use bg_ebpf::{Hop, Rewrite, Tables as _, View, forward, parse, reply, zone};
+
+/// `BPF_F_IPV6` of include/uapi/linux/bpf.h: the pseudo-header is not balanced by a header checksum.
+/// Kernels that lack it refuse unknown flags.
+const BPF_F_IPV6: u64 = 1 << 7;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// Ethernet, IPv6 and TCP headers: what is read and written directly.
+const HEADERS: u32 = L3 as u32 + 40 + 20;
+
+struct TcFrame {
+    context: TcContext,
+}
+
+impl TcFrame {
+    /// Makes the headers readable in one piece.
+    #[inline(always)]
+    fn new(context: TcContext) -> Self {
+        let wanted = if context.len() < HEADERS { context.len() } else { HEADERS };
+        if context.data() + wanted as usize > context.data_end() {
+            // Without memory the frame stays short, and parsing says so.
+            let _ = context.pull_data(wanted);
+        }
+        Self { context }
+    }
+
+    /// The address of a `T` at `offset`, if it lies inside the linear part.
+    #[inline(always)]
+    fn at<T>(&self, offset: usize) -> Option<*mut T> {
+        let start = self.context.data() + offset;
+        // The form of this comparison is what the verifier learns the bounds from.
+        (start + size_of::<T>() <= self.context.data_end()).then_some(start as *mut T)
+    }
+
+    /// What the kernel knows about the buffer.
+    #[inline(always)]
+    fn metadata(&self) -> *const aya_ebpf::bindings::__sk_buff {
+        self.context.as_ptr().cast()
+    }
+
+    /// The interface that the frame is on.
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        // SAFETY: the context is valid for the whole run.
+        unsafe { (*self.metadata()).ifindex }
+    }
+}
+
+impl View for TcFrame {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        self.context.len()
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        // SAFETY: as in `ifindex`.
+        let segments = unsafe { (*self.metadata()).gso_segs };
+        if segments == 0 { 1 } else { segments }
+    }
+
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        // SAFETY: `at` has checked the bounds, and bytes need no alignment.
+        self.at::<[u8; N]>(offset).map(|bytes| unsafe { bytes.read() })
+    }
+
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        // SAFETY: `at` has checked the bounds.
+        self.at::<[u32; N]>(offset).map(|words| unsafe { words.read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn write<const N: usize>(&mut self, offset: usize, new: [u8; N]) -> Option<()> {
+        // SAFETY: as in `read`; the kernel has made the linear part this program's own.
+        self.at::<[u8; N]>(offset).map(|bytes| unsafe { bytes.write(new) })
+    }
+
+    #[inline(always)]
+    fn write_words<const N: usize>(&mut self, offset: usize, new: [u32; N]) -> Option<()> {
+        // SAFETY: as in `words` and `write`.
+        self.at::<[u32; N]>(offset).map(|words| unsafe { words.write_unaligned(new) })
+    }
+
+    #[inline(always)]
+    fn mend_checksum(&mut self, offset: usize, change: &Change) -> Option<()> {
+        let udp = if change.udp { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
+        let flags = u64::from(BPF_F_PSEUDO_HDR) | udp;
+        let difference = u64::from(change.addresses.to_difference());
+        let mended = if change.v6 {
+            self.context
+                .l4_csum_replace(offset, 0, difference, flags | BPF_F_IPV6)
+                .or_else(|_| self.context.l4_csum_replace(offset, 0, difference, flags))
+        } else {
+            self.context.l4_csum_replace(offset, 0, difference, flags)
+        };
+        mended.ok()?;
+        match change.port {
+            Some((old, new)) => {
+                let (old, new) = (u16::from_ne_bytes(old), u16::from_ne_bytes(new));
+                self.context.l4_csum_replace(offset, old.into(), new.into(), udp | 2).ok()
+            }
+            None => Some(()),
+        }
+    }
+}
+
+#[inline(always)]
+fn action(result: Result<i32, Reason>) -> i32 {
+    match result {
+        Ok(action) => action,
+        Err(reason) => match refuse(reason) {
+            // Whatever other programs the operator has on the interface run next.
+            Verdict::Pass | Verdict::Forward => TC_ACT_UNSPEC,
+            Verdict::Drop => TC_ACT_SHOT as i32,
+        },
+    }
+}
+
+/// Towards a slice.
+#[classifier]
+fn bg_tc_ingress(context: TcContext) -> i32 {
+    action(ingress(&mut TcFrame::new(context)))
+}
+
+#[inline(always)]
+fn ingress(frame: &mut TcFrame) -> Result<i32, Reason> {
+    let packet = parse(frame)?;
+    let rewrite = forward(&packet, &KernelTables)?.ok_or(Reason::NotOurs)?;
+    send(frame, &packet, &rewrite)
+}
+
+/// From a zone: back to the client, past the stack, or towards another slice.
+#[classifier]
+fn bg_tc_zone(context: TcContext) -> i32 {
+    action(from_zone(&mut TcFrame::new(context)))
+}
+
+#[inline(always)]
+fn from_zone(frame: &mut TcFrame) -> Result<i32, Reason> {
+    let packet = parse(frame)?;
+    let rewrite = zone(&packet, &KernelTables)?.ok_or(Reason::NotOurs)?;
+    send(frame, &packet, &rewrite)
+}
+
+/// Back to the client, when the stack has routed the reply.
+#[classifier]
+fn bg_tc_egress(context: TcContext) -> i32 {
+    action(egress(&mut TcFrame::new(context)))
+}
+
+#[inline(always)]
+fn egress(frame: &mut TcFrame) -> Result<i32, Reason> {
+    let packet = parse(frame)?;
+    let rewrite = reply(&packet, &KernelTables)?.ok_or(Reason::NotOurs)?;
+    rewrite.apply(&packet, frame, Hop::Keep)?;
+    Ok(TC_ACT_UNSPEC)
+}
+
+/// Rewrites the packet and sends it on its way.
+#[inline(always)]
+fn send(frame: &mut TcFrame, packet: &Packet, rewrite: &Rewrite) -> Result<i32, Reason> {
+    match rewrite.way {
+        Way::Client => return send_to_client(frame, packet, rewrite),
+        Way::Slice(Via::Stack, _) => {}
+        Way::Slice(..) if packet.hop_limit <= 1 => KernelTables.count(Reason::HopLimit),
+        Way::Slice(Via::Peer, ifindex) => {
+            rewrite.apply(packet, frame, Hop::Take)?;
+            // SAFETY: the helper only notes where the packet goes once the program has ended.
+            return Ok(unsafe { bpf_redirect_peer(ifindex, 0) } as i32);
+        }
+        Way::Slice(Via::Neighbour, ifindex) => {
+            rewrite.apply(packet, frame, Hop::Take)?;
+            // SAFETY: as above; without a next hop the kernel finds it by route.
+            return Ok(unsafe { bpf_redirect_neigh(ifindex, core::ptr::null_mut(), 0, 0) } as i32);
+        }
+    }
+    rewrite.apply(packet, frame, Hop::Keep)?;
+    Ok(TC_ACT_UNSPEC)
+}
+
+/// Sends a reply out where the route to the client leads. A packet that only the kernel can handle,
+/// because an error has to be sent to the backend, goes to it as the backend sent it.
+#[inline(always)]
+fn send_to_client(frame: &mut TcFrame, packet: &Packet, rewrite: &Rewrite) -> Result<i32, Reason> {
+    if packet.hop_limit <= 1 {
+        return Err(Reason::HopLimit);
+    }
+    let mut route = route(frame, packet, rewrite);
+    let size = size_of::<FibLookup>() as i32;
+    // SAFETY: context and parameters are valid for the call, and the size is the parameters'.
+    let found = unsafe { bpf_fib_lookup(frame.context.as_ptr(), &raw mut route, size, 0) };
+    match found as u32 {
+        // The kernel resolves the neighbour when it sends.
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH => {}
+        BPF_FIB_LKUP_RET_FRAG_NEEDED => return Err(Reason::TooBig),
+        _ => {
+            KernelTables.count(Reason::NoRoute);
+            rewrite.apply(packet, frame, Hop::Keep)?;
+            return Ok(TC_ACT_UNSPEC);
+        }
+    }
+    let mut next = next_hop(&route);
+    rewrite.apply(packet, frame, Hop::Take)?;
+    let size = size_of::<NextHop>() as i32;
+    // SAFETY: as above.
+    Ok(unsafe { bpf_redirect_neigh(route.ifindex, &raw mut next, size, 0) } as i32)
+}
+
+/// The question for the way to the client. A total length of 0 makes the kernel compare the buffer,
+/// segments and all, with the MTU of the interface that it finds.
+#[inline(always)]
+fn route(frame: &TcFrame, packet: &Packet, rewrite: &Rewrite) -> FibLookup {
+    // SAFETY: integers and unions of them, for which zero is a value.
+    let mut route: FibLookup = unsafe { core::mem::zeroed() };
+    route.l4_protocol = packet.proto.0;
+    route.ifindex = frame.ifindex();
+    match packet.family {
+        Family::V4 => {
+            route.family = AF_INET;
+            route.__bindgen_anon_3.ipv4_src = rewrite.addr.v4_word();
+            route.__bindgen_anon_4.ipv4_dst = packet.dst.v4_word();
+        }
+        Family::V6 => {
+            route.family = AF_INET6;
+            route.__bindgen_anon_3.ipv6_src = rewrite.addr.words();
+            route.__bindgen_anon_4.ipv6_dst = packet.dst.words();
+        }
+    }
+    route
+}
+
+/// The next hop that a look-up has put in the place of the destination.
+#[inline(always)]
+fn next_hop(route: &FibLookup) -> NextHop {
+    // SAFETY: as in `route`.
+    let mut next: NextHop = unsafe { core::mem::zeroed() };
+    // The family of the next hop may differ from the packet's (RFC 5549 routes).
+    next.nh_family = u32::from(route.family);
+    if route.family == AF_INET {
+        // SAFETY: the look-up has written the field that the family names.
+        next.__bindgen_anon_1.ipv4_nh = unsafe { route.__bindgen_anon_4.ipv4_dst };
+    } else {
+        // SAFETY: as above.
+        next.__bindgen_anon_1.ipv6_nh = unsafe { route.__bindgen_anon_4.ipv6_dst };
+    }
+    next
+}

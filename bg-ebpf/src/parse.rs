@@ -1,0 +1,128 @@
+//! Reads the headers of a frame.
+//!
+//! What is not read here yet has a reason of its own and passes untouched: VLAN tags, IPv4 options,
+//! IPv6 extension headers, fragments, and protocols without ports.
+
+use crate::packet::{Family, L3, Packet};
+use crate::view::View;
+use bg_common::{Addr, Port, Proto, Reason};
+
+const ETHERTYPE: usize = 12;
+const IPV4: [u8; 2] = [0x08, 0x00];
+const IPV6: [u8; 2] = [0x86, 0xdd];
+const VLAN: [u8; 2] = [0x81, 0x00];
+const SERVICE_VLAN: [u8; 2] = [0x88, 0xa8];
+
+const TCP_HEADER: usize = 20;
+const UDP_HEADER: usize = 8;
+
+/// What the network header says.
+struct Network {
+    family: Family,
+    src: Addr,
+    dst: Addr,
+    proto: Proto,
+    hop_limit: u8,
+    /// Length of what follows the network header.
+    payload: usize,
+}
+
+/// Reads a frame's headers.
+///
+/// # Errors
+///
+/// The reason why the frame is none of ours to touch.
+#[inline(always)]
+pub fn parse<V: View>(view: &V) -> Result<Packet, Reason> {
+    match view.read::<2>(ETHERTYPE).ok_or(Reason::Truncated)? {
+        IPV4 => transport(view, ipv4(view)?),
+        IPV6 => transport(view, ipv6(view)?),
+        VLAN | SERVICE_VLAN => Err(Reason::Vlan),
+        _ => Err(Reason::NotIp),
+    }
+}
+
+/// RFC 791, section 3.1.
+#[inline(always)]
+fn ipv4<V: View>(view: &V) -> Result<Network, Reason> {
+    let [length, fragment, next, src, dst] = view.words::<5>(L3).ok_or(Reason::Truncated)?;
+    let [version_ihl, _, len_high, len_low] = length.to_ne_bytes();
+    let [_, _, frag_high, frag_low] = fragment.to_ne_bytes();
+    let [ttl, proto, _, _] = next.to_ne_bytes();
+    match version_ihl {
+        0x45 => {}
+        0x46..=0x4f => return Err(Reason::IpOptions),
+        _ => return Err(Reason::Truncated),
+    }
+    // More Fragments, or a fragment offset.
+    if u16::from_be_bytes([frag_high & 0x3f, frag_low]) != 0 {
+        return Err(Reason::Fragment);
+    }
+    let total = usize::from(u16::from_be_bytes([len_high, len_low]));
+    Ok(Network {
+        family: Family::V4,
+        src: Addr::from_v4_word(src),
+        dst: Addr::from_v4_word(dst),
+        proto: Proto(proto),
+        hop_limit: ttl,
+        payload: total.checked_sub(Family::V4.header_len()).ok_or(Reason::Truncated)?,
+    })
+}
+
+/// RFC 8200, section 3.
+#[inline(always)]
+fn ipv6<V: View>(view: &V) -> Result<Network, Reason> {
+    let [label, length, s0, s1, s2, s3, d0, d1, d2, d3] = view.words::<10>(L3).ok_or(Reason::Truncated)?;
+    let [version, ..] = label.to_ne_bytes();
+    let [len_high, len_low, next, hop_limit] = length.to_ne_bytes();
+    if version >> 4 != 6 {
+        return Err(Reason::Truncated);
+    }
+    // Hop-by-hop, routing, fragment, destination options, authentication, mobility.
+    if matches!(next, 0 | 43 | 44 | 51 | 60 | 135) {
+        return Err(Reason::ExtensionHeader);
+    }
+    Ok(Network {
+        family: Family::V6,
+        src: Addr::from_words([s0, s1, s2, s3]),
+        dst: Addr::from_words([d0, d1, d2, d3]),
+        proto: Proto(next),
+        hop_limit,
+        payload: usize::from(u16::from_be_bytes([len_high, len_low])),
+    })
+}
+
+#[inline(always)]
+fn transport<V: View>(view: &V, network: Network) -> Result<Packet, Reason> {
+    let Network { family, src, dst, proto, hop_limit, payload } = network;
+    let l4 = L3 + family.header_len();
+    if l4 + payload > view.len() as usize {
+        return Err(Reason::Truncated);
+    }
+    let (ports, tcp_flags) = match proto {
+        Proto::TCP if payload >= TCP_HEADER => {
+            let [ports, _, _, control, _] = view.words::<5>(l4).ok_or(Reason::Truncated)?;
+            let [_, flags, _, _] = control.to_ne_bytes();
+            (ports, flags)
+        }
+        Proto::UDP if payload >= UDP_HEADER => {
+            let [ports, _] = view.words::<2>(l4).ok_or(Reason::Truncated)?;
+            (ports, 0)
+        }
+        Proto::TCP | Proto::UDP => return Err(Reason::Truncated),
+        _ => return Err(Reason::OtherProtocol),
+    };
+    let [src_high, src_low, dst_high, dst_low] = ports.to_ne_bytes();
+    Ok(Packet {
+        family,
+        src,
+        dst,
+        proto,
+        src_port: Port::from_wire([src_high, src_low]),
+        dst_port: Port::from_wire([dst_high, dst_low]),
+        hop_limit,
+        tcp_flags,
+        len: view.len(),
+        segments: view.segments(),
+    })
+}

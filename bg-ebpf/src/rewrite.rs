@@ -1,0 +1,143 @@
+//! Changes one end of a packet and everything that depends on it.
+
+use crate::checksum::{Change, Delta};
+use crate::decide::Way;
+use crate::packet::{Family, L3, Packet};
+use crate::view::View;
+use bg_common::{Addr, Backend, Endpoint, Port, Proto, Reason};
+
+/// Which end of a packet is replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Towards a slice.
+    Destination,
+    /// Back to the client.
+    Source,
+}
+
+/// Whether the gateway takes the hop that the kernel would have taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hop {
+    /// The kernel still routes the packet.
+    Keep,
+    /// The packet is redirected past the kernel's routing.
+    Take,
+}
+
+/// What a packet becomes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rewrite {
+    /// Which end is replaced.
+    pub end: End,
+    /// By this address.
+    pub addr: Addr,
+    /// And this port.
+    pub port: Port,
+    /// How the packet leaves.
+    pub way: Way,
+}
+
+mod offset {
+    //! Of fields in their headers.
+    pub(super) const V4_TTL: usize = 8;
+    pub(super) const V4_CHECKSUM: usize = 10;
+    pub(super) const V4_SOURCE: usize = 12;
+    pub(super) const V4_DESTINATION: usize = 16;
+    pub(super) const V6_HOP_LIMIT: usize = 7;
+    pub(super) const V6_SOURCE: usize = 8;
+    pub(super) const V6_DESTINATION: usize = 24;
+    pub(super) const SOURCE_PORT: usize = 0;
+    pub(super) const DESTINATION_PORT: usize = 2;
+    pub(super) const TCP_CHECKSUM: usize = 16;
+    pub(super) const UDP_CHECKSUM: usize = 6;
+}
+
+impl Rewrite {
+    /// Towards a backend.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to_slice(backend: &Backend) -> Self {
+        let to = backend.endpoint();
+        let way = Way::Slice(backend.via(), backend.ifindex());
+        Self { end: End::Destination, addr: to.addr(), port: to.port(), way }
+    }
+
+    /// Back to a client, from the frontend that it used.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to_client(frontend: &Endpoint) -> Self {
+        Self { end: End::Source, addr: frontend.addr(), port: frontend.port(), way: Way::Client }
+    }
+
+    /// Changes the packet.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Rewrite`] when the view refuses a write. Headers that were parsed are writable, so
+    /// this is for the verifier and for a kernel without memory; the packet must then be dropped.
+    #[inline(always)]
+    pub fn apply<V: View>(&self, packet: &Packet, view: &mut V, hop: Hop) -> Result<(), Reason> {
+        let change = self.change(packet);
+        let l4 = packet.l4();
+        let checksum = if change.udp { offset::UDP_CHECKSUM } else { offset::TCP_CHECKSUM };
+        // First, because a socket buffer may move when the kernel mends it.
+        view.mend_checksum(l4 + checksum, &change).ok_or(Reason::Rewrite)?;
+        if change.port.is_some() {
+            let at = match self.end {
+                End::Destination => offset::DESTINATION_PORT,
+                End::Source => offset::SOURCE_PORT,
+            };
+            view.write(l4 + at, self.port.to_wire()).ok_or(Reason::Rewrite)?;
+        }
+        match packet.family {
+            Family::V4 => self.apply_v4(packet, view, &change, hop),
+            Family::V6 => self.apply_v6(packet, view, hop),
+        }
+        .ok_or(Reason::Rewrite)
+    }
+
+    #[inline(always)]
+    fn change(&self, packet: &Packet) -> Change {
+        let (addr, port) = match self.end {
+            End::Destination => (&packet.dst, packet.dst_port),
+            End::Source => (&packet.src, packet.src_port),
+        };
+        let v6 = packet.family == Family::V6;
+        Change {
+            addresses: Delta::new().replace_addr(v6, addr, &self.addr),
+            port: (port != self.port).then_some((port.to_wire(), self.port.to_wire())),
+            v6,
+            udp: packet.proto == Proto::UDP,
+        }
+    }
+
+    #[inline(always)]
+    fn apply_v4<V: View>(&self, packet: &Packet, view: &mut V, change: &Change, hop: Hop) -> Option<()> {
+        let mut delta = change.addresses;
+        if hop == Hop::Take {
+            let proto = packet.proto.0;
+            let ttl = packet.hop_limit.wrapping_sub(1);
+            delta = delta.replace2([packet.hop_limit, proto], [ttl, proto]);
+            view.write(L3 + offset::V4_TTL, [ttl])?;
+        }
+        let old = view.read::<2>(L3 + offset::V4_CHECKSUM)?;
+        view.write(L3 + offset::V4_CHECKSUM, delta.apply(old))?;
+        let at = match self.end {
+            End::Destination => offset::V4_DESTINATION,
+            End::Source => offset::V4_SOURCE,
+        };
+        view.write_words(L3 + at, [self.addr.v4_word()])
+    }
+
+    #[inline(always)]
+    fn apply_v6<V: View>(&self, packet: &Packet, view: &mut V, hop: Hop) -> Option<()> {
+        if hop == Hop::Take {
+            view.write(L3 + offset::V6_HOP_LIMIT, [packet.hop_limit.wrapping_sub(1)])?;
+        }
+        let at = match self.end {
+            End::Destination => offset::V6_DESTINATION,
+            End::Source => offset::V6_SOURCE,
+        };
+        view.write_words(L3 + at, self.addr.words())
+    }
+}

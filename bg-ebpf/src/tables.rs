@@ -1,0 +1,86 @@
+//! The seam to the tables.
+
+use bg_common::{
+    Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word,
+};
+
+/// What was inserted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Insert {
+    /// The new entry.
+    Done,
+    /// Nothing: the key has an entry already, and the first one stays.
+    Exists,
+    /// Nothing: the table is full, or the kernel is out of memory.
+    Full,
+}
+
+/// An entry of a flow table, changed in place: an update of the key would replace the entry, and in
+/// an LRU table throw out a stranger for it.
+pub trait Pin {
+    /// The entry as it is.
+    fn get(&self) -> Flow;
+
+    /// Sets the time of the last packet.
+    fn touch(&self, now: Tick);
+
+    /// Sets the state bits.
+    fn set_state(&self, state: u8);
+
+    /// Makes it the entry of a new flow.
+    fn replace(&self, flow: Flow);
+}
+
+/// Look-ups and changes that deciding needs. Every method is one table operation.
+pub trait Tables {
+    /// An entry of [`Tables::flow`] or [`Tables::half_open`].
+    type Pin: Pin;
+
+    /// The time.
+    fn now(&self) -> Tick;
+
+    /// The frontend at an address, port and protocol.
+    fn frontend(&self, at: &Endpoint) -> Option<Frontend>;
+
+    /// Where a frontend listens.
+    fn frontend_addr(&self, id: u32) -> Option<Endpoint>;
+
+    /// A service.
+    fn service(&self, id: u32) -> Option<Service>;
+
+    /// A deployment's word, as of this moment.
+    fn word(&self, deployment: u32) -> Option<Word>;
+
+    /// The backend id at a ring position.
+    fn ring(&self, position: u32) -> Option<u32>;
+
+    /// A backend.
+    fn backend(&self, id: u32) -> Option<Backend>;
+
+    /// The backend id at an address, port and protocol.
+    fn backend_at(&self, at: &Endpoint) -> Option<u32>;
+
+    /// An established pin.
+    fn flow(&self, key: &FlowKey) -> Option<Self::Pin>;
+
+    /// A half-open pin.
+    fn half_open(&self, key: &FlowKey) -> Option<Self::Pin>;
+
+    /// Adds a half-open pin unless there is one.
+    fn insert_half_open(&self, key: &FlowKey, flow: &Flow) -> Insert;
+
+    /// Adds an established pin unless there is one.
+    fn insert_flow(&self, key: &FlowKey, flow: &Flow) -> Insert;
+
+    /// Deletes a half-open pin.
+    fn remove_half_open(&self, key: &FlowKey);
+
+    /// Deletes an established pin.
+    fn remove_flow(&self, key: &FlowKey);
+
+    /// Changes the counters of a slice.
+    fn traffic(&self, slice: SliceId, change: impl FnOnce(&mut Traffic));
+
+    /// Counts a reason.
+    fn count(&self, reason: Reason);
+}

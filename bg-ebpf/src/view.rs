@@ -1,0 +1,41 @@
+//! The seam to a packet's bytes.
+
+use crate::checksum::Change;
+
+/// A frame from its Ethernet header on: an XDP buffer, a socket buffer, or a slice of bytes.
+///
+/// Each access states its whole width, so that an implementation checks bounds once and the
+/// verifier can follow.
+pub trait View {
+    /// Length of the frame in bytes, whatever part of it can be read.
+    fn len(&self) -> u32;
+
+    /// Whether the frame has no bytes at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Packets that the frame stands for: more than one when segmentation is left to the device.
+    fn segments(&self) -> u32 {
+        1
+    }
+
+    /// Reads `N` bytes at `offset`; `None` past the end.
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+
+    /// Reads `N` words of four bytes at `offset`, each as its bytes lie there; `None` past the end.
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
+
+    /// Writes `N` bytes at `offset`; `None`, and nothing is written, past the end.
+    fn write<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) -> Option<()>;
+
+    /// Writes `N` words, as [`View::words`] reads them; `None`, and nothing is written, past the end.
+    fn write_words<const N: usize>(&mut self, offset: usize, words: [u32; N]) -> Option<()>;
+
+    /// Mends the transport checksum at `offset` after a change of addresses and ports; `None` when
+    /// the field cannot be written.
+    ///
+    /// This is the view's business because a frame of a local sender may carry a checksum that the
+    /// device is to complete, and only the kernel knows.
+    fn mend_checksum(&mut self, offset: usize, change: &Change) -> Option<()>;
+}
