@@ -4,6 +4,7 @@
 use crate::refusal::Refusal;
 use bg_common::{Colour, Reason, Traffic, Via, Word};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -217,6 +218,8 @@ pub struct Sweep {
     pub pins: u64,
     /// Pins deleted.
     pub expired: u64,
+    /// Ids of the backends that a pin names.
+    pub backends: HashSet<u32>,
     /// How long the pass took.
     pub took: Duration,
 }
@@ -269,19 +272,44 @@ pub trait Dataplane: Send {
     /// When a pinned link cannot be read.
     fn attachments(&self) -> Result<Vec<Attachment>, Refusal>;
 
+    /// A second pair of eyes for what takes long on a full table; it works on a thread of its own, so
+    /// that a switch never waits for it.
+    ///
+    /// # Errors
+    ///
+    /// When a table cannot be opened a second time.
+    fn observer(&self) -> Result<Box<dyn Observer>, Refusal>;
+
+    /// Frees the ids of removed backends that a sweep has found no pin of.
+    ///
+    /// # Errors
+    ///
+    /// When a table cannot be written.
+    fn settle(&mut self, sweep: &Sweep) -> Result<(), Refusal>;
+
+    /// Takes everything down: programs, links and tables. Flows end.
+    ///
+    /// # Errors
+    ///
+    /// When a pin cannot be removed.
+    fn detach(&mut self) -> Result<Detached, Refusal>;
+}
+
+/// What reads whole tables.
+pub trait Observer: Send {
     /// Every pin.
     ///
     /// # Errors
     ///
     /// When a table cannot be read.
-    fn flows(&self) -> Result<Vec<FlowRow>, Refusal>;
+    fn flows(&mut self) -> Result<Vec<FlowRow>, Refusal>;
 
     /// Every counter.
     ///
     /// # Errors
     ///
     /// When a table cannot be read.
-    fn counters(&self) -> Result<Counters, Refusal>;
+    fn counters(&mut self) -> Result<Counters, Refusal>;
 
     /// Counts the pins and deletes those that were found idle for longer than their lifetime by this
     /// pass and by the one before.
@@ -290,11 +318,4 @@ pub trait Dataplane: Send {
     ///
     /// When a table cannot be read.
     fn sweep(&mut self, lifetimes: &Lifetimes) -> Result<Sweep, Refusal>;
-
-    /// Takes everything down: programs, links and tables. Flows end.
-    ///
-    /// # Errors
-    ///
-    /// When a pin cannot be removed.
-    fn detach(&mut self) -> Result<Detached, Refusal>;
 }
