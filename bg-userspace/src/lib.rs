@@ -1,4 +1,8 @@
 //! User space of bg: the daemon `bgd`, the command line `bgctl`, and what they share.
 
+pub mod config;
 pub mod dataplane;
+pub mod net;
+pub mod paths;
 pub mod refusal;
+pub mod wiring;

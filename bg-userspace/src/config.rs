@@ -1,0 +1,220 @@
+//! The configuration, validated: what is in here can be put in the tables as it is.
+//!
+//! It is read in two steps. `raw` holds what was typed, with the place of each value; `check` makes
+//! a [`Config`] of it or names everything that is wrong. Nothing here touches the machine: whether an
+//! interface exists is for `wiring` to find out.
+
+mod check;
+mod claims;
+mod name;
+mod problems;
+mod raw;
+mod read;
+
+pub use name::{Instance, Name};
+
+use crate::dataplane::{Lifetimes, Protocol};
+use crate::refusal::Refusal;
+use bg_common::Colour;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A whole configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// What concerns the gateway as such.
+    pub gateway: Gateway,
+    /// At least one, in the order of their names.
+    pub deployments: Vec<Deployment>,
+}
+
+/// What concerns the gateway as such.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gateway {
+    /// Names the pins, the socket and the lock.
+    pub instance: Instance,
+    /// Interfaces that face clients; empty: those of the default routes.
+    pub uplinks: Vec<String>,
+    /// How uplinks are hooked.
+    pub attach: Attach,
+    /// The way of rewritten packets.
+    pub path: PathChoice,
+    /// Whether the daemon adds the VIPs to an uplink and announces them.
+    pub own_vips: bool,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// Size of the table of established flows.
+    pub flows: u32,
+    /// Size of the table of half-open flows.
+    pub half_open: u32,
+    /// How long idle flows live.
+    pub lifetimes: Lifetimes,
+}
+
+/// How uplinks are hooked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Attach {
+    /// XDP where a driver has it, tc on virtual interfaces.
+    #[default]
+    Auto,
+    /// XDP in the driver, or not at all.
+    Xdp,
+    /// XDP after the driver.
+    XdpGeneric,
+    /// tc.
+    Tc,
+}
+
+/// The way of rewritten packets, as asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PathChoice {
+    /// By redirect, unless an uplink uses XDP.
+    #[default]
+    Auto,
+    /// From interface to interface.
+    Redirect,
+    /// Through the kernel's routing.
+    Stack,
+}
+
+/// What one cut-over moves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deployment {
+    /// Unique in the configuration.
+    pub name: Name,
+    /// Who is live when the deployment is new.
+    pub initial: Colour,
+    /// The addresses of `[blue, green]`; neither is empty.
+    pub slices: [Vec<IpAddr>; 2],
+    /// At least one, in the order of their names.
+    pub services: Vec<Service>,
+}
+
+/// What clients connect to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// Unique in its deployment.
+    pub name: Name,
+    /// Of its frontends and backends.
+    pub protocol: Protocol,
+    /// At least one.
+    pub vips: Vec<IpAddr>,
+    /// Where clients connect.
+    pub port: NonZeroU16,
+    /// Where backends listen.
+    pub backend_port: NonZeroU16,
+}
+
+impl Config {
+    /// Every VIP once, in order.
+    #[must_use]
+    pub fn vips(&self) -> Vec<IpAddr> {
+        let services = self.deployments.iter().flat_map(|deployment| &deployment.services);
+        let mut vips: Vec<_> = services.flat_map(|service| service.vips.iter().copied()).collect();
+        vips.sort_unstable();
+        vips.dedup();
+        vips
+    }
+}
+
+impl Deployment {
+    /// The backends of a service in one colour: each address of the slice whose family the service
+    /// has a VIP of.
+    #[must_use]
+    pub fn backends(&self, service: &Service, colour: Colour) -> Vec<SocketAddr> {
+        let [blue, green] = &self.slices;
+        let slice = match colour {
+            Colour::Blue => blue,
+            Colour::Green => green,
+        };
+        let wanted = |addr: &&IpAddr| service.vips.iter().any(|vip| vip.is_ipv4() == addr.is_ipv4());
+        slice.iter().filter(wanted).map(|addr| SocketAddr::new(*addr, service.backend_port.get())).collect()
+    }
+}
+
+impl Service {
+    /// Each VIP with the port.
+    #[must_use]
+    pub fn frontends(&self) -> Vec<SocketAddr> {
+        self.vips.iter().map(|vip| SocketAddr::new(*vip, self.port.get())).collect()
+    }
+}
+
+/// Lifetimes of idle flows unless configured: RFC 5382 section 5 asks for 2 h 4 min for TCP.
+pub const DEFAULT_LIFETIMES: Lifetimes = Lifetimes {
+    established: Duration::from_secs(2 * 3600 + 4 * 60),
+    half_closed: Duration::from_secs(120),
+    closed: Duration::from_secs(10),
+    udp: Duration::from_secs(180),
+};
+
+/// Everything that is wrong with a configuration, in the order of the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Invalid {
+    /// At least one.
+    pub problems: Vec<Refusal>,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.problems.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+impl From<Refusal> for Invalid {
+    fn from(problem: Refusal) -> Self {
+        Self { problems: vec![problem] }
+    }
+}
+
+/// Reads and validates the file at `path`.
+///
+/// # Errors
+///
+/// When the file cannot be read, or with everything that is wrong with it.
+pub fn load(path: &Path) -> Result<Config, Invalid> {
+    let unreadable = |why: &dyn fmt::Display| {
+        let mend = format!(
+            "name a readable file with --config FILE, or start from the example: \
+             cp /usr/share/doc/bg/bg.example.toml {}",
+            path.display()
+        );
+        Refusal::new(
+            "config-unreadable",
+            format!("the configuration cannot be read: {why}"),
+            path.display(),
+            mend,
+        )
+    };
+    let bytes = std::fs::read(path).map_err(|err| unreadable(&err))?;
+    let text = String::from_utf8(bytes).map_err(|err| {
+        let offset = err.utf8_error().valid_up_to();
+        unreadable(&format!("byte {offset} is not UTF-8"))
+    })?;
+    parse(&text, &path.display().to_string())
+}
+
+/// Validates `text`; `file` is its name in messages.
+///
+/// # Errors
+///
+/// With everything that is wrong with it.
+pub fn parse(text: &str, file: &str) -> Result<Config, Invalid> {
+    let mut problems = problems::Problems::new(text, file);
+    let config = raw::Raw::read(text, &mut problems).and_then(|raw| check::config(raw, &mut problems));
+    problems.finish(config)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! What the parts of a configuration claim together: no frontend, backend or address twice, a backend
+//! for every family, and no more than the tables hold.
+
+use super::check::Checked;
+use super::problems::{At, Place, Problems};
+use super::{Name, Service};
+use crate::dataplane::Protocol;
+use bg_common::{Colour, names};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, SocketAddr};
+
+/// Everything claimed so far.
+#[derive(Default)]
+pub(super) struct Claims {
+    frontends: HashMap<(SocketAddr, Protocol), (String, Place)>,
+    backends: HashMap<(SocketAddr, Protocol), (String, Place)>,
+    machines: HashMap<IpAddr, (String, Place)>,
+    vips: Vec<(String, At<IpAddr>)>,
+    deployments: usize,
+    services: usize,
+}
+
+impl Claims {
+    /// Enters a deployment; the addresses of `[blue, green]` that are left when what is in both is out.
+    pub(super) fn add(
+        &mut self,
+        name: &Name,
+        [blue, green]: [Vec<At<IpAddr>>; 2],
+        services: &[Checked],
+        problems: &mut Problems<'_>,
+    ) -> [Vec<IpAddr>; 2] {
+        self.deployments += 1;
+        self.services += services.len();
+        let green = apart(&blue, green, problems);
+        let slices = [(Colour::Blue, &blue), (Colour::Green, &green)];
+        for (colour, slice) in slices {
+            for At { value, place } in slice {
+                self.machines
+                    .entry(*value)
+                    .or_insert_with(|| (format!("{name}'s {colour} slice"), place.clone()));
+            }
+        }
+        for service in services {
+            self.frontends(name, service, problems);
+            for (colour, slice) in slices {
+                self.backends(name, service, colour, slice, problems);
+            }
+        }
+        [blue, green].map(|slice| slice.into_iter().map(|addr| addr.value).collect())
+    }
+
+    /// What can be told only when everything is entered.
+    pub(super) fn settle(self, top: &Place, problems: &mut Problems<'_>) {
+        for (owner, vip) in &self.vips {
+            if let Some((slice, place)) = self.machines.get(&vip.value) {
+                let what = format!("{} is a VIP of {owner} and a machine of {slice}", vip.value);
+                let mend = "give the service a VIP that no machine has";
+                problems.add_pair("config-conflict", [&vip.place, place], what, mend);
+            }
+        }
+        let Self { frontends, backends, deployments, services, .. } = self;
+        for (count, most, of) in [
+            (deployments, names::MAX_DEPLOYMENTS, "deployments"),
+            (services, names::MAX_SERVICES, "services"),
+            (frontends.len(), names::MAX_FRONTENDS, "frontends (VIP and port)"),
+            // Each backend takes one position of the ring, of which there are more.
+            (backends.len(), names::MAX_BACKENDS, "backends (machine, service and colour)"),
+        ] {
+            if count > usize::try_from(most).unwrap_or(usize::MAX) {
+                let what = format!("{count} {of} are more than the tables hold");
+                let mend = format!("keep to {most} and run another instance for the rest");
+                problems.add("config-limit", top, what, mend);
+            }
+        }
+    }
+
+    fn frontends(&mut self, deployment: &Name, checked: &Checked, problems: &mut Problems<'_>) {
+        let Service { name, protocol, port, .. } = &checked.service;
+        let owner = format!("{deployment}/{name}");
+        for vip in &checked.vips {
+            self.vips.push((owner.clone(), vip.clone()));
+            let endpoint = SocketAddr::new(vip.value, port.get());
+            match self.frontends.entry((endpoint, *protocol)) {
+                Entry::Vacant(free) => {
+                    free.insert((owner.clone(), vip.place.clone()));
+                }
+                Entry::Occupied(taken) => {
+                    let (first, place) = taken.get();
+                    let what = format!("{endpoint}/{} is claimed by {first} and by {owner}", word(*protocol));
+                    let mend = "give one of them another VIP, port or protocol";
+                    problems.add_pair("config-conflict", [&vip.place, place], what, mend);
+                }
+            }
+        }
+    }
+
+    fn backends(
+        &mut self,
+        deployment: &Name,
+        checked: &Checked,
+        colour: Colour,
+        slice: &[At<IpAddr>],
+        problems: &mut Problems<'_>,
+    ) {
+        let Checked { service, vips, backend_port } = checked;
+        let owner = format!("{deployment}/{} in {colour}", service.name);
+        for (family, v4) in [("IPv4", true), ("IPv6", false)] {
+            let Some(vip) = vips.iter().find(|vip| vip.value.is_ipv4() == v4) else { continue };
+            // An empty slice was reported by itself.
+            if !slice.is_empty() && !slice.iter().any(|addr| addr.value.is_ipv4() == v4) {
+                let what =
+                    format!("{} is {family}, but the {colour} slice has no {family} address", vip.value);
+                let mend = format!("add one to `{colour}`, or remove the {family} VIPs");
+                problems.add("config-family", &vip.place, what, mend);
+            }
+        }
+        for addr in
+            slice.iter().filter(|addr| vips.iter().any(|vip| vip.value.is_ipv4() == addr.value.is_ipv4()))
+        {
+            let endpoint = SocketAddr::new(addr.value, service.backend_port.get());
+            match self.backends.entry((endpoint, service.protocol)) {
+                Entry::Vacant(free) => {
+                    free.insert((owner.clone(), backend_port.clone()));
+                }
+                Entry::Occupied(taken) => {
+                    let (first, place) = taken.get();
+                    let protocol = word(service.protocol);
+                    let what = format!("{endpoint}/{protocol} is a backend of {first} and of {owner}");
+                    let mend = "let the services use different `backend_port`s, or make them one service with \
+                                several VIPs: a reply must tell which service it belongs to";
+                    problems.add_pair("config-conflict", [backend_port, place], what, mend);
+                }
+            }
+        }
+    }
+}
+
+/// `green` without what is in `blue`, which is reported.
+fn apart(blue: &[At<IpAddr>], green: Vec<At<IpAddr>>, problems: &mut Problems<'_>) -> Vec<At<IpAddr>> {
+    let (both, green): (Vec<_>, Vec<_>) =
+        green.into_iter().partition(|addr| blue.iter().any(|other| other.value == addr.value));
+    for addr in both {
+        let Some(other) = blue.iter().find(|other| other.value == addr.value) else { continue };
+        let what = format!("{} is in the blue slice and in the green one", addr.value);
+        problems.add_pair(
+            "config-conflict",
+            [&addr.place, &other.place],
+            what,
+            "a machine has one colour: remove one",
+        );
+    }
+    green
+}
+
+fn word(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    }
+}
