@@ -1,0 +1,130 @@
+//! Decides how a gateway is wired: which interfaces are hooked and where, the path of rewritten packets,
+//! and the way to each backend. Data in, data out: what the configuration wants and what a survey of
+//! the network saw make a plan or a refusal. Nothing here asks the kernel or changes it.
+
+mod hooks;
+mod uplinks;
+mod ways;
+
+#[cfg(test)]
+mod tests;
+
+use crate::config::{Config, Deployment, Service};
+use crate::dataplane::{
+    AttachPlan, AttachSpec, BackendSpec, DeploymentSpec, Hook, Path, ServiceSpec, Side,
+};
+use crate::net::{Link, LinkKind, PeerEnd, Survey, VipHome};
+use crate::refusal::Refusal;
+use bg_common::{Colour, Via};
+use std::net::{IpAddr, SocketAddr};
+
+/// How a gateway is wired.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wiring {
+    /// The interfaces to attach to.
+    pub attach: AttachPlan,
+    /// What the tables shall hold.
+    pub deployments: Vec<DeploymentSpec>,
+    /// Where each VIP belongs; empty if bg does not own them.
+    pub vip_homes: Vec<VipHome>,
+    /// Backends to which there is no way for the time being. Packets for them go to the kernel,
+    /// which answers that they are unreachable.
+    pub unreachable: Vec<Refusal>,
+    /// Why it is wired like this, for the log and for `bgctl doctor`.
+    pub notes: Vec<String>,
+}
+
+/// What a backend without a route means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unreachable {
+    /// A mistake: a new gateway is not started with it.
+    Refuse,
+    /// A slice that is down: a gateway that has worked goes on without it.
+    Note,
+}
+
+/// Wires a gateway.
+///
+/// # Errors
+///
+/// When an uplink is missing, an interface or a backend cannot be used, or the configured path
+/// cannot be had with the configured hook.
+pub fn plan(config: &Config, seen: &Survey, unreachable: Unreachable) -> Result<Wiring, Refusal> {
+    let gateway = &config.gateway;
+    let mut notes = Vec::new();
+    let uplinks = uplinks::choose(gateway, seen, &mut notes)?;
+    let ways = ways::find(config, seen)?;
+    if let (Unreachable::Refuse, Some(refusal)) = (unreachable, ways.unreachable.first()) {
+        return Err(refusal.clone());
+    }
+    let zones = ways.zones();
+
+    let mut links = Vec::new();
+    for link in &uplinks {
+        let side = if zones.contains(link) { Side::Both } else { Side::Uplink };
+        let hook = hooks::choose(gateway.attach, link, &mut notes);
+        links.push(AttachSpec { ifindex: link.index, name: link.name.clone(), side, hook });
+        if side == Side::Both {
+            notes.push(format!("{} leads to clients and to slices: it is hooked for both", link.name));
+        }
+    }
+    for link in zones.iter().filter(|link| !uplinks.contains(link)) {
+        let (ifindex, name) = (link.index, link.name.clone());
+        links.push(AttachSpec { ifindex, name, side: Side::Zone, hook: Hook::Tc });
+    }
+    for link in uplinks.iter().chain(zones.iter().filter(|link| !uplinks.contains(link))) {
+        if !link.up {
+            notes.push(format!("{} is down: ip link set {} up", link.name, link.name));
+        }
+    }
+    let path = hooks::path(gateway.path, &links, &uplinks, &zones, &mut notes)?;
+
+    let backend = |addr: SocketAddr| {
+        let link = ways.link(addr.ip());
+        let via = link.map_or(Via::Stack, |link| via(path, link, uplinks.contains(&link)));
+        BackendSpec { addr, via, ifindex: link.map_or(0, |link| link.index) }
+    };
+    let deployments = config.deployments.iter().map(|wanted| deployment(wanted, backend)).collect();
+    let vip_homes = if gateway.own_vips { vip_homes(&config.vips(), &uplinks, seen) } else { Vec::new() };
+    let attach = AttachPlan { path, links };
+    Ok(Wiring { attach, deployments, vip_homes, unreachable: ways.unreachable, notes })
+}
+
+/// How packets reach a backend over `link`.
+fn via(path: Path, link: &Link, is_uplink: bool) -> Via {
+    match path {
+        Path::Stack => Via::Stack,
+        // The stack behind the peer takes any packet that it is handed; a bridge there would look
+        // for the gateway's MAC address. A packet never goes back into the veth it came from.
+        Path::Redirect if link.kind == LinkKind::Veth(PeerEnd::Elsewhere) && !is_uplink => Via::Peer,
+        Path::Redirect => Via::Neighbour,
+    }
+}
+
+fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr) -> BackendSpec) -> DeploymentSpec {
+    let service = |service: &Service| ServiceSpec {
+        name: service.name.to_string(),
+        protocol: service.protocol,
+        frontends: service.frontends(),
+        backends: Colour::BOTH
+            .map(|colour| wanted.backends(service, colour).into_iter().map(&backend).collect()),
+    };
+    DeploymentSpec {
+        name: wanted.name.to_string(),
+        initial: wanted.initial,
+        services: wanted.services.iter().map(service).collect(),
+    }
+}
+
+/// Each VIP belongs to the uplink whose subnet it is in, else to the first.
+fn vip_homes(vips: &[IpAddr], uplinks: &[&Link], seen: &Survey) -> Vec<VipHome> {
+    let in_subnet = |link: &&&Link, vip: IpAddr| {
+        let mut addresses = seen.addresses.iter().filter(|address| address.ifindex == link.index);
+        addresses.any(|address| address.subnet_has(vip))
+    };
+    let home = |vip: &IpAddr| {
+        let link = uplinks.iter().find(|link| in_subnet(link, *vip)).or(uplinks.first())?;
+        Some(VipHome { vip: *vip, ifindex: link.index })
+    };
+    vips.iter().filter_map(home).collect()
+}
