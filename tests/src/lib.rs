@@ -1,7 +1,9 @@
 //! The harness of the tests and of the demo: networks made of namespaces, servers that stamp their
 //! answers, clients that record what they see, and what passes on the wire.
 
+pub mod capture;
 pub mod clock;
+pub mod daemon;
 pub mod netns;
 pub mod process;
 pub mod run;
@@ -9,3 +11,11 @@ pub mod servers;
 pub mod topology;
 pub mod traffic;
 pub mod wait;
+pub mod wire;
+
+/// Writes a line to standard error past libtest's capture, so that it is seen even if the test passes.
+pub fn say(line: &str) {
+    use std::io::Write;
+    // There is nobody to tell that standard error is closed.
+    drop(writeln!(std::io::stderr(), "{line}"));
+}

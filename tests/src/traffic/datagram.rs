@@ -36,7 +36,7 @@ async fn talk(client: &mut Client) -> Result<(), (Failure, String)> {
         let (before, _open) = first.get_or_insert_with(|| {
             let connection = Connection { kind: Kind::Datagram, stamp, called: asked, connected: clock::now() };
             record.connection(connection);
-            (stamp, record.open(stamp.colour))
+            (stamp, record.open(Kind::Datagram, stamp.colour))
         });
         if *before != stamp {
             return Err((Failure::Moved, format!("from {before} to {stamp}")));

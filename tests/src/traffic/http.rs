@@ -58,7 +58,7 @@ async fn keep(client: &mut Client) -> Result<(), (Failure, String)> {
         let stamp = flatten(timeout(TIMEOUT, ask(&mut stream, KEEP)).await).map_err(describe)?;
         let (before, _open) = first.get_or_insert_with(|| {
             record.connection(Connection { kind: Kind::Kept, stamp, called, connected });
-            (stamp, record.open(stamp.colour))
+            (stamp, record.open(Kind::Kept, stamp.colour))
         });
         if *before != stamp {
             return Err((Failure::Moved, format!("from {before} to {stamp}")));

@@ -94,8 +94,8 @@ pub struct Tally {
     pub examples: Vec<String>,
     /// Answered connections, in the order of their first answer.
     pub connections: Vec<Connection>,
-    /// Connections open now that outlive a request.
-    pub open: [u64; 2],
+    /// Connections open now that outlive a request, by colour.
+    pub open: BTreeMap<Kind, [u64; 2]>,
     /// Answers in each slot of [`Record::SLOT`] since the start.
     pub slots: Vec<[u32; 2]>,
     /// The longest time from a question to its answer, connecting included.
@@ -113,6 +113,12 @@ impl Tally {
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failures.values().sum()
+    }
+
+    /// Connections open now of one kind, by colour.
+    #[must_use]
+    pub fn open_of(&self, kind: Kind) -> [u64; 2] {
+        self.open.get(&kind).copied().unwrap_or_default()
     }
 
     /// Requests that failed this way.
@@ -185,9 +191,9 @@ impl Record {
     }
 
     /// Counts a connection as open until the guard is dropped.
-    pub(super) fn open(&self, colour: Colour) -> Open<'_> {
-        *of(&mut self.lock().open, colour) += 1;
-        Open { record: self, colour }
+    pub(super) fn open(&self, kind: Kind, colour: Colour) -> Open<'_> {
+        *of(self.lock().open.entry(kind).or_default(), colour) += 1;
+        Open { record: self, kind, colour }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tally> {
@@ -199,12 +205,13 @@ impl Record {
 /// A connection that is open.
 pub(super) struct Open<'a> {
     record: &'a Record,
+    kind: Kind,
     colour: Colour,
 }
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        *of(&mut self.record.lock().open, self.colour) -= 1;
+        *of(self.record.lock().open.entry(self.kind).or_default(), self.colour) -= 1;
     }
 }
 

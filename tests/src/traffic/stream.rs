@@ -36,7 +36,7 @@ async fn talk(client: &mut Client) -> Result<(), (Failure, String)> {
         let stamp = flatten(timeout(TIMEOUT, exchange(&mut stream, &question)).await).map_err(describe)?;
         let (before, _open) = first.get_or_insert_with(|| {
             record.connection(Connection { kind: Kind::Stream, stamp, called, connected });
-            (stamp, record.open(stamp.colour))
+            (stamp, record.open(Kind::Stream, stamp.colour))
         });
         if *before != stamp {
             return Err((Failure::Moved, format!("from {before} to {stamp}")));

@@ -1,0 +1,310 @@
+//! `bgd` in the gateway's namespace with a configuration made from the topology, and `bgctl` beside it.
+//! Each has an instance of its own; on drop the daemon is killed and its data plane taken down.
+
+use crate::netns::Namespace;
+use crate::process::Process;
+use crate::run::{self, Scratch};
+use crate::servers::port;
+use crate::topology::{Topology, UPLINK, VIPS};
+use crate::wait;
+use anyhow::{Context, Result, ensure};
+use bg_common::Colour;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::fmt::Write;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// Name of the deployment that every test moves.
+pub const DEPLOYMENT: &str = "shop";
+
+/// Ports of the deployment's services on its VIPs.
+pub mod service {
+    /// HTTP, served at [`super::port::WEB`].
+    pub const WEB: u16 = 80;
+    /// Echo of lines, served at [`super::port::LINES`].
+    pub const LINES: u16 = 7;
+    /// Echo of datagrams, served at [`super::port::DATAGRAMS`].
+    pub const DATAGRAMS: u16 = 9;
+    /// iperf3 over TCP, on the same port.
+    pub const BULK: u16 = super::port::BULK;
+}
+
+/// What is configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `attach`.
+    pub attach: &'static str,
+    /// `path`.
+    pub path: &'static str,
+    /// `own_vips`.
+    pub own_vips: bool,
+    /// `uplinks`.
+    pub uplinks: Vec<String>,
+    /// Further lines of TOML, after the tables of `[gateway]`.
+    pub more: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { attach: "auto", path: "auto", own_vips: true, uplinks: vec![UPLINK.to_owned()], more: String::new() }
+    }
+}
+
+impl Settings {
+    /// Settings that force a hook and a path.
+    #[must_use]
+    pub fn hooked(attach: &'static str, path: &'static str) -> Self {
+        Self { attach, path, ..Self::default() }
+    }
+}
+
+/// Where a client reaches a service: its IPv4 and its IPv6 frontend.
+#[must_use]
+pub fn frontends(port: u16) -> [SocketAddr; 2] {
+    VIPS.map(|vip| SocketAddr::new(vip, port))
+}
+
+/// How a run of `bgctl` ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// The one JSON value it printed.
+    ///
+    /// # Errors
+    ///
+    /// When it failed or printed something else.
+    pub fn json(&self) -> Result<Value> {
+        ensure!(self.code == Some(0), "bgctl: {self:?}");
+        serde_json::from_str(&self.stdout).with_context(|| format!("{self:?}"))
+    }
+}
+
+/// A gateway that bg works on.
+#[derive(Debug)]
+pub struct Daemon {
+    instance: String,
+    namespace: Namespace,
+    files: Scratch,
+    process: Option<Process>,
+}
+
+impl Daemon {
+    /// Writes the configuration and starts `bgd`; returns when it answers.
+    ///
+    /// # Errors
+    ///
+    /// When `bgd` is not built or ends; the message carries its output.
+    pub fn start(topology: &Topology, settings: &Settings) -> Result<Self> {
+        let mut this = Self::prepare(topology, settings)?;
+        this.launch()?;
+        Ok(this)
+    }
+
+    /// Writes the configuration only.
+    ///
+    /// # Errors
+    ///
+    /// When the temporary directory is not writable.
+    pub fn prepare(topology: &Topology, settings: &Settings) -> Result<Self> {
+        let instance = run::unique();
+        let files = Scratch::new()?;
+        fs::write(files.path().join("bg.toml"), config(topology, &instance, settings)?)?;
+        Ok(Self { instance, namespace: topology.gateway.clone(), files, process: None })
+    }
+
+    /// Starts `bgd`, once more if need be, and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn launch(&mut self) -> Result<()> {
+        let mut process = self.spawn()?;
+        let mut ended = false;
+        let answers = wait::until("bgd answers", wait::PATIENCE, || {
+            ended = process.ended().is_some();
+            ended || UnixStream::connect(self.socket()).is_ok()
+        });
+        answers.with_context(|| process.output())?;
+        ensure!(!ended, "bgd ended at once:\n{}", process.output());
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Starts another `bgd` on the same configuration and leaves it to the caller.
+    ///
+    /// # Errors
+    ///
+    /// When `bgd` is not built.
+    pub fn spawn(&self) -> Result<Process> {
+        let mut command = self.namespace.command(binary("bgd")?);
+        command.arg("--config").arg(self.config());
+        Process::start(command, &self.files.path().join(format!("bgd-{}.log", run::unique())))
+    }
+
+    /// Runs `bgctl` on this instance.
+    ///
+    /// # Errors
+    ///
+    /// When `bgctl` is not built.
+    pub fn bgctl(&self, args: &[&str]) -> Result<Outcome> {
+        let mut command = self.namespace.command(binary("bgctl")?);
+        command.args(["--instance", &self.instance]).args(args).stdin(Stdio::null());
+        let done = command.output().context("start bgctl")?;
+        Ok(Outcome {
+            code: done.status.code(),
+            stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
+        })
+    }
+
+    /// Runs `bgctl --json`, which has to succeed.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, or prints no JSON.
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
+        self.bgctl(&[&["--json"], args].concat())?.json()
+    }
+
+    /// Switches to `colour` and returns the answer.
+    ///
+    /// # Errors
+    ///
+    /// When bg refuses.
+    pub fn switch(&self, colour: Colour) -> Result<Value> {
+        self.json(&["switch", "--to", colour.as_str()])
+    }
+
+    /// The live colour, as `bgctl status` says.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such status.
+    pub fn live(&self) -> Result<Colour> {
+        let status = self.json(&["status"])?;
+        let live = status.pointer("/deployments/0/live").and_then(Value::as_str).unwrap_or_default();
+        live.parse().map_err(|_| anyhow::anyhow!("no live colour in {status}"))
+    }
+
+    /// The running daemon.
+    #[must_use]
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
+    }
+
+    /// Ends the daemon by SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Ends the daemon by SIGTERM and returns its output.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end, or not well.
+    pub fn terminate(&mut self) -> Result<String> {
+        let mut process = self.process.take().context("no daemon runs")?;
+        process.signal(Signal::SIGTERM)?;
+        let status = process.wait(wait::PATIENCE)?;
+        ensure!(status.success(), "bgd ended with {status}:\n{}", process.output());
+        Ok(process.output())
+    }
+
+    /// What the running daemon has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.as_ref().map(Process::output).unwrap_or_default()
+    }
+
+    /// Its instance.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Its configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.files.path().join("bg.toml")
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        Path::new(run::RUNTIME).join(&self.instance).join("bg.sock")
+    }
+
+    /// The directory of its pins.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        Path::new(run::PINS).join(&self.instance)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() && let Some(process) = &self.process {
+            crate::say(&format!("--- bgd of {}:\n{}", self.instance, process.output()));
+        }
+        self.kill();
+        drop(self.bgctl(&["detach"]));
+        // Whatever a refused or missing `detach` left: an unpinned link takes its program off.
+        drop(fs::remove_dir_all(self.pins()));
+        drop(fs::remove_dir_all(Path::new(run::RUNTIME).join(&self.instance)));
+    }
+}
+
+/// Where a binary of the product is: in `$BG_BIN_DIR`, or where cargo put it beside this program.
+///
+/// # Errors
+///
+/// When it is not built.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let mut places: Vec<PathBuf> = std::env::var_os("BG_BIN_DIR").map(PathBuf::from).into_iter().collect();
+    places.extend(own.ancestors().skip(1).take(2).map(Path::to_owned));
+    places
+        .iter()
+        .map(|place| place.join(name))
+        .find(|path| path.is_file())
+        .with_context(|| format!("{name} is not built: run `cargo build`, or set BG_BIN_DIR to where it is"))
+}
+
+fn config(topology: &Topology, instance: &str, settings: &Settings) -> Result<String> {
+    let Settings { attach, path, own_vips, uplinks, more } = settings;
+    let mut text = format!(
+        "[gateway]\ninstance = {instance:?}\nuplinks = {uplinks:?}\nattach = {attach:?}\npath = {path:?}\n\
+         own_vips = {own_vips}\n{more}\n[deployment.{DEPLOYMENT}]\ninitial = \"blue\"\n"
+    );
+    for colour in Colour::BOTH {
+        let addrs: Vec<_> =
+            topology.slice(colour).flat_map(|machine| machine.addrs).map(|addr| addr.to_string()).collect();
+        writeln!(text, "{colour} = {addrs:?}")?;
+    }
+    let vips = VIPS.map(|vip| vip.to_string());
+    for (name, protocol, port, backend) in [
+        ("web", "tcp", service::WEB, port::WEB),
+        ("lines", "tcp", service::LINES, port::LINES),
+        ("datagrams", "udp", service::DATAGRAMS, port::DATAGRAMS),
+        ("bulk", "tcp", service::BULK, port::BULK),
+    ] {
+        writeln!(
+            text,
+            "[deployment.{DEPLOYMENT}.service.{name}]\nvips = {vips:?}\nport = {port}\nprotocol = {protocol:?}\n\
+             backend_port = {backend}"
+        )?;
+    }
+    Ok(text)
+}
