@@ -1,0 +1,20 @@
+//! `cargo xtask build`: everything, the packet programs included.
+
+use crate::session::{Session, flags};
+use crate::setup::{self, Need};
+use crate::sh;
+use anyhow::Result;
+
+mod stats;
+
+pub(crate) fn task(session: &Session, mut args: lexopt::Parser) -> Result<()> {
+    let (mut release, mut stats) = (false, false);
+    flags(&mut args, [("release", &mut release), ("stats", &mut stats)])?;
+    setup::ensure(session, &[Need::Toolchain])?;
+    let mut build = session.cargo(["build", "--workspace", "--all-targets"]);
+    if release {
+        build.arg("--release");
+    }
+    sh::run(&mut build)?;
+    if stats { stats::print(session) } else { Ok(()) }
+}

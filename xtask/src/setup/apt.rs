@@ -1,0 +1,75 @@
+//! Debian's package manager, for those who may use it, and the words for those who may not.
+
+use super::Installer;
+use crate::session::is_root;
+use crate::toolchain::find_program;
+use anyhow::{Context as _, Result, bail};
+use std::cell::Cell;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+/// apt-get, with its package lists brought up to date before the first use.
+#[derive(Debug, Default)]
+pub(super) struct Apt {
+    updated: Cell<bool>,
+}
+
+impl Apt {
+    /// Installs packages without starting any service that comes with them.
+    pub(super) fn install(&self, installer: &Installer<'_>, why: &str, packages: &[&str]) -> Result<()> {
+        let by_hand = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+        if find_program("apt-get").is_none() {
+            bail!("there is no apt-get here\n  mend: install what Debian calls {}", packages.join(" "));
+        }
+        if !is_root() {
+            bail!("packages are installed by root\n  mend: sudo {by_hand}");
+        }
+        if !self.updated.replace(true) {
+            installer.step("brings the package lists up to date", &mut apt_get(&["update"]))?;
+        }
+        let _quiet = Services::hold_back()?;
+        let mut install = apt_get(&["install", "--yes", "--no-install-recommends"]);
+        installer.step(why, install.args(packages))
+    }
+}
+
+fn apt_get(args: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+/// As long as it lives, packages start no services: the tests want the programs, not a web server
+/// on port 80. See Debian's policy on `policy-rc.d`.
+struct Services {
+    made: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl Services {
+    fn hold_back() -> Result<Self> {
+        let made = !Path::new(POLICY).exists();
+        if made {
+            // Left behind by a killed set-up it forbids nothing.
+            let me = std::process::id();
+            let script =
+                format!("#!/bin/sh\n# cargo xtask setup\nkill -0 {me} 2>/dev/null && exit 101\nexit 0\n");
+            fs::write(POLICY, script)
+                .and_then(|()| fs::set_permissions(POLICY, Permissions::from_mode(0o755)))
+                .with_context(|| format!("cannot write {POLICY}"))?;
+        }
+        Ok(Self { made })
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        if self.made {
+            // It forbids nothing once this process has ended.
+            drop(fs::remove_file(POLICY));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The eBPF toolchain: tries what is there, installs what is missing, records what is proved.
+//!
+//! Rust's `core` is compiled for the BPF target from source, so a compiler counts only with its
+//! sources. Rustup has them as a component of any toolchain; where it cannot download, Debian's
+//! `-web` packages have a compiler that is new enough.
+
+use super::{Installer, linker, probe};
+use crate::session::Session;
+use crate::sh::say;
+use crate::toolchain::{RECORD, Toolchain, find_program, sysroots};
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const DEBIAN: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
+pub(super) fn look(session: &Session) -> Result<String, String> {
+    match Toolchain::recorded(&session.root) {
+        Some(Toolchain { sysroot, linker }) => {
+            Ok(format!("Rust with the sources of core in {}, {}", sysroot.display(), linker.display()))
+        }
+        None => Err("no compiler and linker that are known to work together".to_owned()),
+    }
+}
+
+pub(super) fn provide(installer: &Installer<'_>) -> Result<()> {
+    let mut compilers = sysroots();
+    if let Some(toolchain) = compilers.iter().find_map(|sysroot| with_any_linker(installer, sysroot)) {
+        return record(installer.session, &toolchain);
+    }
+    if compilers.is_empty() {
+        install_sources(installer)?;
+        compilers = sysroots();
+    }
+    let sysroot = compilers.first().context("a compiler was installed and cannot be found")?;
+    let toolchain = linker::install(installer, sysroot)?;
+    record(installer.session, &toolchain)
+}
+
+/// The compiler with a linker that is there and reads what the compiler writes.
+fn with_any_linker(installer: &Installer<'_>, sysroot: &Path) -> Option<Toolchain> {
+    let toolchain = Toolchain { sysroot: sysroot.to_owned(), linker: find_program("bpf-linker")? };
+    probe::works(installer, &toolchain).then_some(toolchain)
+}
+
+fn install_sources(installer: &Installer<'_>) -> Result<()> {
+    let mut refused = Vec::new();
+    if find_program("rustup").is_some() {
+        let mut add = Command::new("rustup");
+        add.current_dir(&installer.session.root).args(["component", "add", "rust-src"]);
+        match installer.step("adds the sources of core to the Rust that is here", &mut add) {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                say("         refused; the distribution may have a compiler with its sources");
+                refused.push(error);
+            }
+        }
+    }
+    match installer.apt.install(installer, "brings a Rust with the sources of core", &DEBIAN) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            refused.push(error);
+            let all: Vec<String> = refused.iter().map(|error| format!("- {error:#}")).collect();
+            bail!("no Rust here has the sources of core; any one of these would do\n{}", all.join("\n"))
+        }
+    }
+}
+
+fn record(session: &Session, Toolchain { sysroot, linker }: &Toolchain) -> Result<()> {
+    let path = session.root.join(RECORD);
+    let text = format!(
+        "# `cargo xtask setup` has built a BPF object with these.\nsysroot = \"{}\"\nlinker = \"{}\"\n",
+        sysroot.display(),
+        linker.display()
+    );
+    path.parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::write(&path, text))
+        .with_context(|| format!("cannot write {}", path.display()))
+}

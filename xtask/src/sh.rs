@@ -1,0 +1,90 @@
+//! What tasks say, and the programs they run.
+
+use anyhow::{Context as _, Result, bail};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Nothing that a task waits for takes longer, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
+const POLL: Duration = Duration::from_millis(20);
+/// Lines of a failed program's output that are shown.
+const TAIL: usize = 15;
+
+/// Prints to standard output.
+#[expect(clippy::print_stdout, reason = "tasks speak to whoever started them, here and nowhere else")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Prints to standard error.
+#[expect(clippy::print_stderr, reason = "tasks speak to whoever started them, here and nowhere else")]
+pub(crate) fn complain(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Runs `command` in view of the user.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let line = line(command);
+    let status = command.status().with_context(|| format!("cannot run {line}"))?;
+    if !status.success() {
+        bail!("{line}: {status}");
+    }
+    Ok(())
+}
+
+/// Runs `command` with its output in the log, and returns how long it took.
+pub(crate) fn run_logged(command: &mut Command, log: &Path) -> Result<Duration> {
+    let line = line(command);
+    let mut file = open_log(log)?;
+    writeln!(file, "\n$ {line}")?;
+    let before = file.metadata()?.len();
+    let start = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .spawn()
+        .with_context(|| format!("cannot run {line}"))?;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status.to_string();
+        }
+        if start.elapsed() > PATIENCE {
+            child.kill()?;
+            child.wait()?;
+            break format!("stopped after {PATIENCE:?}");
+        }
+        thread::sleep(POLL);
+    };
+    if status == "exit status: 0" {
+        return Ok(start.elapsed());
+    }
+    bail!("{line}: {status}\n{}\n  all of it: {}", tail(log, before), log.display())
+}
+
+/// The command as one would type it.
+pub(crate) fn line(command: &Command) -> String {
+    let name = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(name).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+fn open_log(log: &Path) -> Result<File> {
+    log.parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| File::options().create(true).append(true).open(log))
+        .with_context(|| format!("cannot write {}", log.display()))
+}
+
+fn tail(log: &Path, from: u64) -> String {
+    let log = std::fs::read(log).unwrap_or_default();
+    let new = log.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
+    let new = String::from_utf8_lossy(new);
+    let lines: Vec<&str> = new.lines().filter(|line| !line.trim().is_empty()).collect();
+    let shown = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
+    shown.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
