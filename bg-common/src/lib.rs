@@ -23,6 +23,7 @@ pub mod names;
 mod pod;
 pub mod reason;
 pub mod service;
+pub mod table;
 pub mod traffic;
 pub mod word;
 

@@ -14,7 +14,7 @@ pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
 pub const FRONTENDS: &str = "FRONTENDS";
 /// Where a frontend listens: array, frontend id → [`Endpoint`](crate::Endpoint).
 pub const FRONTEND_ADDRS: &str = "FRONTEND_ADDRS";
-/// Ring positions: array, memory-mapped, position → backend id.
+/// Ring positions: array, position → backend id.
 pub const RING: &str = "RING";
 /// Backends: array, backend id → [`Backend`](crate::Backend).
 pub const BACKENDS: &str = "BACKENDS";
@@ -28,23 +28,6 @@ pub const HALF_OPEN: &str = "HALF_OPEN";
 pub const TRAFFIC: &str = "TRAFFIC";
 /// How often each reason applied: per-CPU array, [`Reason`](crate::Reason) → `u64`.
 pub const REASONS: &str = "REASONS";
-
-/// Every table, in the order of this file.
-pub const TABLES: [&str; 13] = [
-    DEPLOYMENTS,
-    DEPLOYMENT_NAMES,
-    SERVICES,
-    SERVICE_NAMES,
-    FRONTENDS,
-    FRONTEND_ADDRS,
-    RING,
-    BACKENDS,
-    BACKENDS_BY_ADDR,
-    FLOWS,
-    HALF_OPEN,
-    TRAFFIC,
-    REASONS,
-];
 
 /// XDP, on an uplink: towards a slice.
 pub const XDP_INGRESS: &str = "bg_xdp_ingress";
@@ -65,7 +48,7 @@ pub const MAX_SERVICES: u32 = 16_384;
 /// Most frontends of one instance.
 pub const MAX_FRONTENDS: u32 = 32_768;
 /// Most ring positions of one instance.
-pub const MAX_RING: u32 = 1 << 20;
+pub const MAX_RING: u32 = 1 << 18;
 /// Most backends of one instance, those that only old pins name included.
 pub const MAX_BACKENDS: u32 = 65_536;
 /// Established pins, unless configured.

@@ -1,6 +1,18 @@
 //! The kernel half as the daemon sees it: tables, words, programs and their attachment. Only the
 //! modules below name aya and the table types.
 
+mod attach;
+pub mod kernel;
+mod load;
+mod mapped;
+mod observer;
+mod pins;
+mod reconcile;
+mod state;
+mod sys;
+mod table;
+mod tables;
+
 use crate::refusal::Refusal;
 use bg_common::{Colour, Reason, Traffic, Via, Word};
 use serde::{Deserialize, Serialize};

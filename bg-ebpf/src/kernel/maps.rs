@@ -26,7 +26,7 @@ static FRONTENDS: HashMap<Endpoint, Frontend> = HashMap::with_max_entries(MAX_FR
 #[map]
 static FRONTEND_ADDRS: Array<Endpoint> = Array::with_max_entries(MAX_FRONTENDS, 0);
 #[map]
-static RING: Array<u32> = Array::with_max_entries(MAX_RING, BPF_F_MMAPABLE);
+static RING: Array<u32> = Array::with_max_entries(MAX_RING, 0);
 #[map]
 static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
 #[map]

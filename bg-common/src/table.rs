@@ -1,0 +1,61 @@
+//! The form of every table. The built programs and the pinned tables are both held against it.
+
+use crate::names::{self, Name};
+use crate::{Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, Traffic, Word};
+
+/// A kind of table, numbered as `enum bpf_map_type` in include/uapi/linux/bpf.h.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Kind {
+    /// `BPF_MAP_TYPE_HASH`.
+    Hash = 1,
+    /// `BPF_MAP_TYPE_ARRAY`.
+    Array = 2,
+    /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
+    PerCpuArray = 6,
+    /// `BPF_MAP_TYPE_LRU_HASH`.
+    LruHash = 9,
+}
+
+/// The form of a table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// Entries; the two flow tables can be configured otherwise.
+    pub max_entries: u32,
+    /// `BPF_F_…` flags of include/uapi/linux/bpf.h.
+    pub flags: u32,
+}
+
+/// Entries are allocated when they are inserted.
+const NO_PREALLOC: u32 = 1;
+/// The values can be mapped into memory.
+const MMAPABLE: u32 = 1 << 10;
+
+const fn table<K, V>(name: &'static str, kind: Kind, max_entries: u32, flags: u32) -> Table {
+    Table { name, kind, key_size: size_of::<K>() as u32, value_size: size_of::<V>() as u32, max_entries, flags }
+}
+
+/// Every table.
+pub const TABLES: [Table; 13] = [
+    table::<u32, Word>(names::DEPLOYMENTS, Kind::Array, names::MAX_DEPLOYMENTS, MMAPABLE),
+    table::<u32, Name>(names::DEPLOYMENT_NAMES, Kind::Array, names::MAX_DEPLOYMENTS, 0),
+    table::<u32, Service>(names::SERVICES, Kind::Array, names::MAX_SERVICES, MMAPABLE),
+    table::<u32, Name>(names::SERVICE_NAMES, Kind::Array, names::MAX_SERVICES, 0),
+    table::<Endpoint, Frontend>(names::FRONTENDS, Kind::Hash, names::MAX_FRONTENDS, NO_PREALLOC),
+    table::<u32, Endpoint>(names::FRONTEND_ADDRS, Kind::Array, names::MAX_FRONTENDS, 0),
+    table::<u32, u32>(names::RING, Kind::Array, names::MAX_RING, 0),
+    table::<u32, Backend>(names::BACKENDS, Kind::Array, names::MAX_BACKENDS, 0),
+    table::<Endpoint, u32>(names::BACKENDS_BY_ADDR, Kind::Hash, names::MAX_BACKENDS, NO_PREALLOC),
+    table::<FlowKey, Flow>(names::FLOWS, Kind::Hash, names::DEFAULT_FLOWS, 0),
+    table::<FlowKey, Flow>(names::HALF_OPEN, Kind::LruHash, names::DEFAULT_HALF_OPEN, 0),
+    table::<u32, Traffic>(names::TRAFFIC, Kind::PerCpuArray, names::MAX_DEPLOYMENTS * 2, 0),
+    table::<u32, u64>(names::REASONS, Kind::PerCpuArray, Reason::SLOTS, 0),
+];

@@ -1,0 +1,188 @@
+//! The data plane of this machine's kernel.
+
+use super::attach::Links;
+use super::load::{self, Sizes};
+use super::observer::TableObserver;
+use super::pins::{Lock, Pins};
+use super::reconcile::{forget_backend, reconcile};
+use super::state::{Op, State};
+use super::tables::Tables;
+use crate::dataplane::{
+    Applied, AttachPlan, Attachment, Dataplane, DeploymentSpec, Detached, Exchange, Observer, Sweep,
+};
+use crate::refusal::Refusal;
+use bg_common::Word;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+pub use super::load::OBJECT;
+
+/// What a daemon opens its data plane with.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// Names the pins and the lock.
+    pub instance: String,
+    /// Established pins; counts when the tables are made.
+    pub flows: u32,
+    /// Half-open pins; counts when the tables are made.
+    pub half_open: u32,
+}
+
+/// The data plane of one instance.
+pub struct Kernel {
+    pins: Pins,
+    tables: Tables,
+    state: State,
+    /// Held by the daemon; `bgctl --offline` goes without.
+    _lock: Option<Lock>,
+}
+
+impl Kernel {
+    /// Opens the pinned data plane, or makes one. Programs of another build are replaced; words, flows
+    /// and attachments stay.
+    ///
+    /// # Errors
+    ///
+    /// When another daemon runs the instance, the pins are of another version or not bg's, or the kernel
+    /// does not take the programs. What was there before stays as it was.
+    pub fn open(options: &OpenOptions) -> Result<Self, Refusal> {
+        let OpenOptions { instance, flows, half_open } = options;
+        Pins::require_bpffs()?;
+        let lock = Lock::take(instance)?;
+        let pins = Pins::new(instance);
+        pins.tidy_up()?;
+        if pins.exists() {
+            pins.check_layout()?;
+            load::upgrade(&pins)?;
+        } else {
+            load::create(&pins, Sizes { flows: *flows, half_open: *half_open })?;
+        }
+        Self::assemble(pins, Some(lock))
+    }
+
+    /// Opens the pinned data plane without a daemon: words can be read and changed, nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is pinned, or not in this version's form.
+    pub fn open_pinned(instance: &str) -> Result<Self, Refusal> {
+        Pins::require_bpffs()?;
+        let pins = Pins::new(instance);
+        if !pins.exists() {
+            return Err(Refusal::new(
+                "nothing-pinned",
+                format!("no data plane of instance {instance} is in the kernel"),
+                pins.dir().display(),
+                "start the daemon (systemctl start bgd), or name another --instance",
+            ));
+        }
+        pins.check_layout()?;
+        Self::assemble(pins, None)
+    }
+
+    /// Takes an instance down without reading anything of it, whatever state it is in.
+    ///
+    /// # Errors
+    ///
+    /// When a daemon runs the instance, or a pin cannot be removed.
+    pub fn remove(instance: &str) -> Result<Detached, Refusal> {
+        Pins::require_bpffs()?;
+        let _lock = Lock::take(instance)?;
+        take_down(&Pins::new(instance))
+    }
+
+    fn assemble(pins: Pins, lock: Option<Lock>) -> Result<Self, Refusal> {
+        let tables = Tables::open(&pins.dir())?;
+        let state = tables.state()?;
+        Ok(Self { pins, tables, state, _lock: lock })
+    }
+
+    fn execute(&mut self, ops: &[Op]) -> Result<(), Refusal> {
+        for op in ops {
+            self.tables.execute(op)?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes every pin of an instance, attachments first.
+fn take_down(pins: &Pins) -> Result<Detached, Refusal> {
+    // What cannot be listed can still be removed.
+    let attachments = Links::new(pins).list().unwrap_or_default();
+    Ok(Detached { attachments, pins: pins.remove()? })
+}
+
+impl Dataplane for Kernel {
+    fn apply(&mut self, want: &[DeploymentSpec]) -> Result<Applied, Refusal> {
+        let (ops, state) = reconcile(&self.state, want)?;
+        let names = |ours: &State, theirs: &State| {
+            let missing = ours.deployments.values().filter(|name| theirs.deployment_id(name).is_none());
+            missing.cloned().collect()
+        };
+        let applied = Applied {
+            created: names(&state, &self.state),
+            removed: names(&self.state, &state),
+            writes: ops.len(),
+        };
+        if let Err(refusal) = self.execute(&ops) {
+            // Some changes were made: what holds is in the tables.
+            self.state = self.tables.state()?;
+            return Err(refusal);
+        }
+        self.state = state;
+        Ok(applied)
+    }
+
+    fn words(&self) -> Result<Vec<(String, Word)>, Refusal> {
+        let word = |id| Ok(Word::from_bits(self.tables.word(id)?.load(Ordering::Acquire)));
+        self.state.deployments.iter().map(|(id, name)| Ok((name.clone(), word(*id)?))).collect()
+    }
+
+    fn exchange(&self, deployment: &str, expected: Word, new: Word) -> Result<Exchange, Refusal> {
+        let id = self.state.deployment_id(deployment).ok_or_else(|| {
+            let known: Vec<&str> = self.state.deployments.values().map(String::as_str).collect();
+            Refusal::new(
+                "unknown-deployment",
+                format!("there is no deployment {deployment}"),
+                "the tables in the kernel",
+                format!("name one of: {}", known.join(", ")),
+            )
+        })?;
+        let word = self.tables.word(id)?;
+        let start = Instant::now();
+        let exchanged =
+            word.compare_exchange(expected.bits(), new.bits(), Ordering::AcqRel, Ordering::Acquire);
+        Ok(match exchanged {
+            Ok(_) => Exchange::Done { took: start.elapsed() },
+            Err(actual) => Exchange::Lost { actual: Word::from_bits(actual) },
+        })
+    }
+
+    fn attach(&mut self, plan: &AttachPlan) -> Result<Vec<Attachment>, Refusal> {
+        let links = Links::new(&self.pins);
+        links.bring_in_line(plan)?;
+        links.list()
+    }
+
+    fn attachments(&self) -> Result<Vec<Attachment>, Refusal> {
+        Links::new(&self.pins).list()
+    }
+
+    fn observer(&self) -> Result<Box<dyn Observer>, Refusal> {
+        Ok(Box::new(TableObserver::open(&self.pins)?))
+    }
+
+    fn settle(&mut self, sweep: &Sweep) -> Result<(), Refusal> {
+        for id in self.state.retired() {
+            if !sweep.backends.contains(&id) {
+                let ops = forget_backend(&mut self.state, id);
+                self.execute(&ops)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn detach(&mut self) -> Result<Detached, Refusal> {
+        take_down(&self.pins)
+    }
+}

@@ -1,0 +1,216 @@
+//! Reads whole flow tables and expires what is idle, beside the owner of the data plane.
+
+use super::pins::Pins;
+use super::state::State;
+use super::table::{Table, refusal};
+use super::tables::{Tables, open_per_cpu};
+use crate::dataplane::{Counters, FlowRow, FlowState, Lifetimes, Observer, Protocol, Sweep};
+use crate::refusal::Refusal;
+use aya::maps::{MapData, PerCpuArray};
+use bg_common::{Addr, Colour, Flow, FlowKey, Port, Proto, Reason, SliceId, Tick, Traffic, names};
+use nix::time::{ClockId, clock_gettime};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// Pins that a sweep found idle, with the time of their last packet.
+type Suspects = HashMap<FlowKey, Tick>;
+
+pub(super) struct TableObserver {
+    tables: Tables,
+    flows: Table<FlowKey, Flow>,
+    half_open: Table<FlowKey, Flow>,
+    traffic: PerCpuArray<MapData, Traffic>,
+    reasons: PerCpuArray<MapData, u64>,
+    /// Of the last sweep: established pins, half-open pins.
+    suspects: [Suspects; 2],
+}
+
+impl TableObserver {
+    pub(super) fn open(pins: &Pins) -> Result<Self, Refusal> {
+        let dir = pins.dir();
+        Ok(Self {
+            tables: Tables::open(&dir)?,
+            flows: Table::open(&dir, names::FLOWS)?,
+            half_open: Table::open(&dir, names::HALF_OPEN)?,
+            traffic: open_per_cpu(&dir, names::TRAFFIC)?,
+            reasons: open_per_cpu(&dir, names::REASONS)?,
+            suspects: Default::default(),
+        })
+    }
+}
+
+impl Observer for TableObserver {
+    fn flows(&mut self) -> Result<Vec<FlowRow>, Refusal> {
+        let state = self.tables.state()?;
+        let frontends: BTreeMap<u32, SocketAddr> = state
+            .frontends
+            .iter()
+            .map(|(at, frontend)| (frontend.id, socket_addr(at.addr(), at.port())))
+            .collect();
+        let now = now()?;
+        let mut rows = Vec::new();
+        self.flows.each(|key, flow| rows.extend(row(&state, &frontends, key, flow, now, true)))?;
+        self.half_open.each(|key, flow| rows.extend(row(&state, &frontends, key, flow, now, false)))?;
+        Ok(rows)
+    }
+
+    fn counters(&mut self) -> Result<Counters, Refusal> {
+        let mut counters = Counters::default();
+        for (id, name) in self.tables.state()?.deployments {
+            let mut both = [Traffic::default(); 2];
+            for (colour, sum) in Colour::BOTH.into_iter().zip(&mut both) {
+                let slice = SliceId::new(id, colour).index();
+                let cpus = self.traffic.get(&slice, 0).map_err(|error| refusal(names::TRAFFIC, &error))?;
+                cpus.iter().for_each(|cpu| add(sum, cpu));
+            }
+            counters.traffic.push((name, both));
+        }
+        for reason in Reason::ALL {
+            let cpus =
+                self.reasons.get(&reason.index(), 0).map_err(|error| refusal(names::REASONS, &error))?;
+            counters.reasons.push((*reason, cpus.iter().sum()));
+        }
+        Ok(counters)
+    }
+
+    /// Marks in one pass and deletes in the next, keeping the marks here: a write to an entry of a hash
+    /// table replaces it, and would lose what a program writes to it at the same time.
+    fn sweep(&mut self, lifetimes: &Lifetimes) -> Result<Sweep, Refusal> {
+        let start = Instant::now();
+        let now = now()?;
+        let Self { tables, flows, half_open, suspects: [established, fresh], .. } = self;
+        let state = tables.state()?;
+        let mut sweep = Sweep::default();
+        let mut open: BTreeMap<u32, [u64; 2]> = state.deployments.keys().map(|id| (*id, [0, 0])).collect();
+        pass(flows, established, &mut sweep, |flow, key| {
+            note(&state, flow, now, true, &mut open);
+            now.since(flow.seen) > established_ticks(lifetimes, key.proto(), flow)
+        })?;
+        pass(half_open, fresh, &mut sweep, |flow, _| {
+            note(&state, flow, now, false, &mut open);
+            now.since(flow.seen) > Flow::HALF_OPEN_TICKS
+        })?;
+        sweep.open = open
+            .into_iter()
+            .filter_map(|(id, counts)| state.deployments.get(&id).map(|name| (name.clone(), counts)))
+            .collect();
+        sweep.took = start.elapsed();
+        Ok(sweep)
+    }
+}
+
+/// One pass over a table: counts its pins, deletes those that were suspected and have not stirred, and
+/// leaves the new suspects.
+fn pass(
+    table: &Table<FlowKey, Flow>,
+    suspects: &mut Suspects,
+    sweep: &mut Sweep,
+    mut idle: impl FnMut(&Flow, &FlowKey) -> bool,
+) -> Result<(), Refusal> {
+    let mut found = Suspects::new();
+    let mut condemned = Vec::new();
+    table.each(|key, flow| {
+        sweep.pins += 1;
+        sweep.backends.insert(flow.backend);
+        if idle(flow, key) {
+            if suspects.get(key) == Some(&flow.seen) {
+                condemned.push((*key, flow.seen));
+            } else {
+                found.insert(*key, flow.seen);
+            }
+        }
+    })?;
+    for (key, seen) in condemned {
+        // The pass is milliseconds old; the flow may have come back.
+        if table.get(&key)?.is_some_and(|flow| flow.seen == seen) {
+            table.remove(&key)?;
+            sweep.expired += 1;
+            sweep.pins = sweep.pins.saturating_sub(1);
+        }
+    }
+    *suspects = found;
+    Ok(())
+}
+
+/// Counts an open flow for its slice.
+fn note(state: &State, flow: &Flow, now: Tick, established: bool, open: &mut BTreeMap<u32, [u64; 2]>) {
+    let counts = established || now.since(flow.seen) < Flow::HALF_OPEN_TICKS;
+    if flow.closed() || !counts {
+        return;
+    }
+    if let Some(backend) = state.backends.get(&flow.backend) {
+        let slice = backend.slice();
+        if let Some([blue, green]) = open.get_mut(&slice.deployment()) {
+            match slice.colour() {
+                Colour::Blue => *blue += 1,
+                Colour::Green => *green += 1,
+            }
+        }
+    }
+}
+
+fn established_ticks(lifetimes: &Lifetimes, proto: Proto, flow: &Flow) -> u32 {
+    let lifetime = if flow.closed() {
+        lifetimes.closed
+    } else if flow.half_closed() {
+        lifetimes.half_closed
+    } else if proto == Proto::UDP {
+        lifetimes.udp
+    } else {
+        lifetimes.established
+    };
+    Tick::from_nanos(u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX)).0
+}
+
+fn row(
+    state: &State,
+    frontends: &BTreeMap<u32, SocketAddr>,
+    key: &FlowKey,
+    flow: &Flow,
+    now: Tick,
+    established: bool,
+) -> Option<FlowRow> {
+    let backend = state.backends.get(&flow.backend)?;
+    let slice = backend.slice();
+    let at = backend.endpoint();
+    Some(FlowRow {
+        client: socket_addr(key.client(), key.port()),
+        protocol: if key.proto() == Proto::UDP { Protocol::Udp } else { Protocol::Tcp },
+        frontend: *frontends.get(&flow.frontend)?,
+        backend: socket_addr(at.addr(), at.port()),
+        deployment: state.deployments.get(&slice.deployment())?.clone(),
+        service: state.services.get(&key.service())?.name.clone(),
+        colour: slice.colour(),
+        state: match (flow.closed(), flow.half_closed(), established) {
+            (true, _, _) => FlowState::Closed,
+            (_, true, _) => FlowState::HalfClosed,
+            (_, _, true) => FlowState::Established,
+            (_, _, false) => FlowState::HalfOpen,
+        },
+        idle: Duration::from_nanos(u64::from(now.since(flow.seen)) * Tick::NANOS),
+    })
+}
+
+pub(super) fn socket_addr(addr: Addr, port: Port) -> SocketAddr {
+    SocketAddr::new(addr.into(), port.get())
+}
+
+/// The time as the programs tell it.
+fn now() -> Result<Tick, Refusal> {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(|error| refusal("CLOCK_MONOTONIC", &error))?;
+    let nanos = Duration::from(time).as_nanos();
+    Ok(Tick::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+}
+
+fn add(sum: &mut Traffic, cpu: &Traffic) {
+    let Traffic { packets_in, bytes_in, packets_out, bytes_out, flows, handshakes, answered, resets } = cpu;
+    sum.packets_in += packets_in;
+    sum.bytes_in += bytes_in;
+    sum.packets_out += packets_out;
+    sum.bytes_out += bytes_out;
+    sum.flows += flows;
+    sum.handshakes += handshakes;
+    sum.answered += answered;
+    sum.resets += resets;
+}

@@ -1,0 +1,284 @@
+//! From what the tables hold and what they shall hold to the ordered list of changes. Pure: it is
+//! tested without a kernel.
+
+use super::state::{Op, ServiceState, State};
+use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
+use crate::refusal::Refusal;
+use bg_common::names::{MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_RING, MAX_SERVICES};
+use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Proto, Ring, SliceId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+/// The endpoint of a socket address.
+pub(super) fn endpoint(addr: &SocketAddr, protocol: Protocol) -> Endpoint {
+    let proto = match protocol {
+        Protocol::Tcp => Proto::TCP,
+        Protocol::Udp => Proto::UDP,
+    };
+    Endpoint::new(addr.ip().into(), addr.port().into(), proto)
+}
+
+/// The changes that make `have` hold `want`, and the state that they lead to.
+///
+/// Everything new is written first, then made reachable from the outside in: backends, rings, services,
+/// frontends. Removal goes the other way round and leaves backends behind, for their pinned flows.
+pub(super) fn reconcile(have: &State, want: &[DeploymentSpec]) -> Result<(Vec<Op>, State), Refusal> {
+    let mut plan = Plan::new(have);
+    let mut wanted_services = BTreeSet::new();
+    let mut wanted_frontends = BTreeSet::new();
+    for deployment in want {
+        let id = plan.deployment(deployment)?;
+        for service in &deployment.services {
+            let service_id = plan.service(id, service)?;
+            wanted_services.insert(service_id);
+            for frontend in &service.frontends {
+                let at = endpoint(frontend, service.protocol);
+                plan.frontend(at, service_id)?;
+                wanted_frontends.insert(at);
+            }
+        }
+    }
+    plan.drop_unwanted(want, &wanted_services, &wanted_frontends);
+    Ok((plan.ops, plan.state))
+}
+
+/// The change that frees a backend's id, once no pin names it.
+pub(super) fn forget_backend(state: &mut State, id: u32) -> Vec<Op> {
+    let Some(backend) = state.backends.remove(&id) else {
+        return Vec::new();
+    };
+    let at = backend.endpoint();
+    let mut ops = Vec::new();
+    if state.backends_by_addr.get(&at) == Some(&id) {
+        state.backends_by_addr.remove(&at);
+        ops.push(Op::UnmapBackend(at));
+    }
+    ops.push(Op::ClearBackend(id));
+    ops
+}
+
+struct Plan {
+    state: State,
+    ops: Vec<Op>,
+    /// Ring positions that nothing used when the plan was begun: what this plan frees is not used
+    /// again, because programs may still be reading it.
+    free_ring: Vec<(u32, u32)>,
+    next_free_ids: BTreeMap<&'static str, u32>,
+    /// The same as in the state, by what it is looked up by here.
+    service_ids: BTreeMap<(u32, String), u32>,
+    frontend_ids: BTreeSet<u32>,
+}
+
+impl Plan {
+    fn new(have: &State) -> Self {
+        let services = have.services.iter();
+        Self {
+            state: have.clone(),
+            ops: Vec::new(),
+            free_ring: free_ring(have),
+            next_free_ids: BTreeMap::new(),
+            service_ids: services.map(|(id, known)| ((known.deployment, known.name.clone()), *id)).collect(),
+            frontend_ids: have.frontends.values().map(|frontend| frontend.id).collect(),
+        }
+    }
+
+    /// The lowest id that `taken` does not know, from where the last search ended.
+    fn free_id(
+        &mut self,
+        what: &'static str,
+        max: u32,
+        taken: impl Fn(&Self, u32) -> bool,
+    ) -> Result<u32, Refusal> {
+        let from = self.next_free_ids.get(what).copied().unwrap_or(0);
+        let id = (from..max).find(|id| !taken(self, *id)).ok_or_else(|| {
+            Refusal::new(
+                "table-full",
+                format!("there is no room for another {what}: the tables hold {max}"),
+                "the configuration",
+                format!("remove a {what} that is not needed, or run a second instance"),
+            )
+        })?;
+        self.next_free_ids.insert(what, id + 1);
+        Ok(id)
+    }
+
+    fn deployment(&mut self, want: &DeploymentSpec) -> Result<u32, Refusal> {
+        if let Some(id) = self.state.deployment_id(&want.name) {
+            return Ok(id);
+        }
+        let id =
+            self.free_id("deployment", MAX_DEPLOYMENTS, |plan, id| plan.state.deployments.contains_key(&id))?;
+        self.ops.push(Op::InitialWord(id, want.initial));
+        self.ops.push(Op::NameDeployment(id, name(&want.name)?));
+        self.state.deployments.insert(id, want.name.clone());
+        Ok(id)
+    }
+
+    fn service(&mut self, deployment: u32, want: &ServiceSpec) -> Result<u32, Refusal> {
+        let key = (deployment, want.name.clone());
+        let id = match self.service_ids.get(&key).copied() {
+            Some(id) => id,
+            None => {
+                self.free_id("service", MAX_SERVICES, |plan, id| plan.state.services.contains_key(&id))?
+            }
+        };
+        let mut rings = [(Ring::default(), Vec::new()), (Ring::default(), Vec::new())];
+        for ((colour, backends), ring) in Colour::BOTH.iter().zip(&want.backends).zip(&mut rings) {
+            let slice = SliceId::new(deployment, *colour);
+            for backend in backends {
+                ring.1.push(self.backend(backend, want.protocol, id, slice)?);
+            }
+            let before = self.state.services.get(&id).map(|service| {
+                let [blue, green] = &service.rings;
+                if *colour == Colour::Blue { blue } else { green }
+            });
+            match before {
+                Some(before) if before.1 == ring.1 => ring.0 = before.0,
+                _ => ring.0 = self.ring(&ring.1)?,
+            }
+        }
+        let [(blue, _), (green, _)] = &rings;
+        match self.state.services.get(&id) {
+            None => {
+                self.ops.push(Op::SetService(id, deployment, [*blue, *green]));
+                self.ops.push(Op::NameService(id, name(&want.name)?));
+            }
+            Some(before) => {
+                for ((colour, new), old) in Colour::BOTH.iter().zip([blue, green]).zip(&before.rings) {
+                    if *new != old.0 {
+                        self.ops.push(Op::SetRing(id, *colour, *new));
+                    }
+                }
+            }
+        }
+        self.service_ids.insert(key, id);
+        self.state.services.insert(id, ServiceState { deployment, name: want.name.clone(), rings });
+        Ok(id)
+    }
+
+    fn backend(
+        &mut self,
+        want: &BackendSpec,
+        protocol: Protocol,
+        service: u32,
+        slice: SliceId,
+    ) -> Result<u32, Refusal> {
+        let at = endpoint(&want.addr, protocol);
+        let backend = Backend::new(at, service, slice, want.via, want.ifindex);
+        let id = match self.state.backend_id(&at, service, slice) {
+            Some(id) => id,
+            None => {
+                self.free_id("backend", MAX_BACKENDS, |plan, id| plan.state.backends.contains_key(&id))?
+            }
+        };
+        if self.state.backends.get(&id) != Some(&backend) {
+            self.ops.push(Op::SetBackend(id, backend));
+            self.state.backends.insert(id, backend);
+        }
+        if self.state.backends_by_addr.get(&at) != Some(&id) {
+            self.ops.push(Op::MapBackend(at, id));
+            self.state.backends_by_addr.insert(at, id);
+        }
+        Ok(id)
+    }
+
+    /// A fresh stretch of the ring table, written before anything points to it.
+    fn ring(&mut self, ids: &[u32]) -> Result<Ring, Refusal> {
+        let len = ids.len() as u32;
+        if len == 0 {
+            return Ok(Ring::default());
+        }
+        let gap = self.free_ring.iter_mut().find(|(from, to)| to - from >= len).ok_or_else(|| {
+            Refusal::new(
+                "table-full",
+                format!("there is no room for another ring: the table holds {MAX_RING} positions"),
+                "the configuration",
+                "use fewer backends, or run a second instance",
+            )
+        })?;
+        let base = gap.0;
+        gap.0 += len;
+        self.ops.push(Op::WriteRing(base, ids.to_vec()));
+        Ok(Ring::new(base, len))
+    }
+
+    fn frontend(&mut self, at: Endpoint, service: u32) -> Result<(), Refusal> {
+        match self.state.frontends.get(&at) {
+            Some(frontend) if frontend.service == service => return Ok(()),
+            // A frontend that changes hands gets a new id: pins may name the old one.
+            _ => {}
+        }
+        let id = self.free_id("frontend", MAX_FRONTENDS, |plan, id| plan.frontend_ids.contains(&id))?;
+        self.frontend_ids.insert(id);
+        let frontend = Frontend::live(service, id);
+        self.ops.push(Op::SetFrontendAddr(id, at));
+        self.ops.push(Op::MapFrontend(at, frontend));
+        self.state.frontends.insert(at, frontend);
+        Ok(())
+    }
+
+    fn drop_unwanted(
+        &mut self,
+        want: &[DeploymentSpec],
+        services: &BTreeSet<u32>,
+        frontends: &BTreeSet<Endpoint>,
+    ) {
+        let gone: Vec<Endpoint> =
+            self.state.frontends.keys().filter(|at| !frontends.contains(at)).copied().collect();
+        for at in gone {
+            self.ops.push(Op::UnmapFrontend(at));
+            self.state.frontends.remove(&at);
+        }
+        let gone: Vec<u32> =
+            self.state.services.keys().filter(|id| !services.contains(id)).copied().collect();
+        for id in gone {
+            self.ops.push(Op::ForgetService(id));
+            self.state.services.remove(&id);
+        }
+        let wanted: BTreeSet<&str> = want.iter().map(|deployment| deployment.name.as_str()).collect();
+        let gone: Vec<u32> = self
+            .state
+            .deployments
+            .iter()
+            .filter(|(_, name)| !wanted.contains(name.as_str()))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.ops.push(Op::ForgetDeployment(id));
+            self.state.deployments.remove(&id);
+        }
+    }
+}
+
+fn name(text: &str) -> Result<Name, Refusal> {
+    Name::new(text).ok_or_else(|| {
+        Refusal::new(
+            "name-too-long",
+            format!("a name has at most {} bytes", Name::MAX),
+            text,
+            "choose a shorter one",
+        )
+    })
+}
+
+/// Gaps between the rings in use, as `[from, to)`.
+fn free_ring(state: &State) -> Vec<(u32, u32)> {
+    let mut used: Vec<(u32, u32)> = state
+        .services
+        .values()
+        .flat_map(|service| service.rings.iter())
+        .filter(|(ring, _)| !ring.is_empty())
+        .map(|(ring, _)| (ring.base(), ring.base() + ring.len()))
+        .collect();
+    used.sort_unstable();
+    used.push((MAX_RING, MAX_RING));
+    let mut gaps = Vec::new();
+    let mut from = 0;
+    for (start, end) in used {
+        if start > from {
+            gaps.push((from, start));
+        }
+        from = from.max(end);
+    }
+    gaps
+}

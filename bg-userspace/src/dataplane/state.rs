@@ -1,0 +1,77 @@
+//! What the tables hold, as a value: read from the kernel once, then changed together with it.
+
+use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Ring, SliceId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Contents of the tables that only user space changes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct State {
+    /// Deployment id → name.
+    pub(super) deployments: BTreeMap<u32, String>,
+    /// Service id → service.
+    pub(super) services: BTreeMap<u32, ServiceState>,
+    /// Where frontends listen, and what that leads to.
+    pub(super) frontends: BTreeMap<Endpoint, Frontend>,
+    /// Backend id → backend, those included that only pins name.
+    pub(super) backends: BTreeMap<u32, Backend>,
+    /// Where backends listen → backend id.
+    pub(super) backends_by_addr: BTreeMap<Endpoint, u32>,
+}
+
+/// One service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ServiceState {
+    pub(super) deployment: u32,
+    pub(super) name: String,
+    /// The rings of `[blue, green]`: where they lie, and the backend ids on them.
+    pub(super) rings: [(Ring, Vec<u32>); 2],
+}
+
+/// One change of the tables. Order matters: what refers comes after what it refers to, and what is
+/// referred to goes after what refers to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Op {
+    NameDeployment(u32, Name),
+    /// Only for a deployment that was not there.
+    InitialWord(u32, Colour),
+    ForgetDeployment(u32),
+    SetBackend(u32, Backend),
+    ClearBackend(u32),
+    MapBackend(Endpoint, u32),
+    UnmapBackend(Endpoint),
+    /// Backend ids from a position on.
+    WriteRing(u32, Vec<u32>),
+    NameService(u32, Name),
+    /// A service that was not there, with its rings.
+    SetService(u32, u32, [Ring; 2]),
+    /// The rings of a service that is there, by one store.
+    SetRing(u32, Colour, Ring),
+    ForgetService(u32),
+    SetFrontendAddr(u32, Endpoint),
+    MapFrontend(Endpoint, Frontend),
+    UnmapFrontend(Endpoint),
+}
+
+impl State {
+    pub(super) fn deployment_id(&self, name: &str) -> Option<u32> {
+        self.deployments.iter().find(|(_, known)| *known == name).map(|(id, _)| *id)
+    }
+
+    /// The backend of a service and slice that listens at an endpoint, if it is known.
+    pub(super) fn backend_id(&self, at: &Endpoint, service: u32, slice: SliceId) -> Option<u32> {
+        let id = *self.backends_by_addr.get(at)?;
+        let backend = self.backends.get(&id)?;
+        (backend.service() == service && backend.slice() == slice).then_some(id)
+    }
+
+    /// Backends that no ring leads to: only pins may name them.
+    pub(super) fn retired(&self) -> BTreeSet<u32> {
+        let serving: BTreeSet<u32> = self
+            .services
+            .values()
+            .flat_map(|service| service.rings.iter())
+            .flat_map(|(_, ids)| ids.iter().copied())
+            .collect();
+        self.backends.keys().copied().filter(|id| !serving.contains(id)).collect()
+    }
+}

@@ -1,0 +1,159 @@
+//! Handles on the tables that only user space changes: reading them whole, and executing changes.
+
+use super::mapped::Mapped;
+use super::pins::refused;
+use super::state::{Op, ServiceState, State};
+use super::table::{Table, refusal};
+use crate::refusal::Refusal;
+use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Ring, Service, SliceId, Traffic, Word, names};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Offset of a service's rings in its table entry.
+const RINGS: usize = std::mem::offset_of!(Service, rings);
+
+pub(super) struct Tables {
+    words: Mapped,
+    deployment_names: Table<u32, Name>,
+    services_mapped: Mapped,
+    services: Table<u32, Service>,
+    service_names: Table<u32, Name>,
+    frontends: Table<Endpoint, Frontend>,
+    frontend_addrs: Table<u32, Endpoint>,
+    ring: Table<u32, u32>,
+    backends: Table<u32, Backend>,
+    backends_by_addr: Table<Endpoint, u32>,
+    traffic: PerCpuArray<MapData, Traffic>,
+}
+
+/// Opens a pinned per-CPU table.
+pub(super) fn open_per_cpu<T: TryFrom<Map, Error = MapError>>(dir: &Path, name: &str) -> Result<T, Refusal> {
+    let path = dir.join(name);
+    MapData::from_pin(&path)
+        .and_then(Map::from_map_data)
+        .and_then(T::try_from)
+        .map_err(|error| refused(&path, &error))
+}
+
+impl Tables {
+    /// Opens the tables that are pinned in `dir`.
+    pub(super) fn open(dir: &Path) -> Result<Self, Refusal> {
+        let words = Table::<u32, Word>::open(dir, names::DEPLOYMENTS)?;
+        let services = Table::<u32, Service>::open(dir, names::SERVICES)?;
+        Ok(Self {
+            words: Mapped::new(words.fd(), size_of::<Word>(), names::MAX_DEPLOYMENTS)
+                .map_err(|error| words.refused(&error))?,
+            deployment_names: Table::open(dir, names::DEPLOYMENT_NAMES)?,
+            services_mapped: Mapped::new(services.fd(), size_of::<Service>(), names::MAX_SERVICES)
+                .map_err(|error| services.refused(&error))?,
+            services,
+            service_names: Table::open(dir, names::SERVICE_NAMES)?,
+            frontends: Table::open(dir, names::FRONTENDS)?,
+            frontend_addrs: Table::open(dir, names::FRONTEND_ADDRS)?,
+            ring: Table::open(dir, names::RING)?,
+            backends: Table::open(dir, names::BACKENDS)?,
+            backends_by_addr: Table::open(dir, names::BACKENDS_BY_ADDR)?,
+            traffic: open_per_cpu(dir, names::TRAFFIC)?,
+        })
+    }
+
+    /// The word of a deployment, in place.
+    pub(super) fn word(&self, deployment: u32) -> Result<&AtomicU64, Refusal> {
+        self.words.bits(deployment, 0).ok_or_else(|| refusal(names::DEPLOYMENTS, &"no such entry"))
+    }
+
+    /// Reads what the tables hold.
+    pub(super) fn state(&self) -> Result<State, Refusal> {
+        let mut state = State::default();
+        self.deployment_names.each(|id, name| {
+            if !name.is_empty() {
+                state.deployments.insert(*id, name.as_str().to_owned());
+            }
+        })?;
+        let mut positions = vec![0_u32; names::MAX_RING as usize];
+        self.ring.each(|position, id| {
+            if let Some(slot) = positions.get_mut(*position as usize) {
+                *slot = *id;
+            }
+        })?;
+        let mut named = BTreeMap::new();
+        self.service_names.each(|id, name| {
+            if !name.is_empty() {
+                named.insert(*id, name.as_str().to_owned());
+            }
+        })?;
+        self.services.each(|id, service| {
+            if let Some(name) = named.remove(id) {
+                let rings = service.rings.map(|ring| (ring, ids_on(&positions, ring)));
+                state.services.insert(*id, ServiceState { deployment: service.deployment, name, rings });
+            }
+        })?;
+        self.frontends.each(|at, frontend| {
+            state.frontends.insert(*at, *frontend);
+        })?;
+        self.backends.each(|id, backend| {
+            if !backend.is_vacant() {
+                state.backends.insert(*id, *backend);
+            }
+        })?;
+        self.backends_by_addr.each(|at, id| {
+            state.backends_by_addr.insert(*at, *id);
+        })?;
+        Ok(state)
+    }
+
+    /// Executes one change.
+    pub(super) fn execute(&mut self, op: &Op) -> Result<(), Refusal> {
+        match op {
+            Op::InitialWord(id, colour) => {
+                self.word(*id)?.store(Word::initial(*colour).bits(), Ordering::Release);
+                self.clear_traffic(*id)
+            }
+            Op::NameDeployment(id, name) => self.deployment_names.set(id, name),
+            Op::ForgetDeployment(id) => self.deployment_names.set(id, &Name::EMPTY),
+            Op::SetBackend(id, backend) => self.backends.set(id, backend),
+            Op::ClearBackend(id) => self.backends.set(id, &Backend::default()),
+            Op::MapBackend(at, id) => self.backends_by_addr.set(at, id),
+            Op::UnmapBackend(at) => self.backends_by_addr.remove(at),
+            Op::WriteRing(base, ids) => {
+                (*base..).zip(ids).try_for_each(|(position, id)| self.ring.set(&position, id))
+            }
+            Op::NameService(id, name) => self.service_names.set(id, name),
+            Op::SetService(id, deployment, rings) => {
+                self.services.set(id, &Service { deployment: *deployment, flags: 0, rings: *rings })
+            }
+            Op::SetRing(id, colour, ring) => {
+                let bits = self.services_mapped.bits(*id, RINGS + colour.index() * size_of::<Ring>());
+                let bits = bits.ok_or_else(|| refusal(names::SERVICES, &"no such entry"))?;
+                bits.store(ring.bits(), Ordering::Release);
+                Ok(())
+            }
+            Op::ForgetService(id) => {
+                self.service_names.set(id, &Name::EMPTY)?;
+                self.services.set(id, &Service::default())
+            }
+            Op::SetFrontendAddr(id, at) => self.frontend_addrs.set(id, at),
+            Op::MapFrontend(at, frontend) => self.frontends.set(at, frontend),
+            Op::UnmapFrontend(at) => self.frontends.remove(at),
+        }
+    }
+
+    /// A deployment that takes over an id starts counting at zero.
+    fn clear_traffic(&mut self, deployment: u32) -> Result<(), Refusal> {
+        let cpus = aya::util::nr_cpus().map_err(|(path, error)| refusal(path, &error))?;
+        for colour in Colour::BOTH {
+            let slice = SliceId::new(deployment, colour).index();
+            let zeroes = PerCpuValues::try_from(vec![Traffic::default(); cpus])
+                .map_err(|error| refusal(names::TRAFFIC, &error))?;
+            self.traffic.set(slice, zeroes, 0).map_err(|error| refusal(names::TRAFFIC, &error))?;
+        }
+        Ok(())
+    }
+}
+
+fn ids_on(positions: &[u32], ring: Ring) -> Vec<u32> {
+    let from = ring.base() as usize;
+    positions.get(from..from.saturating_add(ring.len() as usize)).unwrap_or_default().to_vec()
+}
