@@ -12,6 +12,7 @@ use crate::session::{Session, flags};
 use crate::sh::{complain, line, run_logged, say};
 use anyhow::{Result, bail};
 use apt::Apt;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -121,7 +122,10 @@ struct Installer<'a> {
 
 impl<'a> Installer<'a> {
     fn new(session: &'a Session) -> Self {
-        Self { session, log: session.target.join("setup.log"), apt: Apt::default() }
+        let log = session.target.join("setup.log");
+        // It tells of one installation; if it cannot be removed, writing it will say why.
+        drop(fs::remove_file(&log));
+        Self { session, log, apt: Apt::default() }
     }
 
     /// Runs one command of the installation and says what, why and for how long.
