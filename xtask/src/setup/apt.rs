@@ -2,6 +2,7 @@
 
 use super::Installer;
 use crate::session::is_root;
+use crate::sh::say;
 use crate::toolchain::find_program;
 use anyhow::{Context as _, Result, bail};
 use std::cell::Cell;
@@ -27,7 +28,12 @@ impl Apt {
             bail!("packages are installed by root\n  mend: sudo {by_hand}");
         }
         if !self.updated.replace(true) {
-            installer.step("brings the package lists up to date", &mut apt_get(&["update"]))?;
+            // One archive out of reach need not be the one that matters.
+            if let Err(error) =
+                installer.step("brings the package lists up to date", &mut apt_get(&["update"]))
+            {
+                say(&format!("         went wrong: {error:#}"));
+            }
         }
         let _quiet = Services::hold_back()?;
         let mut install = apt_get(&["install", "--yes", "--no-install-recommends"]);
