@@ -1,7 +1,11 @@
 //! User space of bg: the daemon `bgd`, the command line `bgctl`, and what they share.
 
+pub mod api;
 pub mod config;
 pub mod dataplane;
+pub mod doctor;
+pub mod engine;
+pub mod model;
 pub mod net;
 pub mod paths;
 pub mod refusal;

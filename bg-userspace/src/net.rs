@@ -14,6 +14,7 @@ pub mod watch;
 
 use crate::refusal::Refusal;
 use futures_util::{Stream, StreamExt};
+use nix::errno::Errno;
 use rtnetlink::{Error, Handle};
 use std::io;
 use std::time::Duration;
@@ -76,7 +77,7 @@ fn errno(error: &Error) -> Option<i32> {
 /// The error as a person reads it.
 fn reason(error: &Error) -> String {
     match errno(error) {
-        Some(number) => io::Error::from_raw_os_error(number).to_string(),
+        Some(number) => Errno::from_raw(number).desc().to_owned(),
         None => error.to_string(),
     }
 }

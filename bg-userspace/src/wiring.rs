@@ -9,6 +9,8 @@ mod ways;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use hooks::XDP_MTU;
+
 use crate::config::{Config, Deployment, Service};
 use crate::dataplane::{
     AttachPlan, AttachSpec, BackendSpec, DeploymentSpec, Hook, Path, ServiceSpec, Side,

@@ -154,7 +154,7 @@ fn read(message: &LinkMessage) -> Option<Link> {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
-            LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok(),
+            LinkAttribute::Address(bytes) if link.ethernet => link.mac = bytes.as_slice().try_into().ok(),
             LinkAttribute::LinkNetNsId(_) => elsewhere = true,
             LinkAttribute::Xdp(parts) => link.xdp = read_xdp(parts),
             LinkAttribute::LinkInfo(parts) => {

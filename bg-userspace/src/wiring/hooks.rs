@@ -7,7 +7,7 @@ use crate::refusal::Refusal;
 
 /// What fits in one page together with XDP's headroom and the kernel's own trailer. Drivers refuse XDP
 /// above about this size unless the program takes packets in fragments.
-const XDP_MTU: u32 = 3498;
+pub(crate) const XDP_MTU: u32 = 3498;
 
 /// The hook of an uplink.
 pub(super) fn choose(wanted: Attach, link: &Link, notes: &mut Vec<String>) -> Hook {
