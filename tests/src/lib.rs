@@ -4,6 +4,7 @@
 pub mod capture;
 pub mod clock;
 pub mod daemon;
+pub mod demo;
 pub mod netns;
 pub mod process;
 pub mod run;

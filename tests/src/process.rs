@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -18,7 +19,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with both outputs in `log`. The child dies with the calling thread.
+    /// Starts `command` with both outputs in `log`. The child dies with the calling thread, but not by
+    /// Ctrl-C: the terminal sends that to the harness alone.
     ///
     /// # Errors
     ///
@@ -26,7 +28,7 @@ impl Process {
     pub fn start(mut command: Command, log: &Path) -> Result<Self> {
         let what = command.get_program().to_string_lossy().into_owned();
         let out = File::options().create(true).append(true).open(log).context("open the log of a child")?;
-        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).process_group(0);
         let child = command.spawn().with_context(|| format!("start {what}"))?;
         Ok(Self { what, log: log.to_owned(), child })
     }

@@ -105,7 +105,8 @@ fn drive(loads: &[Load], record: &Arc<Record>, stopped: &watch::Receiver<bool>) 
                 period,
                 // Spread over one period, so that the clients do not march in step.
                 delay: period * started / total.max(1),
-                life: load.life,
+                life: load.life.map(|life| life * (number + 1) / load.clients),
+                later: load.life,
                 record: Arc::clone(record),
                 stopped: stopped.clone(),
             };
@@ -128,7 +129,9 @@ struct Client {
     number: u32,
     period: Duration,
     delay: Duration,
+    /// Of this connection: the first ones end one after the other, and so do all that follow.
     life: Option<Duration>,
+    later: Option<Duration>,
     record: Arc<Record>,
     stopped: watch::Receiver<bool>,
 }
@@ -144,6 +147,7 @@ impl Client {
                 Kind::Stream => stream::stream(&mut self).await,
                 Kind::Datagram => datagram::datagrams(&mut self).await,
             }
+            self.life = self.later;
         }
     }
 
