@@ -52,17 +52,17 @@ fn install_sources(installer: &Installer<'_>) -> Result<()> {
         match installer.step("adds the sources of core to the Rust that is here", &mut add) {
             Ok(()) => return Ok(()),
             Err(error) => {
-                say("         refused; the distribution may have a compiler with its sources");
-                refused.push(error);
+                let error = format!("{error:#}");
+                say(&format!("         not this way: {}", error.lines().next().unwrap_or_default()));
+                refused.push(format!("- {error}"));
             }
         }
     }
     match installer.apt.install(installer, "brings a Rust with the sources of core", &DEBIAN) {
         Ok(()) => Ok(()),
         Err(error) => {
-            refused.push(error);
-            let all: Vec<String> = refused.iter().map(|error| format!("- {error:#}")).collect();
-            bail!("no Rust here has the sources of core; any one of these would do\n{}", all.join("\n"))
+            refused.push(format!("- {error:#}"));
+            bail!("no Rust here has the sources of core; any one of these would do\n{}", refused.join("\n"))
         }
     }
 }

@@ -17,7 +17,8 @@ const VERSION: &str = "0.13.0";
 /// Versions of LLVM that it can be built with.
 const LLVMS: RangeInclusive<u32> = 21..=23;
 
-type Way = fn(&Installer<'_>, &Path, &Path) -> Result<()>;
+/// Puts a linker for the compiler in `sysroot` below `home`.
+type Way = fn(installer: &Installer<'_>, sysroot: &Path, home: &Path) -> Result<()>;
 
 /// Installs a linker for the compiler in `sysroot`, and proves it.
 pub(super) fn install(installer: &Installer<'_>, sysroot: &Path) -> Result<Toolchain> {
@@ -29,8 +30,9 @@ pub(super) fn install(installer: &Installer<'_>, sysroot: &Path) -> Result<Toolc
         match way(installer, sysroot, &home).and_then(|()| probe::build(installer, &toolchain)) {
             Ok(()) => return Ok(toolchain),
             Err(error) => {
-                say("         refused; there are other ways");
-                refused.push(format!("- {error:#}"));
+                let error = format!("{error:#}");
+                say(&format!("         not this way: {}", error.lines().next().unwrap_or_default()));
+                refused.push(format!("- {error}"));
             }
         }
     }
@@ -49,7 +51,7 @@ fn install_root(installer: &Installer<'_>) -> Result<PathBuf> {
 
 fn by_binstall(installer: &Installer<'_>, _sysroot: &Path, home: &Path) -> Result<()> {
     if find_program("cargo-binstall").is_none() {
-        bail!("cargo-binstall is not installed; with it: cargo binstall bpf-linker");
+        bail!("cargo-binstall is not installed, with which `cargo binstall bpf-linker` would do");
     }
     let mut binstall = installer.session.cargo(["binstall", "--no-confirm", "--version", VERSION, "--root"]);
     installer.step("brings the linker of BPF objects", binstall.arg(home).arg("bpf-linker"))
