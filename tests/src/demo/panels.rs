@@ -10,8 +10,8 @@ use crate::traffic::{Failure, Kind, Record, Tally};
 use bg_common::Colour;
 use std::time::Duration;
 
-/// Rows of the chart.
-const HEIGHT: usize = 8;
+/// Rows of everything but the bars of the chart.
+const AROUND: usize = 19;
 /// Switches listed; older ones scroll away.
 const LISTED: usize = 6;
 /// Answers are averaged over this many slots.
@@ -26,6 +26,7 @@ pub(super) struct View<'a> {
     pub started: u64,
     pub now: u64,
     pub columns: usize,
+    pub rows: usize,
     pub paint: Paint,
 }
 
@@ -61,14 +62,15 @@ impl View<'_> {
         let [v4, v6] = VIPS;
         let live = self.live();
         let slice = self.paint.strong(live, format!("{live} machines"));
-        format!(" clients ─▶ {v4}, {v6} ─▶ gateway ─▶ new connections to the {slice}")
+        format!(" clients ─▶ {v4}, {v6} ─▶ new ones to the {slice}")
     }
 
     fn chart(&self) -> Vec<String> {
         let slot = |flip: &Flip| (flip.returned.saturating_sub(self.started) / slot_nanos()) as usize;
         let marks: Vec<_> = self.flips.iter().map(|flip| (slot(flip), flip.to)).collect();
         let width = self.columns.saturating_sub(MARGIN + 1);
-        let chart = Chart { slots: &self.tally.slots, marks: &marks, width, height: HEIGHT };
+        let height = self.rows.saturating_sub(AROUND).clamp(4, 16);
+        let chart = Chart { slots: &self.tally.slots, marks: &marks, width, height };
         let head = format!("{}   {} a switch", self.legend(), "▲");
         [format!(" requests per second   {head}")].into_iter().chain(chart.draw(self.paint)).collect()
     }
@@ -120,8 +122,8 @@ impl View<'_> {
     fn table(&self) -> Vec<String> {
         let paint = self.paint;
         let head = format!(
-            " {:>4}  {:<17}{:>12}{:>14}{:>24}{:>18}",
-            "", "order", "exchange", "bgctl took", "last new on old colour", "kept ones drained"
+            " {:>4}  {:<17}{:>11}{:>12}{:>14}{:>18}",
+            "", "order", "exchange", "bgctl took", "late on old", "kept ones drained"
         );
         let mut rows = vec![paint.dim(head)];
         let first = self.flips.len().saturating_sub(LISTED);
@@ -135,10 +137,10 @@ impl View<'_> {
     fn row(&self, flip: &Flip, next: Option<&Flip>) -> String {
         let late = flip.last_old(next, &self.tally.connections);
         let late_text = if late.is_zero() { "none".to_owned() } else { span(late) };
-        let late_text = format!("{late_text:>24}");
+        let late_text = format!("{late_text:>14}");
         let order = format!("{:<17}", format!("{} → {}", flip.order, flip.to));
         format!(
-            " {:>4}  {}{:>12}{:>14}{}{:>18}",
+            " {:>4}  {}{:>11}{:>12}{}{:>18}",
             flip.number,
             self.paint.of(flip.to, order),
             span(Duration::from_nanos(flip.took)),
@@ -182,7 +184,7 @@ pub(super) fn summary(figures: &Figures, tally: &Tally, paint: Paint) -> Vec<Str
             span(*median),
             span(*worst)
         ),
-        format!("   answered by the old colour {last_old}, of the connections started after a switch had returned"),
+        format!("   late on old colour         {last_old}, of the connections started after a switch had returned"),
         format!(
             "   long streams               {STREAMS} opened before the first switch, {} of them cut or moved",
             long.saturating_sub(STREAMS)
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn the_picture_fits_its_terminal() {
         let options = Options { flips: 100, attach: Attach::Xdp, json: false };
-        let tally = Tally { slots: vec![[123, 456]; 2_000], answered: [u64::MAX / 4; 2], ..Tally::default() };
+        let tally = Tally { slots: vec![[123, 456]; 2_000], answered: [9_999_999; 2], ..Tally::default() };
         let flip = |number: usize| Flip {
             number,
             order: "rollback",
@@ -215,13 +217,13 @@ mod tests {
             drained: Some(Duration::from_millis(999)),
         };
         let flips: Vec<_> = (1..=100).map(flip).collect();
-        for columns in [80, 100] {
+        for (columns, rows) in [(80, 24), (100, 30), (120, 60)] {
             let paint = Paint { on: false };
-            let view = View { options: &options, tally: &tally, flips: &flips, started: 0, now: 0, columns, paint };
+            let view = View { options: &options, tally: &tally, flips: &flips, started: 0, now: 0, columns, rows, paint };
             let lines = view.lines();
-            assert!(lines.len() <= 26, "{}", lines.len());
+            assert!(lines.len() <= rows, "{} of {rows}", lines.len());
             for line in lines {
-                assert!(line.chars().count() <= columns.max(100), "{columns}: {line}");
+                assert!(line.chars().count() <= columns, "{columns}: {line}");
             }
         }
     }

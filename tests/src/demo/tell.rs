@@ -98,9 +98,10 @@ impl<'a> Teller<'a> {
     }
 
     fn view<'v>(&'v self, record: &Record, tally: &'v Tally, flips: &'v [Flip]) -> View<'v> {
-        let columns = terminal::size().map_or(80, |(columns, _)| columns).min(WIDEST);
+        let (columns, rows) = terminal::size().unwrap_or((80, 24));
+        let columns = columns.min(WIDEST);
         let Self { options, paint, .. } = self;
-        View { options, tally, flips, started: record.started(), now: clock::now(), columns, paint: *paint }
+        View { options, tally, flips, started: record.started(), now: clock::now(), columns, rows, paint: *paint }
     }
 
     fn line(&self, line: &str) -> Result<()> {

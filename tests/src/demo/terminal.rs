@@ -10,7 +10,7 @@ const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 /// The smallest terminal, in columns and rows, that can hold the picture.
-const SMALLEST: (usize, usize) = (80, 26);
+const SMALLEST: (usize, usize) = (80, 24);
 
 /// The canvas; the old screen is back when it is dropped.
 #[derive(Debug)]
