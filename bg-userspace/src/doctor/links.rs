@@ -15,7 +15,8 @@ pub(super) fn examine(gateway: &Gateway<'_>, attached: Result<&[Attachment], &Re
     let mut findings = Vec::new();
     for spec in &gateway.wiring.attach.links {
         let Some(link) = gateway.seen.link(spec.ifindex) else { continue };
-        let ours = attached.map(|attached| has_our_xdp(attached, link.index)).unwrap_or(false);
+        // Not knowing what is attached, nothing is called foreign.
+        let ours = attached.map_or(true, |attached| has_our_xdp(attached, link.index));
         findings.push(state(link));
         findings.extend(foreign_program(link, spec.hook, ours));
         findings.extend(by_xdp(link, spec.hook, offload::read(&link.name).ok(), vlans));

@@ -6,6 +6,7 @@
 
 use super::{Net, answer, collect, errno, reason, unreadable};
 use crate::refusal::Refusal;
+use nix::net::if_::if_indextoname;
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
@@ -157,7 +158,7 @@ impl Net {
             Err(why) => Err(Refusal::new(
                 "vip-not-added",
                 format_args!("cannot add VIP {}: {}", home.vip, reason(&why)),
-                format_args!("interface with index {}", home.ifindex),
+                interface(home.ifindex),
                 if home.vip.is_ipv6() {
                     "check that the interface is up and that IPv6 is on: sysctl net.ipv6.conf.all.disable_ipv6"
                 } else {
@@ -183,10 +184,18 @@ impl Net {
             Err(why) => Err(Refusal::new(
                 "vip-not-removed",
                 format_args!("cannot remove VIP {}: {}", address.ip, reason(&why)),
-                format_args!("interface with index {}", address.ifindex),
-                format_args!("ip address del {}/{} dev <interface>", address.ip, address.prefix),
+                interface(address.ifindex),
+                format_args!("ip address del {}/{} dev INTERFACE", address.ip, address.prefix),
             )),
         }
+    }
+}
+
+/// The interface as a refusal names it.
+fn interface(index: u32) -> String {
+    match if_indextoname(index) {
+        Ok(name) => format!("interface {}", name.to_string_lossy()),
+        Err(_) => format!("an interface that is gone (index {index})"),
     }
 }
 
