@@ -1,0 +1,332 @@
+//! The one task that owns the model and the data plane. Everybody else sends it events and waits for
+//! answers; nothing is locked. What takes long on a full table is left to the `watcher` thread, so a
+//! switch waits for nothing but its own compare-and-swap.
+
+mod event;
+pub mod status;
+mod watcher;
+
+pub use event::{Event, Handle, Wired};
+
+use crate::api::protocol::{FlowQuery, Status};
+use crate::dataplane::{AttachPlan, Dataplane, DeploymentSpec, Exchange, Lifetimes, Sweep};
+use crate::model::machine::Outcome;
+use crate::model::{self, Effect, Machine, Moment, Order, OrderId, Record, Switched};
+use crate::refusal::Refusal;
+use event::Reply;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use watcher::Watcher;
+
+/// How often flows are counted while a drain waits for the last of them.
+const DRAINING: Duration = Duration::from_secs(1);
+
+/// Flows are counted at most and at least so often otherwise.
+const SWEEP_EVERY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+
+/// A status tells counts that are no older than this, if they can be had in time.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A status waits so long for a new count.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Events that may wait.
+const BACKLOG: usize = 64;
+
+/// What the engine is given.
+pub struct Settings {
+    /// Name of the instance, for the status.
+    pub instance: String,
+    /// How long idle flows live.
+    pub lifetimes: Lifetimes,
+}
+
+/// The engine, before and while it runs.
+pub struct Engine {
+    settings: Settings,
+    dataplane: Box<dyn Dataplane>,
+    machine: Machine,
+    watcher: Watcher,
+    events: mpsc::Receiver<Event>,
+    start: Instant,
+    wiring: Option<(AttachPlan, Vec<DeploymentSpec>)>,
+    wired: Moment,
+    counting: bool,
+    counted: Option<Moment>,
+    orders: u64,
+    replies: HashMap<OrderId, Reply<Switched>>,
+    statuses: Vec<(Instant, Reply<Status>)>,
+}
+
+/// Why the engine ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Nobody holds a [`Handle`]; the data plane works on.
+    Released,
+    /// The data plane was taken down.
+    Detached,
+}
+
+impl Engine {
+    /// Takes over a data plane with the words that are in it.
+    ///
+    /// # Errors
+    ///
+    /// When its tables cannot be read.
+    pub fn new(settings: Settings, dataplane: Box<dyn Dataplane>) -> Result<(Self, Handle), Refusal> {
+        let (sender, events) = mpsc::channel(BACKLOG);
+        let watcher = Watcher::start(dataplane.observer()?, sender.downgrade())?;
+        let mut engine = Self {
+            settings,
+            dataplane,
+            machine: Machine::default(),
+            watcher,
+            events,
+            start: Instant::now(),
+            wiring: None,
+            wired: Moment::default(),
+            counting: false,
+            counted: None,
+            orders: 0,
+            replies: HashMap::new(),
+            statuses: Vec::new(),
+        };
+        engine.reread()?;
+        Ok((engine, Handle::new(sender)))
+    }
+
+    /// Runs until nobody holds a handle or the data plane is taken down.
+    pub async fn run(mut self) -> Ended {
+        self.count();
+        loop {
+            let timer = self.next_timer();
+            tokio::select! {
+                biased;
+                event = self.events.recv() => match event {
+                    None => return Ended::Released,
+                    Some(Event::Detach { reply }) => {
+                        let detached = self.dataplane.detach();
+                        let ended = detached.is_ok();
+                        let _ = reply.send(detached);
+                        if ended {
+                            return Ended::Detached;
+                        }
+                    }
+                    Some(event) => self.handle(event),
+                },
+                () = tokio::time::sleep_until(timer) => self.tick(),
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Order { order, reply } => self.order(order, reply),
+            Event::Status { reply } => self.ask_status(reply),
+            Event::Flows { query, reply } => self.flows(query, reply),
+            Event::Counters { reply } => self.watcher.counters(reply),
+            Event::Wire { attach, deployments, reply } => {
+                let _ = reply.send(self.wire(attach, deployments));
+            }
+            Event::Lifetimes(lifetimes) => self.settings.lifetimes = lifetimes,
+            Event::Swept { began, sweep } => self.swept(began, sweep),
+            // The loop ends by it, so it never comes here.
+            Event::Detach { .. } => {}
+        }
+    }
+
+    fn order(&mut self, order: Order, reply: Reply<Switched>) {
+        // What somebody else wrote to the table meanwhile is part of the picture.
+        if let Err(refusal) = self.reread() {
+            let _ = reply.send(Err(refusal));
+            return;
+        }
+        self.orders += 1;
+        let id = OrderId(self.orders);
+        self.replies.insert(id, reply);
+        self.feed(model::Event::Order { id, order });
+        if self.machine.draining() && !self.counting {
+            self.count();
+        }
+    }
+
+    fn flows(&self, query: FlowQuery, reply: Reply<crate::api::protocol::Flows>) {
+        let name = query.deployment.as_deref();
+        let refusal = name.and_then(|name| self.machine.unknown(name));
+        match refusal {
+            Some(refusal) => {
+                let _ = reply.send(Err(refusal));
+            }
+            None => self.watcher.flows(query, reply),
+        }
+    }
+
+    /// Puts tables and programs in line. What was there before is put back if an interface refuses.
+    fn wire(&mut self, attach: AttachPlan, deployments: Vec<DeploymentSpec>) -> Result<Wired, Refusal> {
+        let applied = self.dataplane.apply(&deployments)?;
+        self.wired = self.now();
+        let attachments = match self.dataplane.attach(&attach) {
+            Ok(attachments) => attachments,
+            Err(refusal) => {
+                if let Some((attach, deployments)) = self.wiring.clone() {
+                    let back =
+                        self.dataplane.apply(&deployments).and_then(|_| self.dataplane.attach(&attach));
+                    if let Err(worse) = back {
+                        tracing::error!(%worse, "what was wired before cannot be put back");
+                    }
+                }
+                self.reread()?;
+                return Err(refusal);
+            }
+        };
+        self.wiring = Some((attach, deployments));
+        self.reread()?;
+        Ok(Wired { applied, attachments })
+    }
+
+    fn ask_status(&mut self, reply: Reply<Status>) {
+        let fresh = self.counted.is_some_and(|counted| self.now().since(counted) < FRESH);
+        if fresh {
+            let _ = reply.send(self.status());
+            return;
+        }
+        self.statuses.push((Instant::now() + PATIENCE, reply));
+        if !self.counting {
+            self.count();
+        }
+    }
+
+    fn status(&mut self) -> Result<Status, Refusal> {
+        self.reread()?;
+        let attachments = self.dataplane.attachments()?;
+        let (path, specs) = match &self.wiring {
+            Some((attach, specs)) => (Some(attach.path), specs.as_slice()),
+            None => (status::path(&attachments), &[][..]),
+        };
+        let deployments = self
+            .machine
+            .deployments()
+            .map(|(name, known)| status::deployment(name, known.word(), known.open(), specs))
+            .collect();
+        Ok(Status { instance: self.settings.instance.clone(), daemon: true, path, deployments, attachments })
+    }
+
+    fn answer_statuses(&mut self, due: impl Fn(Instant) -> bool) {
+        let (ready, waiting) =
+            std::mem::take(&mut self.statuses).into_iter().partition(|(deadline, _)| due(*deadline));
+        self.statuses = waiting;
+        for (_, reply) in ready {
+            let _ = reply.send(self.status());
+        }
+    }
+
+    fn count(&mut self) {
+        self.counting = self.watcher.sweep(self.now(), self.settings.lifetimes);
+    }
+
+    fn swept(&mut self, began: Moment, sweep: Result<Sweep, Refusal>) {
+        self.counting = false;
+        self.counted = Some(self.now());
+        match sweep {
+            Err(refusal) => tracing::error!(%refusal, "the flows cannot be counted"),
+            Ok(sweep) => {
+                tracing::trace!(pins = sweep.pins, expired = sweep.expired, took = ?sweep.took, "swept");
+                // A sweep that was under way while the tables changed may have missed a pin to what
+                // was removed.
+                if began > self.wired
+                    && let Err(refusal) = self.dataplane.settle(&sweep)
+                {
+                    tracing::error!(%refusal, "removed backends cannot be cleared");
+                }
+                self.feed(model::Event::Swept { began, open: sweep.open });
+            }
+        }
+        self.answer_statuses(|_| true);
+    }
+
+    /// When there is something to do without an event.
+    fn next_timer(&self) -> Instant {
+        let Lifetimes { established, half_closed, closed, udp } = self.settings.lifetimes;
+        let shortest = established.min(half_closed).min(closed).min(udp);
+        let [least, most] = SWEEP_EVERY;
+        let every = if self.machine.draining() { DRAINING } else { (shortest / 2).clamp(least, most) };
+        let idle = Duration::from_secs(3600);
+        let count = match self.counted {
+            _ if self.counting => Instant::now() + idle,
+            None => Instant::now() + every,
+            Some(Moment(counted)) => self.start + counted + every,
+        };
+        self.statuses.iter().map(|(deadline, _)| *deadline).chain([count]).min().unwrap_or(count)
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.answer_statuses(|deadline| deadline <= now);
+        if !self.counting {
+            if let Err(refusal) = self.reread() {
+                tracing::error!(%refusal, "the words cannot be read");
+            }
+            self.count();
+        }
+    }
+
+    fn reread(&mut self) -> Result<(), Refusal> {
+        let words = self.dataplane.words()?;
+        self.feed(model::Event::Words(words));
+        Ok(())
+    }
+
+    /// Lets the model handle `event`, and does what follows.
+    fn feed(&mut self, event: model::Event) {
+        let mut effects: VecDeque<_> = self.machine.handle(event, self.now()).into();
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Exchange { deployment, expected, new } => {
+                    let outcome = match self.dataplane.exchange(&deployment, expected, new) {
+                        Ok(Exchange::Done { took }) => Outcome::Done { took },
+                        Ok(Exchange::Lost { actual }) => Outcome::Lost { actual },
+                        Err(refusal) => Outcome::Failed(refusal),
+                    };
+                    let event = model::Event::Exchanged { deployment, outcome };
+                    effects.extend(self.machine.handle(event, self.now()));
+                }
+                Effect::Answer { id, answer } => {
+                    if let Some(reply) = self.replies.remove(&id) {
+                        let _ = reply.send(answer);
+                    }
+                }
+                Effect::Record(record) => log(&record),
+            }
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment(self.start.elapsed())
+    }
+}
+
+/// Writes to the log what is worth remembering; a journal will keep it.
+fn log(record: &Record) {
+    match record {
+        Record::Switched(Switched { deployment, from, to, generation, took, .. }) => {
+            tracing::info!(deployment, %from, %to, generation, ?took, "switched");
+        }
+        Record::Drained { deployment, colour, generation } => {
+            tracing::info!(deployment, %colour, generation, "drained: the last flow has ended");
+        }
+        Record::Drift { deployment, seen, actual } => {
+            tracing::warn!(
+                deployment,
+                seen = seen.generation(),
+                actual = actual.generation(),
+                live = %actual.live(),
+                "somebody else changed the word; it is taken as it is"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,23 @@
+//! The pure core: what the deployments are, what was ordered, and what follows. It names no runtime,
+//! no IO and no clock; time comes in as an argument, effects come out as values.
+
+pub mod deployment;
+pub mod machine;
+pub mod order;
+
+pub use machine::{Effect, Event, Machine, Record};
+pub use order::{Order, OrderId, Switched};
+
+use std::time::Duration;
+
+/// A point in time, counted from wherever the caller likes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Moment(pub Duration);
+
+impl Moment {
+    /// Time since `earlier`; none if that lies ahead.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
