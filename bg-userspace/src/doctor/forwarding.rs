@@ -27,7 +27,8 @@ fn gap(missing: &Setting) -> Finding {
     if missing.path.starts_with("net/ipv6") {
         // A router does not listen to router advertisements unless told to.
         let mend = format!(
-            "{missing}; before it, if the uplink learns its route by router advertisements: sysctl -w net.ipv6.conf.INTERFACE.accept_ra=2"
+            "{missing}; before it, if the uplink learns its route by router advertisements: \
+             sysctl -w net.ipv6.conf.INTERFACE.accept_ra=2"
         );
         return Finding::fail(TOPIC, text, mend);
     }

@@ -160,7 +160,8 @@ impl Net {
                 format_args!("cannot add VIP {}: {}", home.vip, reason(&why)),
                 interface(home.ifindex),
                 if home.vip.is_ipv6() {
-                    "check that the interface is up and that IPv6 is on: sysctl net.ipv6.conf.all.disable_ipv6"
+                    "check that the interface is up and that IPv6 is on: \
+                     sysctl net.ipv6.conf.all.disable_ipv6"
                 } else {
                     "check that bgd has CAP_NET_ADMIN, or set `own_vips = false` and add the VIP yourself"
                 },

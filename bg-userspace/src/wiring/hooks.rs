@@ -64,7 +64,8 @@ pub(super) fn path(
         (PathChoice::Auto, None, Some((zone, uplink))) => (
             Path::Stack,
             format!(
-                "because {} (MTU {}) is narrower than {} (MTU {}), and only the kernel answers what is too big",
+                "because {} (MTU {}) is narrower than {} (MTU {}), and only the kernel answers \
+                 what is too big",
                 zone.name, zone.mtu, uplink.name, uplink.mtu
             ),
         ),
