@@ -111,11 +111,7 @@ impl From<IpAddr> for Addr {
 
 impl From<Addr> for IpAddr {
     fn from(addr: Addr) -> Self {
-        if addr.is_v4() {
-            Self::V4(addr.v4_octets().into())
-        } else {
-            Self::V6(addr.octets().into())
-        }
+        if addr.is_v4() { Self::V4(addr.v4_octets().into()) } else { Self::V6(addr.octets().into()) }
     }
 }
 

@@ -14,7 +14,7 @@ macro_rules! pod {
 pod! {
     Word: 8,
     Name: 64,
-    Service: 24,
+    Service: 40,
     Frontend: 12,
     Endpoint: 20,
     Backend: 32,

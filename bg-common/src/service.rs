@@ -65,7 +65,7 @@ impl Ring {
     #[inline(always)]
     #[must_use]
     pub const fn position(self, hash: u32) -> u32 {
-        self.base().wrapping_add((hash as u64 * self.len() as u64 >> 32) as u32)
+        self.base().wrapping_add(((hash as u64 * self.len() as u64) >> 32) as u32)
     }
 
     /// The bits as stored.
@@ -75,7 +75,7 @@ impl Ring {
     }
 }
 
-/// A service. 24 bytes.
+/// A service. 40 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
 pub struct Service {
@@ -83,19 +83,31 @@ pub struct Service {
     pub deployment: u32,
     /// Reserved for affinity and datagram policy; zero.
     pub flags: u32,
-    /// Where the flows of `[blue, green]` go.
-    pub rings: [Ring; 2],
+    /// Where flows go, by [`Service::slot`].
+    pub rings: [Ring; Self::RINGS],
 }
 
 impl Service {
-    /// The ring of one colour.
+    /// Rings of a service: one for each colour and address family, because an IPv4 packet cannot go to
+    /// an IPv6 backend.
+    pub const RINGS: usize = 4;
+
+    /// Position of the ring of a colour and family.
+    #[must_use]
+    pub const fn slot(colour: Colour, v6: bool) -> usize {
+        colour.index() * 2 + v6 as usize
+    }
+
+    /// The ring of a colour and family.
     #[inline(always)]
     #[must_use]
-    pub const fn ring(&self, colour: Colour) -> Ring {
-        let [blue, green] = self.rings;
-        match colour {
-            Colour::Blue => blue,
-            Colour::Green => green,
+    pub const fn ring(&self, colour: Colour, v6: bool) -> Ring {
+        let [blue4, blue6, green4, green6] = self.rings;
+        match (colour, v6) {
+            (Colour::Blue, false) => blue4,
+            (Colour::Blue, true) => blue6,
+            (Colour::Green, false) => green4,
+            (Colour::Green, true) => green6,
         }
     }
 }
@@ -110,5 +122,16 @@ mod tests {
         assert_eq!(ring.position(0), 100);
         assert_eq!(ring.position(u32::MAX / 2), 101);
         assert_eq!(ring.position(u32::MAX), 102);
+    }
+
+    #[test]
+    fn each_colour_and_family_has_a_ring_of_its_own() {
+        let rings = [0, 1, 2, 3].map(|base| Ring::new(base, 1));
+        let service = Service { deployment: 0, flags: 0, rings };
+        for colour in Colour::BOTH {
+            for v6 in [false, true] {
+                assert_eq!(service.ring(colour, v6).base() as usize, Service::slot(colour, v6));
+            }
+        }
     }
 }

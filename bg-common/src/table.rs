@@ -40,7 +40,14 @@ const NO_PREALLOC: u32 = 1;
 const MMAPABLE: u32 = 1 << 10;
 
 const fn table<K, V>(name: &'static str, kind: Kind, max_entries: u32, flags: u32) -> Table {
-    Table { name, kind, key_size: size_of::<K>() as u32, value_size: size_of::<V>() as u32, max_entries, flags }
+    Table {
+        name,
+        kind,
+        key_size: size_of::<K>() as u32,
+        value_size: size_of::<V>() as u32,
+        max_entries,
+        flags,
+    }
 }
 
 /// Every table.

@@ -4,7 +4,7 @@
 //! `Ok(None)` means that the packet is none of ours.
 
 use crate::hash;
-use crate::packet::Packet;
+use crate::packet::{Family, Packet};
 use crate::rewrite::Rewrite;
 use crate::tables::{Insert, Pin, Tables};
 use bg_common::{Backend, Flow, FlowKey, Frontend, Reason, Tick, Via};
@@ -156,7 +156,7 @@ fn choose<T: Tables>(packet: &Packet, tables: &T, frontend: &Frontend) -> Result
         }
         (false, _) => word.live(),
     };
-    let ring = service.ring(colour);
+    let ring = service.ring(colour, packet.family == Family::V6);
     if ring.is_empty() {
         return Err(Reason::NoBackend);
     }

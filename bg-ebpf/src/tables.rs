@@ -1,8 +1,6 @@
 //! The seam to the tables.
 
-use bg_common::{
-    Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word,
-};
+use bg_common::{Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word};
 
 /// What was inserted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,7 +5,7 @@ use super::state::{Op, ServiceState, State};
 use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
 use crate::refusal::Refusal;
 use bg_common::names::{MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_RING, MAX_SERVICES};
-use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Proto, Ring, SliceId};
+use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Proto, Ring, Service, SliceId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -122,34 +122,31 @@ impl Plan {
                 self.free_id("service", MAX_SERVICES, |plan, id| plan.state.services.contains_key(&id))?
             }
         };
-        let mut rings = [(Ring::default(), Vec::new()), (Ring::default(), Vec::new())];
-        for ((colour, backends), ring) in Colour::BOTH.iter().zip(&want.backends).zip(&mut rings) {
-            let slice = SliceId::new(deployment, *colour);
+        let mut rings: [(Ring, Vec<u32>); Service::RINGS] = Default::default();
+        for (colour, backends) in Colour::BOTH.into_iter().zip(&want.backends) {
+            let slice = SliceId::new(deployment, colour);
             for backend in backends {
-                ring.1.push(self.backend(backend, want.protocol, id, slice)?);
-            }
-            let before = self.state.services.get(&id).map(|service| {
-                let [blue, green] = &service.rings;
-                if *colour == Colour::Blue { blue } else { green }
-            });
-            match before {
-                Some(before) if before.1 == ring.1 => ring.0 = before.0,
-                _ => ring.0 = self.ring(&ring.1)?,
+                let backend_id = self.backend(backend, want.protocol, id, slice)?;
+                if let Some((_, ids)) = rings.get_mut(Service::slot(colour, backend.addr.is_ipv6())) {
+                    ids.push(backend_id);
+                }
             }
         }
-        let [(blue, _), (green, _)] = &rings;
-        match self.state.services.get(&id) {
-            None => {
-                self.ops.push(Op::SetService(id, deployment, [*blue, *green]));
-                self.ops.push(Op::NameService(id, name(&want.name)?));
-            }
-            Some(before) => {
-                for ((colour, new), old) in Colour::BOTH.iter().zip([blue, green]).zip(&before.rings) {
-                    if *new != old.0 {
-                        self.ops.push(Op::SetRing(id, *colour, *new));
+        let before = self.state.services.get(&id).map(|service| service.rings.clone());
+        for (slot, (ring, ids)) in rings.iter_mut().enumerate() {
+            match before.as_ref().and_then(|rings| rings.get(slot)) {
+                Some((old, on_it)) if on_it == ids => *ring = *old,
+                old => {
+                    *ring = self.ring(ids)?;
+                    if old.is_some() {
+                        self.ops.push(Op::SetRing(id, slot, *ring));
                     }
                 }
             }
+        }
+        if before.is_none() {
+            self.ops.push(Op::SetService(id, deployment, rings.each_ref().map(|(ring, _)| *ring)));
+            self.ops.push(Op::NameService(id, name(&want.name)?));
         }
         self.service_ids.insert(key, id);
         self.state.services.insert(id, ServiceState { deployment, name: want.name.clone(), rings });

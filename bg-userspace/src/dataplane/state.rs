@@ -1,6 +1,6 @@
 //! What the tables hold, as a value: read from the kernel once, then changed together with it.
 
-use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Ring, SliceId};
+use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Ring, Service, SliceId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Contents of the tables that only user space changes.
@@ -23,8 +23,8 @@ pub(super) struct State {
 pub(super) struct ServiceState {
     pub(super) deployment: u32,
     pub(super) name: String,
-    /// The rings of `[blue, green]`: where they lie, and the backend ids on them.
-    pub(super) rings: [(Ring, Vec<u32>); 2],
+    /// The rings by [`Service::slot`]: where they lie, and the backend ids on them.
+    pub(super) rings: [(Ring, Vec<u32>); Service::RINGS],
 }
 
 /// One change of the tables. Order matters: what refers comes after what it refers to, and what is
@@ -43,9 +43,9 @@ pub(super) enum Op {
     WriteRing(u32, Vec<u32>),
     NameService(u32, Name),
     /// A service that was not there, with its rings.
-    SetService(u32, u32, [Ring; 2]),
-    /// The rings of a service that is there, by one store.
-    SetRing(u32, Colour, Ring),
+    SetService(u32, u32, [Ring; Service::RINGS]),
+    /// One ring of a service that is there, by one store; the slot is [`Service::slot`].
+    SetRing(u32, usize, Ring),
     ForgetService(u32),
     SetFrontendAddr(u32, Endpoint),
     MapFrontend(Endpoint, Frontend),

@@ -124,8 +124,8 @@ impl Tables {
             Op::SetService(id, deployment, rings) => {
                 self.services.set(id, &Service { deployment: *deployment, flags: 0, rings: *rings })
             }
-            Op::SetRing(id, colour, ring) => {
-                let bits = self.services_mapped.bits(*id, RINGS + colour.index() * size_of::<Ring>());
+            Op::SetRing(id, slot, ring) => {
+                let bits = self.services_mapped.bits(*id, RINGS + slot * size_of::<Ring>());
                 let bits = bits.ok_or_else(|| refusal(names::SERVICES, &"no such entry"))?;
                 bits.store(ring.bits(), Ordering::Release);
                 Ok(())
