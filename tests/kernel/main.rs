@@ -1,1 +1,96 @@
-//! Tests at the kernel level.
+//! The programs in this kernel, run on single packets by BPF_PROG_TEST_RUN, and the contract between
+//! the built object, the tables and user space. Needs root; touches nothing that is pinned or attached.
+
+mod contract;
+mod machine;
+mod redirect;
+
+use bg_common::{Colour, Reason, Via, Word};
+use bg_tests::cases::{self, Case, Hook, Outcome};
+use bg_tests::packet::difference;
+use bg_tests::world::World;
+use machine::{Machine, Program};
+
+fn check(machine: &mut Machine, program: Program, case: &Case) -> Result<(), String> {
+    machine.set(case.word, &case.before);
+    let ran = machine.run(program, &case.packet);
+    let mut wrong = String::new();
+    match (&case.outcome, &ran.outcome) {
+        (Outcome::Becomes(want), Outcome::Becomes(got)) => wrong += &difference(want, got),
+        (want, got) if want != got => wrong += &format!("{got:?} instead of {want:?}\n"),
+        _ => {}
+    }
+    let mut reasons = machine.reasons();
+    // A test run has no interface, so the way back to the client cannot be looked up.
+    if program == Program::TcZone {
+        reasons.retain(|reason| *reason != Reason::NoRoute);
+    }
+    if reasons != case.reasons {
+        wrong += &format!("reasons {reasons:?} instead of {:?}\n", case.reasons);
+    }
+    wrong += &bg_tests::engine::pins_differ(&case.after, &machine.pins());
+    if wrong.is_empty() { Ok(()) } else { Err(format!("{} ({program:?})\n{wrong}", case.name)) }
+}
+
+fn check_all(program: Program, hook: Hook) {
+    let mut machine = Machine::new(&World::new(Via::Stack, 0));
+    let (cases, refused): (Vec<Case>, Vec<Case>) = cases::all()
+        .into_iter()
+        .filter(|case| case.hook == hook)
+        .partition(|case| Machine::can_run(program, &case.packet));
+    assert!(!cases.is_empty());
+    if !refused.is_empty() {
+        bg_tests::say(&format!(
+            "SKIP {} of {} frames through {program:?}: the kernel makes no test run of a frame that ends inside its \
+             network header",
+            refused.len(),
+            refused.len() + cases.len()
+        ));
+    }
+    let failures: Vec<String> =
+        cases.iter().filter_map(|case| check(&mut machine, program, case).err()).collect();
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases fail:\n{}",
+        failures.len(),
+        cases.len(),
+        failures.join("\n")
+    );
+}
+
+#[test]
+fn every_packet_case_holds_on_the_xdp_program() {
+    check_all(Program::Xdp, Hook::ToSlice);
+}
+
+#[test]
+fn every_packet_case_holds_on_the_tc_ingress_program() {
+    check_all(Program::TcIngress, Hook::ToSlice);
+}
+
+#[test]
+fn every_packet_case_holds_on_the_tc_zone_program() {
+    check_all(Program::TcZone, Hook::Zone);
+}
+
+#[test]
+fn every_packet_case_holds_on_the_tc_egress_program() {
+    check_all(Program::TcEgress, Hook::ToClient);
+}
+
+#[test]
+fn a_switch_is_seen_by_the_very_next_packet() {
+    use bg_tests::packet::{flag, tcp};
+    use bg_tests::world::{Family, WEB_BLUE, WEB_GREEN};
+    let mut machine = Machine::new(&World::new(Via::Stack, 0));
+    let mut word = Word::initial(Colour::Blue);
+    for port in 0..1000_u16 {
+        machine.set_word(word);
+        let client = std::net::SocketAddr::new(Family::V4.client().ip(), 20_000 + port);
+        let ran = machine.run(Program::Xdp, &tcp(client, Family::V4.vip(1, 80), flag::SYN, b""));
+        let live = if word.live() == Colour::Blue { WEB_BLUE } else { WEB_GREEN };
+        let want = Outcome::Becomes(tcp(client, Family::V4.backend(live), flag::SYN, b""));
+        assert_eq!(ran.outcome, want, "flow {port}");
+        word = word.switched(word.live().other()).expect("a valid word can be switched");
+    }
+}

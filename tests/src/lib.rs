@@ -2,10 +2,15 @@
 //! answers, clients that record what they see, and what passes on the wire.
 
 pub mod capture;
+pub mod cases;
+pub mod client;
 pub mod clock;
 pub mod daemon;
+pub mod engine;
 pub mod demo;
+pub mod foreign;
 pub mod netns;
+pub mod packet;
 pub mod process;
 pub mod run;
 pub mod servers;
@@ -13,6 +18,7 @@ pub mod topology;
 pub mod traffic;
 pub mod wait;
 pub mod wire;
+pub mod world;
 
 /// Writes a line to standard error past libtest's capture, so that it is seen even if the test passes.
 pub fn say(line: &str) {

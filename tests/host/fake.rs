@@ -1,0 +1,225 @@
+//! Tables in ordinary memory, and a frame in a vector.
+
+use bg_common::{Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word};
+use bg_ebpf::checksum::Change;
+use bg_ebpf::tables::Insert;
+use bg_ebpf::{Pin, Tables, View};
+use bg_tests::cases::Case;
+use bg_tests::world::{In, PinRow, World};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+type Flows = RefCell<HashMap<FlowKey, Rc<Cell<Flow>>>>;
+
+/// All tables of one deployment.
+pub(crate) struct Fake {
+    pub(crate) now: Cell<Tick>,
+    pub(crate) word: Cell<Word>,
+    /// Established pins that fit.
+    pub(crate) room: Cell<usize>,
+    services: Vec<Service>,
+    frontends: HashMap<Endpoint, Frontend>,
+    ring: Vec<u32>,
+    backends: HashMap<u32, Backend>,
+    backends_by_addr: HashMap<Endpoint, u32>,
+    flows: Flows,
+    half_open: Flows,
+    traffic: RefCell<HashMap<u32, Traffic>>,
+    counted: RefCell<Vec<Reason>>,
+}
+
+impl Fake {
+    pub(crate) fn new(world: &World, case: &Case) -> Self {
+        let fake = Self::empty(world, case.word);
+        for pin in &case.before {
+            let seen = Tick(fake.now.get().0 - Tick::in_seconds(pin.age.into()));
+            let flow = Flow { state: pin.state, ..Flow::new(pin.backend, pin.frontend, seen) };
+            let table = match pin.table {
+                In::Established => &fake.flows,
+                In::HalfOpen => &fake.half_open,
+            };
+            table.borrow_mut().insert(pin.key, Rc::new(Cell::new(flow)));
+        }
+        fake
+    }
+
+    pub(crate) fn empty(world: &World, word: Word) -> Self {
+        Self {
+            now: Cell::new(Tick(1_000_000)),
+            word: Cell::new(word),
+            room: Cell::new(usize::MAX),
+            services: world.services.clone(),
+            frontends: world.frontends.iter().copied().collect(),
+            ring: world.ring.clone(),
+            backends: world.backends.iter().copied().collect(),
+            backends_by_addr: world.backends.iter().map(|(id, backend)| (backend.endpoint(), *id)).collect(),
+            flows: Flows::default(),
+            half_open: Flows::default(),
+            traffic: RefCell::default(),
+            counted: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn reasons(&self) -> Vec<Reason> {
+        self.counted.borrow().clone()
+    }
+
+    pub(crate) fn traffic_of(&self, slice: SliceId) -> Traffic {
+        self.traffic.borrow().get(&slice.index()).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn pins(&self) -> Vec<PinRow> {
+        let read = |table, flows: &Flows| {
+            let rows = flows.borrow();
+            rows.iter().map(|(key, flow)| PinRow::read(table, *key, flow.get())).collect::<Vec<_>>()
+        };
+        [read(In::Established, &self.flows), read(In::HalfOpen, &self.half_open)].concat()
+    }
+
+    fn insert(table: &Flows, room: usize, key: &FlowKey, flow: &Flow) -> Insert {
+        let mut table = table.borrow_mut();
+        if table.contains_key(key) {
+            return Insert::Exists;
+        }
+        if table.len() >= room {
+            return Insert::Full;
+        }
+        table.insert(*key, Rc::new(Cell::new(*flow)));
+        Insert::Done
+    }
+}
+
+pub(crate) struct FakePin(Rc<Cell<Flow>>);
+
+impl Pin for FakePin {
+    fn get(&self) -> Flow {
+        self.0.get()
+    }
+
+    fn touch(&self, now: Tick) {
+        self.0.set(Flow { seen: now, ..self.0.get() });
+    }
+
+    fn set_state(&self, state: u8) {
+        self.0.set(Flow { state, ..self.0.get() });
+    }
+
+    fn replace(&self, flow: Flow) {
+        self.0.set(flow);
+    }
+}
+
+impl Tables for Fake {
+    type Pin = FakePin;
+
+    fn now(&self) -> Tick {
+        self.now.get()
+    }
+
+    fn frontend(&self, at: &Endpoint) -> Option<Frontend> {
+        self.frontends.get(at).copied()
+    }
+
+    fn frontend_addr(&self, id: u32) -> Option<Endpoint> {
+        self.frontends.iter().find(|(_, frontend)| frontend.id == id).map(|(at, _)| *at)
+    }
+
+    fn service(&self, id: u32) -> Option<Service> {
+        self.services.get(id as usize).copied()
+    }
+
+    fn word(&self, _: u32) -> Option<Word> {
+        Some(self.word.get())
+    }
+
+    fn ring(&self, position: u32) -> Option<u32> {
+        self.ring.get(position as usize).copied()
+    }
+
+    fn backend(&self, id: u32) -> Option<Backend> {
+        self.backends.get(&id).copied()
+    }
+
+    fn backend_at(&self, at: &Endpoint) -> Option<u32> {
+        self.backends_by_addr.get(at).copied()
+    }
+
+    fn flow(&self, key: &FlowKey) -> Option<FakePin> {
+        self.flows.borrow().get(key).cloned().map(FakePin)
+    }
+
+    fn half_open(&self, key: &FlowKey) -> Option<FakePin> {
+        self.half_open.borrow().get(key).cloned().map(FakePin)
+    }
+
+    fn insert_half_open(&self, key: &FlowKey, flow: &Flow) -> Insert {
+        Self::insert(&self.half_open, usize::MAX, key, flow)
+    }
+
+    fn insert_flow(&self, key: &FlowKey, flow: &Flow) -> Insert {
+        Self::insert(&self.flows, self.room.get(), key, flow)
+    }
+
+    fn remove_half_open(&self, key: &FlowKey) {
+        self.half_open.borrow_mut().remove(key);
+    }
+
+    fn remove_flow(&self, key: &FlowKey) {
+        self.flows.borrow_mut().remove(key);
+    }
+
+    fn traffic(&self, slice: SliceId, change: impl FnOnce(&mut Traffic)) {
+        change(self.traffic.borrow_mut().entry(slice.index()).or_default());
+    }
+
+    fn count(&self, reason: Reason) {
+        self.counted.borrow_mut().push(reason);
+    }
+}
+
+/// A frame whose checksums are complete.
+pub(crate) struct Frame(pub(crate) Vec<u8>);
+
+impl Frame {
+    fn at(&self, offset: usize, len: usize) -> Option<&[u8]> {
+        self.0.get(offset..offset.checked_add(len)?)
+    }
+}
+
+impl View for Frame {
+    fn len(&self) -> u32 {
+        self.0.len() as u32
+    }
+
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.at(offset, N)?.try_into().ok()
+    }
+
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let bytes = self.at(offset, N * 4)?;
+        let mut words = [0; N];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+            *word = u32::from_ne_bytes(bytes.try_into().ok()?);
+        }
+        Some(words)
+    }
+
+    fn write<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) -> Option<()> {
+        self.0.get_mut(offset..offset.checked_add(N)?)?.copy_from_slice(&bytes);
+        Some(())
+    }
+
+    fn write_words<const N: usize>(&mut self, offset: usize, words: [u32; N]) -> Option<()> {
+        self.at(offset, N * 4)?;
+        for (word, at) in words.into_iter().zip((offset..).step_by(4)) {
+            self.write(at, word.to_ne_bytes())?;
+        }
+        Some(())
+    }
+
+    fn mend_checksum(&mut self, offset: usize, change: &Change) -> Option<()> {
+        let old = self.read(offset)?;
+        self.write(offset, change.apply(old))
+    }
+}

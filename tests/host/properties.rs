@@ -1,0 +1,197 @@
+//! What holds for all packets, not only for those of the cases.
+
+use crate::fake::{Fake, Frame};
+use crate::run;
+use bg_common::{Colour, Reason, SliceId, Via, Word};
+use bg_tests::cases::{Hook, Outcome};
+use bg_tests::packet::{self, flag};
+use bg_tests::world::{Family, In, POOL_SIZE, World};
+use etherparse::SlicedPacket;
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+fn world() -> World {
+    World::new(Via::Stack, 0)
+}
+
+fn blue() -> Word {
+    Word::initial(Colour::Blue)
+}
+
+fn any_client() -> impl Strategy<Value = SocketAddr> {
+    let ip = prop_oneof![
+        any::<[u8; 4]>().prop_map(IpAddr::from),
+        any::<[u8; 16]>()
+            .prop_filter("IPv4 in disguise", |octets| !bg_common::Addr::from_v6(*octets).is_v4())
+            .prop_map(IpAddr::from),
+    ];
+    (ip, any::<u16>()).prop_map(SocketAddr::from)
+}
+
+fn family(at: &SocketAddr) -> Family {
+    if at.is_ipv4() { Family::V4 } else { Family::V6 }
+}
+
+/// Whether the transport checksum is what etherparse computes from scratch.
+fn checksum_is_right(frame: &[u8]) -> bool {
+    let sliced = SlicedPacket::from_ethernet(frame).expect("a rewritten frame can be read");
+    let transport = sliced.transport.expect("it has a transport header");
+    match (sliced.net.expect("it has a network header"), transport) {
+        (etherparse::NetSlice::Ipv4(ip), etherparse::TransportSlice::Tcp(tcp)) => {
+            let header_is_right =
+                ip.header().to_header().calc_header_checksum() == ip.header().header_checksum();
+            let sum = tcp.calc_checksum_ipv4(ip.header().source(), ip.header().destination());
+            header_is_right && sum.expect("it fits") == tcp.checksum()
+        }
+        (etherparse::NetSlice::Ipv6(ip), etherparse::TransportSlice::Tcp(tcp)) => {
+            let (from, to) = (ip.header().source(), ip.header().destination());
+            tcp.calc_checksum_ipv6(from, to).expect("it fits") == tcp.checksum()
+        }
+        (etherparse::NetSlice::Ipv4(ip), etherparse::TransportSlice::Udp(udp)) => {
+            let header = udp.to_header();
+            let sum = header.calc_checksum_ipv4(&ip.header().to_header(), udp.payload());
+            sum.expect("it fits") == udp.checksum()
+        }
+        (etherparse::NetSlice::Ipv6(ip), etherparse::TransportSlice::Udp(udp)) => {
+            let header = udp.to_header();
+            let sum = header.calc_checksum_ipv6(&ip.header().to_header(), udp.payload());
+            sum.expect("it fits") == udp.checksum()
+        }
+        other => panic!("{other:?} was not sent"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_rewritten_frame_has_the_checksums_of_one_built_from_scratch(
+        client in any_client(),
+        payload in proptest::collection::vec(any::<u8>(), 0..64),
+        datagram in any::<bool>(),
+    ) {
+        let family = family(&client);
+        let fake = Fake::empty(&world(), blue());
+        let mut frame = Frame(if datagram {
+            packet::udp(client, family.vip(1, 53), &payload)
+        } else {
+            packet::tcp(client, family.vip(1, 80), flag::SYN, &payload)
+        });
+        prop_assert!(matches!(run(&fake, Hook::ToSlice, &mut frame), Outcome::Becomes(_)));
+        prop_assert!(checksum_is_right(&frame.0));
+    }
+
+    #[test]
+    fn a_reply_undoes_what_was_done_to_the_request(
+        client in any_client(),
+        payload in proptest::collection::vec(any::<u8>(), 0..64),
+        second in any::<bool>(),
+    ) {
+        let family = family(&client);
+        let fake = Fake::empty(&world(), blue());
+        let vip = family.vip(if second { 2 } else { 1 }, 80);
+        let mut there = Frame(packet::tcp(client, vip, flag::SYN, &payload));
+        run(&fake, Hook::ToSlice, &mut there);
+        let mut back = Frame(packet::tcp(family.backend(0), client, flag::SYN | flag::ACK, &payload));
+        prop_assert_eq!(
+            run(&fake, Hook::ToClient, &mut back),
+            Outcome::Becomes(packet::tcp(vip, client, flag::SYN | flag::ACK, &payload))
+        );
+    }
+
+    #[test]
+    fn any_bytes_are_handled_and_only_what_is_ours_is_touched(
+        bytes in proptest::collection::vec(any::<u8>(), 0..128),
+        hook in prop_oneof![Just(Hook::ToSlice), Just(Hook::Zone), Just(Hook::ToClient)],
+    ) {
+        let fake = Fake::empty(&world(), blue());
+        let mut frame = Frame(bytes.clone());
+        let outcome = run(&fake, hook, &mut frame);
+        prop_assert_eq!(outcome, Outcome::Untouched);
+        prop_assert_eq!(frame.0, bytes);
+    }
+
+    #[test]
+    fn a_mutated_packet_changes_nothing_but_addresses_ports_and_checksums(
+        client in any_client(),
+        flips in proptest::collection::vec((0_usize..74, any::<u8>()), 1..4),
+    ) {
+        let mut bytes = packet::tcp(client, family(&client).vip(1, 80), flag::SYN, b"payload");
+        for (at, value) in flips {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+        }
+        let fake = Fake::empty(&world(), blue());
+        let mut frame = Frame(bytes.clone());
+        if let Outcome::Becomes(after) = run(&fake, Hook::ToSlice, &mut frame) {
+            let l4 = if bytes[12] == 8 { 34 } else { 54 };
+            let destination = if l4 == 34 { 30..34 } else { 38..54 };
+            for (at, (before, after)) in bytes.iter().zip(&after).enumerate() {
+                let may_change = destination.contains(&at)
+                    || (l4 == 34 && (24..26).contains(&at))
+                    || (l4 + 2..l4 + 4).contains(&at)
+                    || (l4 + 6..l4 + 8).contains(&at)
+                    || (l4 + 16..l4 + 18).contains(&at);
+                prop_assert!(may_change || before == after, "offset {}", at);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_flows_of_many_clients_spread_evenly_over_a_pool_and_stay_put() {
+    let fake = Fake::empty(&world(), blue());
+    let mut counts = HashMap::new();
+    for port in 1024..u16::MAX {
+        let client = SocketAddr::new(Family::V4.client().ip(), port);
+        let packet = packet::tcp(client, Family::V4.vip(1, 90), flag::SYN, b"");
+        let Outcome::Becomes(first) = run(&fake, Hook::ToSlice, &mut Frame(packet.clone())) else {
+            panic!("a SYN of {client} is not forwarded");
+        };
+        assert_eq!(run(&fake, Hook::ToSlice, &mut Frame(packet)), Outcome::Becomes(first.clone()));
+        *counts.entry(first[30..34].to_vec()).or_insert(0_u32) += 1;
+    }
+    assert_eq!(counts.len() as u32, POOL_SIZE);
+    let mean = f64::from(u16::MAX - 1024) / f64::from(POOL_SIZE);
+    for count in counts.values() {
+        assert!((f64::from(*count) - mean).abs() < 6.0 * mean.sqrt(), "{counts:?}");
+    }
+}
+
+#[test]
+fn a_full_flow_table_still_serves_and_says_so() {
+    let fake = Fake::empty(&world(), blue());
+    fake.room.set(0);
+    let (client, vip, backend) = (Family::V4.client(), Family::V4.vip(1, 80), Family::V4.backend(0));
+    let exchange = [
+        (Hook::ToSlice, packet::tcp(client, vip, flag::SYN, b"")),
+        (Hook::ToClient, packet::tcp(backend, client, flag::SYN | flag::ACK, b"")),
+        (Hook::ToSlice, packet::tcp(client, vip, flag::ACK, b"")),
+        (Hook::ToClient, packet::tcp(backend, client, flag::ACK, b"data")),
+    ];
+    for (hook, packet) in exchange {
+        assert!(matches!(run(&fake, hook, &mut Frame(packet)), Outcome::Becomes(_)));
+    }
+    assert_eq!(fake.reasons(), [Reason::FlowsFull]);
+    assert!(fake.pins().iter().all(|pin| pin.table == In::HalfOpen));
+}
+
+#[test]
+fn a_slice_is_credited_with_what_it_carries() {
+    let fake = Fake::empty(&world(), blue());
+    let (client, vip, backend) = (Family::V4.client(), Family::V4.vip(1, 80), Family::V4.backend(0));
+    let there = packet::tcp(client, vip, flag::SYN, b"");
+    let back = packet::tcp(backend, client, flag::SYN | flag::ACK, b"");
+    let refusal = packet::tcp(backend, client, flag::RST, b"");
+    let (in_len, out_len) = (there.len() as u64, (back.len() + refusal.len()) as u64);
+    for (hook, packet) in [(Hook::ToSlice, there), (Hook::ToClient, back), (Hook::ToClient, refusal)] {
+        run(&fake, hook, &mut Frame(packet));
+    }
+    let traffic = fake.traffic_of(SliceId::new(0, Colour::Blue));
+    assert_eq!((traffic.packets_in, traffic.bytes_in), (1, in_len));
+    assert_eq!((traffic.packets_out, traffic.bytes_out), (2, out_len));
+    assert_eq!((traffic.flows, traffic.handshakes, traffic.answered, traffic.resets), (1, 1, 1, 1));
+    assert_eq!(fake.traffic_of(SliceId::new(0, Colour::Green)), bg_common::Traffic::default());
+}

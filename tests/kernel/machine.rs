@@ -1,0 +1,174 @@
+//! The built programs, loaded with tables of their own, and single packets through them.
+
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader};
+use bg_common::{Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, Tick, Word, names};
+use bg_tests::cases::Outcome;
+use bg_tests::world::{In, PinRow, World};
+use bg_userspace::dataplane::kernel::OBJECT;
+use nix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+/// A program of the object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Program {
+    Xdp,
+    TcIngress,
+    TcZone,
+    TcEgress,
+}
+
+impl Program {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => names::XDP_INGRESS,
+            Self::TcIngress => names::TC_INGRESS,
+            Self::TcZone => names::TC_ZONE,
+            Self::TcEgress => names::TC_EGRESS,
+        }
+    }
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) outcome: Outcome,
+    /// The program's return value.
+    pub(crate) action: i32,
+    /// The frame afterwards.
+    pub(crate) frame: Vec<u8>,
+}
+
+pub(crate) struct Machine {
+    ebpf: Ebpf,
+}
+
+const XDP_DROP: i32 = 1;
+const TC_ACT_SHOT: i32 = 2;
+
+impl Machine {
+    pub(crate) fn new(world: &World) -> Self {
+        let mut ebpf = EbpfLoader::new().load(OBJECT).expect("the object of this build loads");
+        let xdp: &mut Xdp = ebpf.program_mut(names::XDP_INGRESS).unwrap().try_into().unwrap();
+        xdp.load().expect("the verifier takes the XDP program");
+        for name in [names::TC_INGRESS, names::TC_ZONE, names::TC_EGRESS] {
+            let tc: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();
+            tc.load().expect("the verifier takes the tc programs");
+        }
+        let mut machine = Self { ebpf };
+        machine.fill(world);
+        machine
+    }
+
+    fn array<V: aya::Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
+        self.ebpf.map_mut(name).expect("the table exists").try_into().expect("it has this form")
+    }
+
+    fn hash<K: aya::Pod, V: aya::Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, V> {
+        self.ebpf.map_mut(name).expect("the table exists").try_into().expect("it has this form")
+    }
+
+    fn fill(&mut self, world: &World) {
+        for (id, service) in world.services.iter().enumerate() {
+            self.array::<Service>(names::SERVICES).set(id as u32, *service, 0).unwrap();
+        }
+        for (position, backend) in world.ring.iter().enumerate() {
+            self.array::<u32>(names::RING).set(position as u32, *backend, 0).unwrap();
+        }
+        for (id, backend) in &world.backends {
+            self.array::<Backend>(names::BACKENDS).set(*id, *backend, 0).unwrap();
+            self.hash::<Endpoint, u32>(names::BACKENDS_BY_ADDR).insert(backend.endpoint(), id, 0).unwrap();
+        }
+        for (at, frontend) in &world.frontends {
+            self.hash::<Endpoint, Frontend>(names::FRONTENDS).insert(at, frontend, 0).unwrap();
+            self.array::<Endpoint>(names::FRONTEND_ADDRS).set(frontend.id, *at, 0).unwrap();
+        }
+    }
+
+    pub(crate) fn set_word(&mut self, word: Word) {
+        self.array::<Word>(names::DEPLOYMENTS).set(0, word, 0).unwrap();
+    }
+
+    /// Sets word and pins, and all counts to zero.
+    pub(crate) fn set(&mut self, word: Word, pins: &[PinRow]) {
+        self.set_word(word);
+        for name in [names::FLOWS, names::HALF_OPEN] {
+            let mut table = self.hash::<FlowKey, Flow>(name);
+            let keys: Vec<FlowKey> = table.keys().map(Result::unwrap).collect();
+            keys.iter().for_each(|key| table.remove(key).unwrap());
+        }
+        let cpus = aya::util::nr_cpus().unwrap();
+        let mut reasons: PerCpuArray<_, u64> = self.ebpf.map_mut(names::REASONS).unwrap().try_into().unwrap();
+        for index in 0..Reason::SLOTS {
+            reasons.set(index, PerCpuValues::try_from(vec![0; cpus]).unwrap(), 0).unwrap();
+        }
+        for pin in pins {
+            let seen = Tick(now().0 - Tick::in_seconds(pin.age.into()));
+            let flow = Flow { state: pin.state, ..Flow::new(pin.backend, pin.frontend, seen) };
+            let name = match pin.table {
+                In::Established => names::FLOWS,
+                In::HalfOpen => names::HALF_OPEN,
+            };
+            self.hash::<FlowKey, Flow>(name).insert(pin.key, flow, 0).unwrap();
+        }
+    }
+
+    /// Whether the kernel makes a test run of this program and packet: it builds no socket buffer of a
+    /// packet that ends inside its network header.
+    pub(crate) fn can_run(program: Program, packet: &[u8]) -> bool {
+        let header = match packet.get(12..14) {
+            Some([0x08, 0x00]) => 20,
+            Some([0x86, 0xdd]) => 40,
+            _ => 0,
+        };
+        program == Program::Xdp || packet.len() >= 14 + header
+    }
+
+    pub(crate) fn run(&self, program: Program, packet: &[u8]) -> Ran {
+        let mut out = vec![0; packet.len() + 64];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(packet);
+        options.data_out = Some(&mut out);
+        let loaded = self.ebpf.program(program.name()).expect("the program exists");
+        let result = if program == Program::Xdp {
+            <&Xdp>::try_from(loaded).unwrap().test_run(options)
+        } else {
+            <&SchedClassifier>::try_from(loaded).unwrap().test_run(options)
+        }
+        .expect("the kernel runs the program");
+        out.truncate(result.data_size_out as usize);
+        let action = result.return_value as i32;
+        let dropped = if program == Program::Xdp { action == XDP_DROP } else { action == TC_ACT_SHOT };
+        let outcome = if dropped {
+            Outcome::Dropped
+        } else if out == packet {
+            Outcome::Untouched
+        } else {
+            Outcome::Becomes(out.clone())
+        };
+        Ran { outcome, action, frame: out }
+    }
+
+    /// The reasons that were counted since the last [`Machine::set`], in the order of their numbers, as
+    /// often as they were.
+    pub(crate) fn reasons(&mut self) -> Vec<Reason> {
+        let table: PerCpuArray<_, u64> = self.ebpf.map_mut(names::REASONS).unwrap().try_into().unwrap();
+        let count = |reason: &Reason| table.get(&reason.index(), 0).unwrap().iter().sum::<u64>() as usize;
+        Reason::ALL.iter().flat_map(|reason| vec![*reason; count(reason)]).collect()
+    }
+
+    pub(crate) fn pins(&mut self) -> Vec<PinRow> {
+        let mut pins = Vec::new();
+        for (table, name) in [(In::Established, names::FLOWS), (In::HalfOpen, names::HALF_OPEN)] {
+            let entries = self.hash::<FlowKey, Flow>(name);
+            pins.extend(entries.iter().map(Result::unwrap).map(|(key, flow)| PinRow::read(table, key, flow)));
+        }
+        pins
+    }
+}
+
+fn now() -> Tick {
+    let time = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).expect("the clock can be read"));
+    Tick::from_nanos(time.as_nanos() as u64)
+}

@@ -1,0 +1,114 @@
+//! Frames to feed to the programs, and a readable account of how two frames differ. Headers and
+//! checksums are etherparse's: nothing of what is tested computes them.
+
+use etherparse::{PacketBuilder, SlicedPacket};
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+/// TCP flags of RFC 9293, section 3.1.
+pub mod flag {
+    /// No more data from the sender.
+    pub const FIN: u8 = 1 << 0;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 1 << 1;
+    /// Reset the connection.
+    pub const RST: u8 = 1 << 2;
+    /// Push.
+    pub const PSH: u8 = 1 << 3;
+    /// The acknowledgment field counts.
+    pub const ACK: u8 = 1 << 4;
+}
+
+const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const GATEWAY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+/// Hop limit of every frame that is built.
+pub const HOPS: u8 = 64;
+
+/// A TCP segment with the given flags and payload.
+#[must_use]
+pub fn tcp(from: SocketAddr, to: SocketAddr, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let ip = ip(from.ip(), to.ip(), HOPS);
+    let mut tcp = ip.tcp(from.port(), to.port(), 0x1000_0000, 0xfaf0);
+    if flags & flag::FIN != 0 {
+        tcp = tcp.fin();
+    }
+    if flags & flag::SYN != 0 {
+        tcp = tcp.syn();
+    }
+    if flags & flag::RST != 0 {
+        tcp = tcp.rst();
+    }
+    if flags & flag::PSH != 0 {
+        tcp = tcp.psh();
+    }
+    if flags & flag::ACK != 0 {
+        tcp = tcp.ack(0x2000_0000);
+    }
+    let mut frame = Vec::with_capacity(tcp.size(payload.len()));
+    tcp.write(&mut frame, payload).expect("a TCP segment of a test fits");
+    frame
+}
+
+/// A UDP datagram.
+#[must_use]
+pub fn udp(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
+    let udp = ip(from.ip(), to.ip(), HOPS).udp(from.port(), to.port());
+    let mut frame = Vec::with_capacity(udp.size(payload.len()));
+    udp.write(&mut frame, payload).expect("a datagram of a test fits");
+    frame
+}
+
+/// An ICMP echo request of the addresses' family.
+#[must_use]
+pub fn echo_request(from: IpAddr, to: IpAddr) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let written = match from {
+        IpAddr::V4(_) => ip(from, to, HOPS).icmpv4_echo_request(1, 1).write(&mut frame, b"hello"),
+        IpAddr::V6(_) => ip(from, to, HOPS).icmpv6_echo_request(1, 1).write(&mut frame, b"hello"),
+    };
+    written.expect("an echo request of a test fits");
+    frame
+}
+
+fn ip(from: IpAddr, to: IpAddr, hops: u8) -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
+    let ethernet = PacketBuilder::ethernet2(CLIENT_MAC, GATEWAY_MAC);
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), hops),
+        (IpAddr::V6(from), IpAddr::V6(to)) => ethernet.ipv6(from.octets(), to.octets(), hops),
+        _ => panic!("{from} and {to} are of two families"),
+    }
+}
+
+/// The frame with `bytes` in place of what stands at `offset`. Checksums stay as they are.
+#[must_use]
+pub fn patched(mut frame: Vec<u8>, offset: usize, bytes: &[u8]) -> Vec<u8> {
+    frame.splice(offset..offset + bytes.len(), bytes.iter().copied());
+    frame
+}
+
+/// How two frames differ, field by field where they can be read, byte by byte where not; empty when
+/// they do not.
+#[must_use]
+pub fn difference(want: &[u8], got: &[u8]) -> String {
+    if want == got {
+        return String::new();
+    }
+    let mut text = format!("want {}\ngot  {}\n", describe(want), describe(got));
+    if want.len() != got.len() {
+        let _ = writeln!(text, "length {} instead of {}", got.len(), want.len());
+    }
+    for (offset, (want, got)) in want.iter().zip(got).enumerate() {
+        if want != got {
+            let _ = writeln!(text, "offset {offset}: {got:#04x} instead of {want:#04x}");
+        }
+    }
+    text
+}
+
+fn describe(frame: &[u8]) -> String {
+    match SlicedPacket::from_ethernet(frame) {
+        Ok(packet) => format!("{:?} {:?}", packet.net, packet.transport),
+        Err(error) => format!("{} bytes ({error})", frame.len()),
+    }
+}

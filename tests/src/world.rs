@@ -1,0 +1,230 @@
+//! The network that the packet cases are played in, as table entries.
+//!
+//! One deployment with four services. Everything exists for both families; what is IPv6 has ids that
+//! are higher by [`V6`].
+
+use bg_common::{
+    Backend, Colour, Endpoint, Flow, FlowKey, Frontend, Port, Proto, Ring, Service, SliceId, Via,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Added to frontend and backend ids of IPv6.
+pub const V6: u32 = 10;
+
+/// TCP, port 80 → 8080, one backend in each slice, and a second VIP.
+pub const WEB: u32 = 0;
+/// UDP, port 53 → 53.
+pub const DNS: u32 = 1;
+/// TCP, port 81, without any backend.
+pub const NONE: u32 = 2;
+/// TCP, port 90 → 90, three backends in blue and one in green.
+pub const POOL: u32 = 3;
+
+/// Backend of [`WEB`] in blue.
+pub const WEB_BLUE: u32 = 0;
+/// Backend of [`WEB`] in green.
+pub const WEB_GREEN: u32 = 1;
+/// Backend of [`DNS`] in blue.
+pub const DNS_BLUE: u32 = 2;
+/// Backend of [`DNS`] in green.
+pub const DNS_GREEN: u32 = 3;
+/// The first of three backends of [`POOL`] in blue.
+pub const POOL_BLUE: u32 = 4;
+/// Backend of [`POOL`] in green.
+pub const POOL_GREEN: u32 = 7;
+/// Number of backends of [`POOL`] in blue.
+pub const POOL_SIZE: u32 = 3;
+
+/// An address family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// What ids of this family are higher by.
+    #[must_use]
+    pub const fn offset(self) -> u32 {
+        match self {
+            Self::V4 => 0,
+            Self::V6 => V6,
+        }
+    }
+
+    fn ip(self, net: u8, host: u8) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::new(10, net, 0, host).into(),
+            Self::V6 => Ipv6Addr::new(0xfd00, net.into(), 0, 0, 0, 0, 0, host.into()).into(),
+        }
+    }
+
+    /// The client of every case.
+    #[must_use]
+    pub fn client(self) -> SocketAddr {
+        SocketAddr::new(self.ip(9, 7), 40_000)
+    }
+
+    /// A VIP; there are two.
+    #[must_use]
+    pub fn vip(self, number: u8, port: u16) -> SocketAddr {
+        SocketAddr::new(self.ip(0, 9 + number), port)
+    }
+
+    /// Where a backend listens.
+    #[must_use]
+    pub fn backend(self, id: u32) -> SocketAddr {
+        let (net, host, port) = match id {
+            WEB_BLUE => (1, 2, 8080),
+            WEB_GREEN => (2, 2, 8080),
+            DNS_BLUE => (1, 3, 53),
+            DNS_GREEN => (2, 3, 53),
+            POOL_GREEN => (2, 4, 90),
+            pool => (1, 4 + (pool - POOL_BLUE) as u8, 90),
+        };
+        SocketAddr::new(self.ip(net, host), port)
+    }
+}
+
+/// The endpoint of a socket address.
+#[must_use]
+pub fn endpoint(at: SocketAddr, proto: Proto) -> Endpoint {
+    Endpoint::new(at.ip().into(), at.port().into(), proto)
+}
+
+/// Contents of the tables, ready to be written.
+#[derive(Debug, Default)]
+pub struct World {
+    /// Service id → service; the deployment of all is 0.
+    pub services: Vec<Service>,
+    /// Frontends and where they listen.
+    pub frontends: Vec<(Endpoint, Frontend)>,
+    /// Ring positions from 0 on.
+    pub ring: Vec<u32>,
+    /// Backend ids and backends.
+    pub backends: Vec<(u32, Backend)>,
+}
+
+impl World {
+    /// The world of the packet cases; every backend is reached `via`.
+    #[must_use]
+    pub fn new(via: Via, ifindex: u32) -> Self {
+        let mut world = Self::default();
+        let services = [
+            (Proto::TCP, vec![WEB_BLUE], vec![WEB_GREEN]),
+            (Proto::UDP, vec![DNS_BLUE], vec![DNS_GREEN]),
+            (Proto::TCP, vec![], vec![]),
+            (Proto::TCP, (POOL_BLUE..POOL_BLUE + POOL_SIZE).collect(), vec![POOL_GREEN]),
+        ];
+        for (id, (proto, blue, green)) in services.into_iter().enumerate() {
+            let id = id as u32;
+            let mut service = Service::default();
+            for (colour, backends) in [(Colour::Blue, &blue), (Colour::Green, &green)] {
+                for family in Family::BOTH {
+                    let base = world.ring.len() as u32;
+                    for backend in backends {
+                        let at = endpoint(family.backend(*backend), proto);
+                        let slice = SliceId::new(0, colour);
+                        let number = backend + family.offset();
+                        world.backends.push((number, Backend::new(at, id, slice, via, ifindex)));
+                        world.ring.push(number);
+                    }
+                    let slot = Service::slot(colour, family == Family::V6);
+                    service.rings[slot] = Ring::new(base, backends.len() as u32);
+                }
+            }
+            world.services.push(service);
+        }
+        for family in Family::BOTH {
+            let at = |number, port, proto| endpoint(family.vip(number, port), proto);
+            for (service, id, at) in [
+                (WEB, 0, at(1, 80, Proto::TCP)),
+                (WEB, 1, at(2, 80, Proto::TCP)),
+                (DNS, 2, at(1, 53, Proto::UDP)),
+                (NONE, 3, at(1, 81, Proto::TCP)),
+                (POOL, 4, at(1, 90, Proto::TCP)),
+            ] {
+                world.frontends.push((at, Frontend::live(service, id + family.offset())));
+            }
+        }
+        world
+    }
+}
+
+/// In which table a pin is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum In {
+    /// FLOWS.
+    Established,
+    /// HALF_OPEN.
+    HalfOpen,
+}
+
+/// A pin in a table, as a case states it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PinRow {
+    /// Which table.
+    pub table: In,
+    /// Whose it is.
+    pub key: FlowKey,
+    /// Backend id.
+    pub backend: u32,
+    /// Frontend id.
+    pub frontend: u32,
+    /// State bits.
+    pub state: u8,
+    /// Seconds since its last packet, or since it began. Counts before a case, not after it.
+    pub age: u32,
+}
+
+impl PinRow {
+    /// The pin of the client's flow to a service.
+    #[must_use]
+    pub fn new(table: In, family: Family, proto: Proto, service: u32, backend: u32) -> Self {
+        let client = family.client();
+        let key = FlowKey::new(client.ip().into(), Port::from(client.port()), proto, service);
+        let frontend = if service == WEB { 0 } else { service + 1 };
+        let backend = backend + family.offset();
+        Self { table, key, backend, frontend: frontend + family.offset(), state: 0, age: 0 }
+    }
+
+    /// With these state bits.
+    #[must_use]
+    pub const fn state(self, state: u8) -> Self {
+        Self { state, ..self }
+    }
+
+    /// With this age in seconds.
+    #[must_use]
+    pub const fn age(self, age: u32) -> Self {
+        Self { age, ..self }
+    }
+
+    /// Through the second VIP.
+    #[must_use]
+    pub const fn second_vip(self) -> Self {
+        Self { frontend: self.frontend + 1, ..self }
+    }
+
+    /// What must be the same after a case: all but the time.
+    #[must_use]
+    pub fn identity(&self) -> (In, FlowIdentity) {
+        let Self { table, key, backend, frontend, state, age: _ } = *self;
+        (table, (key, backend, frontend, state))
+    }
+
+    /// Reads a table entry.
+    #[must_use]
+    pub fn read(table: In, key: FlowKey, flow: Flow) -> Self {
+        let Flow { backend, frontend, state, .. } = flow;
+        Self { table, key, backend, frontend, state, age: 0 }
+    }
+}
+
+/// Key, backend, frontend and state of a pin.
+pub type FlowIdentity = (FlowKey, u32, u32, u8);
