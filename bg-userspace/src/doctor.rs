@@ -7,7 +7,7 @@ mod firewall;
 mod forwarding;
 mod kernel;
 mod links;
-mod privileges;
+pub(crate) mod privileges;
 mod slices;
 mod vips;
 

@@ -14,7 +14,7 @@ const NEEDED: [(&str, u32, &str); 3] = [
 ];
 const NET_RAW: (&str, u32, &str) = ("CAP_NET_RAW", 13, "to announce VIPs");
 
-pub(super) fn examine() -> Vec<Finding> {
+pub(crate) fn examine() -> Vec<Finding> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     check(effective(&status))
 }

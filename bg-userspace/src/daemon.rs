@@ -1,0 +1,129 @@
+//! `bgd`: puts everything together, from the configuration to the control socket, and keeps it in
+//! line with the network until a signal or a detach. Stopping leaves the data plane working.
+
+mod announce;
+mod gateway;
+mod signals;
+
+use crate::api::{listen::Listening, server};
+use crate::config::{self, Invalid};
+use crate::dataplane::Dataplane as _;
+use crate::dataplane::kernel::{Kernel, OpenOptions};
+use crate::doctor::{Level, privileges};
+use crate::engine::{Ended, Engine, Settings};
+use crate::net::{Net, Watch};
+use crate::refusal::Refusal;
+use gateway::Gateway;
+use signals::{Signal, Signals};
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Changes of the network come in bursts; one look after the burst is enough.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Runs the daemon with the configuration at `path`.
+///
+/// # Errors
+///
+/// When it cannot start; the data plane is as it was.
+pub async fn run(path: &Path) -> Result<(), Invalid> {
+    privileged()?;
+    let config = config::load(path)?;
+    let mut signals = Signals::open()?;
+    // Before the network is read, so that no change falls between.
+    let mut watch = Watch::open()?;
+    let net = Net::open()?;
+
+    let fresh = !in_use(&config.gateway.instance);
+    let plan = gateway::plan(&net, &config, fresh).await?;
+    let kernel = Kernel::open(&OpenOptions {
+        instance: config.gateway.instance.to_string(),
+        flows: config.gateway.flows,
+        half_open: config.gateway.half_open,
+    })?;
+    let settings =
+        Settings { instance: config.gateway.instance.to_string(), lifetimes: config.gateway.lifetimes };
+    let (engine, handle) = Engine::new(settings, Box::new(kernel))?;
+    let mut engine = tokio::spawn(engine.run());
+
+    let socket = config.gateway.socket.clone();
+    let mut gateway = Gateway::new(path, config, net, handle.clone());
+    let started = async {
+        gateway.wire(plan).await?;
+        Listening::bind(&socket)
+    };
+    let listening = match started.await {
+        Ok(listening) => listening,
+        Err(refusal) => {
+            if fresh {
+                gateway.take_down().await;
+            }
+            return Err(refusal.into());
+        }
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async {
+        let _ = stopped.await;
+    };
+    let server = tokio::spawn(server::serve(listening, handle, stopped));
+    tracing::info!(pid = std::process::id(), socket = %socket.display(), "ready");
+    tell_systemd(&[sd_notify::NotifyState::Ready]);
+
+    let detached = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop(name) => {
+                    tracing::info!(signal = name, "stopping; the data plane works on");
+                    break false;
+                }
+                Signal::Reload => gateway.reload().await,
+            },
+            changed = watch.changed() => {
+                let changed = changed?;
+                tokio::time::sleep(SETTLE).await;
+                gateway.follow(changed).await;
+            }
+            ended = &mut engine => match ended {
+                Ok(ended) => break ended == Ended::Detached,
+                Err(why) => return Err(broken(&why).into()),
+            },
+        }
+    };
+    tell_systemd(&[sd_notify::NotifyState::Stopping]);
+    drop(stop);
+    // It bounds its own end.
+    let _ = server.await;
+    if detached {
+        gateway.release_vips().await;
+        tracing::info!("the data plane is down");
+    }
+    Ok(())
+}
+
+/// Whether the kernel has a data plane of this instance that serves deployments.
+fn in_use(instance: &str) -> bool {
+    Kernel::open_pinned(instance).and_then(|kernel| kernel.words()).is_ok_and(|words| !words.is_empty())
+}
+
+/// Refuses a process that lacks a capability, and names all that are missing.
+fn privileged() -> Result<(), Invalid> {
+    let lacking = privileges::examine().into_iter().filter(|finding| finding.level == Level::Fail);
+    let problem = |finding: crate::doctor::Finding| {
+        let at = format!("bgd, pid {}", std::process::id());
+        Refusal::new("privileges", finding.text, at, finding.mend.unwrap_or_default())
+    };
+    let problems: Vec<_> = lacking.map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Invalid { problems }) }
+}
+
+fn broken(why: &tokio::task::JoinError) -> Refusal {
+    let mend = "start it again (systemctl restart bgd) and report this with `journalctl -u bgd`";
+    Refusal::new("internal", format!("the engine has ended unexpectedly: {why}"), "bgd", mend)
+}
+
+fn tell_systemd(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(why) = sd_notify::notify(false, state) {
+        tracing::warn!(%why, "systemd cannot be told");
+    }
+}
