@@ -279,3 +279,6 @@ fn free_ring(state: &State) -> Vec<(u32, u32)> {
     }
     gaps
 }
+
+#[cfg(test)]
+mod tests;

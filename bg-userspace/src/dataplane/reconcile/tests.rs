@@ -1,0 +1,227 @@
+//! Plays the changes on tables in memory and looks at them after every single one, as a packet would.
+
+use super::super::state::{Op, ServiceState, State};
+use super::{endpoint, forget_backend, reconcile};
+use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
+use bg_common::{Backend, Colour, Endpoint, Frontend, Ring, Service, SliceId, Via};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+/// What the programs would see.
+#[derive(Default)]
+struct Tables {
+    words: BTreeMap<u32, Colour>,
+    deployments: BTreeMap<u32, String>,
+    services: BTreeMap<u32, (u32, [Ring; Service::RINGS])>,
+    service_names: BTreeMap<u32, String>,
+    ring: BTreeMap<u32, u32>,
+    backends: BTreeMap<u32, Backend>,
+    backends_by_addr: BTreeMap<Endpoint, u32>,
+    frontends: BTreeMap<Endpoint, Frontend>,
+    frontend_addrs: BTreeMap<u32, Endpoint>,
+}
+
+impl Tables {
+    fn execute(&mut self, op: &Op) {
+        match op {
+            Op::InitialWord(id, colour) => drop(self.words.insert(*id, *colour)),
+            Op::NameDeployment(id, name) => drop(self.deployments.insert(*id, name.as_str().to_owned())),
+            Op::ForgetDeployment(id) => drop(self.deployments.remove(id)),
+            Op::SetBackend(id, backend) => drop(self.backends.insert(*id, *backend)),
+            Op::ClearBackend(id) => drop(self.backends.remove(id)),
+            Op::MapBackend(at, id) => drop(self.backends_by_addr.insert(*at, *id)),
+            Op::UnmapBackend(at) => drop(self.backends_by_addr.remove(at)),
+            Op::WriteRing(base, ids) => self.ring.extend((*base..).zip(ids.iter().copied())),
+            Op::NameService(id, name) => drop(self.service_names.insert(*id, name.as_str().to_owned())),
+            Op::SetService(id, deployment, rings) => drop(self.services.insert(*id, (*deployment, *rings))),
+            Op::SetRing(id, slot, ring) => self.services.get_mut(id).unwrap().1[*slot] = *ring,
+            Op::ForgetService(id) => {
+                self.service_names.remove(id);
+                self.services.remove(id);
+            }
+            Op::SetFrontendAddr(id, at) => drop(self.frontend_addrs.insert(*id, *at)),
+            Op::MapFrontend(at, frontend) => drop(self.frontends.insert(*at, *frontend)),
+            Op::UnmapFrontend(at) => drop(self.frontends.remove(at)),
+        }
+    }
+
+    /// Whatever a packet finds leads to a backend of the service, colour and family that it was sent to.
+    fn check_ways(&self) {
+        for (at, frontend) in &self.frontends {
+            assert_eq!(self.frontend_addrs.get(&frontend.id), Some(at), "a reply would leave from elsewhere");
+            let (deployment, rings) =
+                self.services.get(&frontend.service).expect("the frontend leads somewhere");
+            for colour in Colour::BOTH {
+                for v6 in [false, true] {
+                    let ring = rings[Service::slot(colour, v6)];
+                    for position in ring.base()..ring.base() + ring.len() {
+                        let backend = self.backends[&self.ring[&position]];
+                        assert_eq!(backend.service(), frontend.service);
+                        assert_eq!(backend.slice(), SliceId::new(*deployment, colour));
+                        assert_eq!(!backend.endpoint().addr().is_v4(), v6);
+                    }
+                }
+            }
+        }
+    }
+
+    fn state(&self) -> State {
+        let named = |id: &u32| self.service_names[id].clone();
+        let on = |ring: &Ring| (ring.base()..ring.base() + ring.len()).map(|at| self.ring[&at]).collect();
+        State {
+            deployments: self.deployments.clone(),
+            services: self
+                .services
+                .iter()
+                .map(|(id, (deployment, rings))| {
+                    let rings = rings.map(|ring| (ring, on(&ring)));
+                    (*id, ServiceState { deployment: *deployment, name: named(id), rings })
+                })
+                .collect(),
+            frontends: self.frontends.clone(),
+            backends: self.backends.clone(),
+            backends_by_addr: self.backends_by_addr.clone(),
+        }
+    }
+}
+
+/// Changes the tables to hold `want`, looking at them after every step.
+fn apply(tables: &mut Tables, want: &[DeploymentSpec]) -> Vec<Op> {
+    let (ops, state) = reconcile(&tables.state(), want).expect("there is room");
+    for op in &ops {
+        tables.execute(op);
+        tables.check_ways();
+    }
+    assert_eq!(tables.state(), state, "the tables are not what the plan thinks");
+    ops
+}
+
+fn backend(colour: Colour, service: u8, host: u8, v6: bool) -> BackendSpec {
+    let net = 1 + colour as u8;
+    let addr: SocketAddr = if v6 {
+        format!("[fd00:{net}::{host}]:{}", 1000 + u16::from(service)).parse().unwrap()
+    } else {
+        format!("10.{net}.0.{host}:{}", 1000 + u16::from(service)).parse().unwrap()
+    };
+    BackendSpec { addr, via: Via::Stack, ifindex: 1 }
+}
+
+fn deployment(name: &str, services: Vec<ServiceSpec>) -> DeploymentSpec {
+    DeploymentSpec { name: name.to_owned(), initial: Colour::Blue, services }
+}
+
+fn service(number: u8, vips: &[u8], blue: &[u8], green: &[u8]) -> ServiceSpec {
+    let both = |colour, hosts: &[u8]| {
+        [false, true]
+            .into_iter()
+            .flat_map(|v6| hosts.iter().map(move |host| backend(colour, number, *host, v6)))
+            .collect()
+    };
+    ServiceSpec {
+        name: format!("service-{number}"),
+        protocol: Protocol::Tcp,
+        frontends: vips
+            .iter()
+            .map(|vip| format!("192.0.2.{vip}:{}", 80 + u16::from(number)).parse().unwrap())
+            .collect(),
+        backends: [both(Colour::Blue, blue), both(Colour::Green, green)],
+    }
+}
+
+#[test]
+fn what_is_there_already_is_left_alone() {
+    let mut tables = Tables::default();
+    let want = [deployment("shop", vec![service(0, &[10], &[1, 2], &[1])])];
+    assert!(!apply(&mut tables, &want).is_empty());
+    assert_eq!(apply(&mut tables, &want), []);
+}
+
+#[test]
+fn a_word_is_only_set_for_a_deployment_that_is_new() {
+    let mut tables = Tables::default();
+    apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1], &[1])])]);
+    let want = [
+        DeploymentSpec {
+            initial: Colour::Green,
+            ..deployment("shop", vec![service(0, &[10, 11], &[1, 2], &[1])])
+        },
+        DeploymentSpec { initial: Colour::Green, ..deployment("mail", vec![]) },
+    ];
+    apply(&mut tables, &want);
+    let colour = |name| tables.words[tables.deployments.iter().find(|(_, known)| *known == name).unwrap().0];
+    assert_eq!((colour("shop"), colour("mail")), (Colour::Blue, Colour::Green));
+}
+
+#[test]
+fn a_backend_that_leaves_keeps_its_id_until_nothing_names_it() {
+    let mut tables = Tables::default();
+    apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1, 2], &[1])])]);
+    let leaving = endpoint(&backend(Colour::Blue, 0, 2, false).addr, Protocol::Tcp);
+    let id = tables.backends_by_addr[&leaving];
+
+    apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1], &[1])])]);
+    assert_eq!(tables.backends_by_addr.get(&leaving), Some(&id), "a pinned flow's reply needs it");
+    assert!(tables.state().retired().contains(&id));
+    apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1, 3], &[1])])]);
+    assert_eq!(tables.backends[&id].endpoint(), leaving, "the id was given away");
+
+    let mut state = tables.state();
+    forget_backend(&mut state, id).iter().for_each(|op| tables.execute(op));
+    assert_eq!(tables.state(), state);
+    assert_eq!(tables.backends_by_addr.get(&leaving), None);
+}
+
+#[test]
+fn a_backend_that_comes_back_is_the_same_one() {
+    let mut tables = Tables::default();
+    let with = [deployment("shop", vec![service(0, &[10], &[1, 2], &[1])])];
+    apply(&mut tables, &with);
+    let before = tables.backends_by_addr.clone();
+    apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1], &[1])])]);
+    apply(&mut tables, &with);
+    assert_eq!(tables.backends_by_addr, before);
+}
+
+#[test]
+fn a_changed_ring_is_written_elsewhere_before_it_is_pointed_to() {
+    let mut tables = Tables::default();
+    apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1, 2], &[1])])]);
+    let old: BTreeSet<u32> = tables.ring.keys().copied().collect();
+    let ops = apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[2, 3], &[1])])]);
+    let written: Vec<u32> = ops
+        .iter()
+        .filter_map(|op| match op {
+            Op::WriteRing(base, ids) => Some(*base..*base + ids.len() as u32),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert!(!written.is_empty() && written.iter().all(|position| !old.contains(position)));
+}
+
+fn any_want() -> impl Strategy<Value = Vec<DeploymentSpec>> {
+    let hosts =
+        || proptest::collection::btree_set(1_u8..5, 0..4).prop_map(|set| set.into_iter().collect::<Vec<_>>());
+    let services = proptest::collection::btree_map(0_u8..4, (hosts(), hosts(), hosts()), 0..4);
+    (services, any::<bool>(), any::<bool>()).prop_map(|(services, split, mail)| {
+        let mut shop = deployment("shop", vec![]);
+        let mut other = deployment("mail", vec![]);
+        for (number, (vips, blue, green)) in services {
+            let service = service(number, &vips, &blue, &green);
+            if split && number % 2 == 1 { other.services.push(service) } else { shop.services.push(service) }
+        }
+        if mail || !other.services.is_empty() { vec![other, shop] } else { vec![shop] }
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_step_of_any_change_leads_a_packet_astray(wants in proptest::collection::vec(any_want(), 1..6)) {
+        let mut tables = Tables::default();
+        for want in &wants {
+            apply(&mut tables, want);
+            prop_assert_eq!(apply(&mut tables, want), []);
+        }
+    }
+}
