@@ -38,17 +38,19 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs `command` with its output in the log, and returns how long it took.
 pub(crate) fn run_logged(command: &mut Command, log: &Path) -> Result<Duration> {
-    let line = line(command);
     let mut file = open_log(log)?;
-    writeln!(file, "\n$ {line}")?;
+    writeln!(file, "\n$ {}", line(command))?;
+    let name = command.get_program().to_string_lossy().into_owned();
     let before = file.metadata()?.len();
     let start = Instant::now();
     let mut child = command
+        // The lines that count come last, and a backtrace would push them out.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)
         .spawn()
-        .with_context(|| format!("cannot run {line}"))?;
+        .with_context(|| format!("cannot run {name}"))?;
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status.to_string();
@@ -63,7 +65,8 @@ pub(crate) fn run_logged(command: &mut Command, log: &Path) -> Result<Duration> 
     if status == "exit status: 0" {
         return Ok(start.elapsed());
     }
-    bail!("{line}: {status}\n{}\n  all of it: {}", tail(log, before), log.display())
+    let (last, before) = tail(log, before);
+    bail!("{name}: {status}: {last}{before}\n    all of it: {}", log.display())
 }
 
 /// The command as one would type it.
@@ -80,11 +83,13 @@ fn open_log(log: &Path) -> Result<File> {
         .with_context(|| format!("cannot write {}", log.display()))
 }
 
-fn tail(log: &Path, from: u64) -> String {
+/// The last line written since `from`, and those before it, indented.
+fn tail(log: &Path, from: u64) -> (String, String) {
     let log = std::fs::read(log).unwrap_or_default();
     let new = log.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
     let new = String::from_utf8_lossy(new);
-    let lines: Vec<&str> = new.lines().filter(|line| !line.trim().is_empty()).collect();
+    let mut lines: Vec<&str> = new.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = lines.pop().unwrap_or("it said nothing").to_owned();
     let shown = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
-    shown.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+    (last, shown.iter().map(|line| format!("\n    {line}")).collect())
 }

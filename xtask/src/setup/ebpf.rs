@@ -13,7 +13,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-const DEBIAN: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+/// The compiler, and the LLVM it is made with, for the linker.
+const DEBIAN: [&str; 6] =
+    ["rustc-web", "cargo-web", "rust-web-src", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
 pub(super) fn look(session: &Session) -> Result<String, String> {
     match Toolchain::recorded(&session.root) {
@@ -58,7 +60,7 @@ fn install_sources(installer: &Installer<'_>) -> Result<()> {
             }
         }
     }
-    match installer.apt.install(installer, "brings a Rust with the sources of core", &DEBIAN) {
+    match installer.apt.install(installer, "brings a Rust with the sources of core, and its LLVM", &DEBIAN) {
         Ok(()) => Ok(()),
         Err(error) => {
             refused.push(format!("- {error:#}"));
