@@ -3,15 +3,17 @@
 //! A link's pin is named after interface and hook, `<interface>@<hook>`, so that one hook has one link
 //! and another program gets there by link update, never by detaching.
 
+mod filter;
+mod link;
+mod refused;
+
 use super::load::{self, Loaded, chain};
-use super::pins::{Pins, names, refused};
+use super::pins::{Pins, names, refused as pin_refused};
 use super::sys::{self, LinkInfo};
 use crate::dataplane::{AttachPlan, AttachSpec, Attachment, Hook, Path, Side};
 use crate::refusal::Refusal;
-use aya::programs::links::{FdLink, LinkError, PinnedLink};
-use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
-use aya::programs::xdp::XdpLink;
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
+use aya::programs::ProgramInfo;
+use aya::util::KernelVersion;
 use bg_common::names::{TC_EGRESS, TC_INGRESS, TC_ZONE, XDP_INGRESS};
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,6 +24,43 @@ const XDP: &str = "xdp";
 const XDP_GENERIC: &str = "xdp-generic";
 const TCX_INGRESS: &str = "tcx-ingress";
 const TCX_EGRESS: &str = "tcx-egress";
+const CLSACT_INGRESS: &str = "clsact-ingress";
+const CLSACT_EGRESS: &str = "clsact-egress";
+
+/// How tc programs are attached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Tc {
+    /// By TCX links.
+    Link,
+    /// By filters of the clsact queueing discipline.
+    Filter,
+}
+
+impl Tc {
+    /// What this kernel has: TCX came with 6.6.
+    pub(super) fn of_this_kernel() -> Self {
+        let tcx = KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0));
+        if tcx { Self::Link } else { Self::Filter }
+    }
+
+    const fn ingress(self) -> &'static str {
+        match self {
+            Self::Link => TCX_INGRESS,
+            Self::Filter => CLSACT_INGRESS,
+        }
+    }
+
+    const fn egress(self) -> &'static str {
+        match self {
+            Self::Link => TCX_EGRESS,
+            Self::Filter => CLSACT_EGRESS,
+        }
+    }
+}
+
+fn is_filter(hook: &str) -> bool {
+    hook == CLSACT_INGRESS || hook == CLSACT_EGRESS
+}
 
 /// A link that shall be there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,28 +71,29 @@ struct Wanted<'a> {
 }
 
 /// The links of one interface.
-fn wanted(path: Path, link: &AttachSpec) -> Vec<Wanted<'_>> {
+fn wanted(tc: Tc, path: Path, link: &AttachSpec) -> Vec<Wanted<'_>> {
     let want = |hook, program| Wanted { link, hook, program };
     let ingress = match (link.hook, link.side, path) {
         (Hook::Xdp, Side::Uplink | Side::Both, _) => want(XDP, XDP_INGRESS),
         (Hook::XdpGeneric, Side::Uplink | Side::Both, _) => want(XDP_GENERIC, XDP_INGRESS),
-        (Hook::Tc, Side::Uplink, _) | (_, _, Path::Stack) => want(TCX_INGRESS, TC_INGRESS),
-        (_, Side::Zone | Side::Both, Path::Redirect) => want(TCX_INGRESS, TC_ZONE),
+        (Hook::Tc, Side::Uplink, _) | (_, _, Path::Stack) => want(tc.ingress(), TC_INGRESS),
+        (_, Side::Zone | Side::Both, Path::Redirect) => want(tc.ingress(), TC_ZONE),
     };
     match path {
         Path::Redirect => vec![ingress],
-        Path::Stack => vec![ingress, want(TCX_EGRESS, TC_EGRESS)],
+        Path::Stack => vec![ingress, want(tc.egress(), TC_EGRESS)],
     }
 }
 
 /// The pinned links of an instance.
 pub(super) struct Links<'a> {
     pins: &'a Pins,
+    tc: Tc,
 }
 
 impl<'a> Links<'a> {
-    pub(super) fn new(pins: &'a Pins) -> Self {
-        Self { pins }
+    pub(super) fn new(pins: &'a Pins, tc: Tc) -> Self {
+        Self { pins, tc }
     }
 
     fn dir(&self) -> PathBuf {
@@ -62,7 +102,8 @@ impl<'a> Links<'a> {
 
     /// Attaches what is wanted, first taking off what is not: two modes of XDP exclude each other.
     pub(super) fn bring_in_line(&self, plan: &AttachPlan) -> Result<(), Refusal> {
-        let wanted: Vec<Wanted<'_>> = plan.links.iter().flat_map(|link| wanted(plan.path, link)).collect();
+        let wanted: Vec<Wanted<'_>> =
+            plan.links.iter().flat_map(|link| wanted(self.tc, plan.path, link)).collect();
         for name in names(&self.dir()) {
             if !wanted.iter().any(|wanted| pin_name(&wanted.link.name, wanted.hook) == name) {
                 self.unpin(&name)?;
@@ -97,126 +138,52 @@ impl<'a> Links<'a> {
     fn ensure(&self, wanted: &Wanted<'_>, program: &mut Loaded) -> Result<(), Refusal> {
         let name = pin_name(&wanted.link.name, wanted.hook);
         let path = self.dir().join(&name);
+        if is_filter(wanted.hook) {
+            return filter::ensure(wanted, program, &path).map_err(|error| refused::attach(wanted, &error));
+        }
         if path.exists() {
             let LinkInfo { ifindex, program: attached } = self.info(&name)?;
             if ifindex == wanted.link.ifindex {
                 if attached != program.id()? {
-                    replace(&path, program).map_err(|error| refused(&path, &error))?;
+                    link::replace(&path, program).map_err(|error| pin_refused(&path, &error))?;
                 }
                 return Ok(());
             }
             // The interface went away, or another one has its name: the link holds nothing.
             self.unpin(&name)?;
         }
-        let link = attach(wanted, program)?;
-        link.pin(&path).map(drop).map_err(|error| refused(&path, &chain(&error)))
+        let link = link::attach(wanted, program).map_err(|error| refused::attach(wanted, &error))?;
+        link.pin(&path).map(drop).map_err(|error| pin_refused(&path, &chain(&error)))
+    }
+
+    /// Takes everything off, whatever state it is in.
+    pub(super) fn take_off(&self) {
+        for name in names(&self.dir()) {
+            // What cannot be taken off here goes with its pin.
+            let _ = self.unpin(&name);
+        }
     }
 
     fn info(&self, name: &str) -> Result<LinkInfo, Refusal> {
         let path = self.dir().join(name);
+        let (interface, hook) = parse_pin_name(name);
+        if is_filter(&hook) {
+            let program = ProgramInfo::from_pin(&path).map_err(|error| pin_refused(&path, &error))?.id();
+            let ifindex = nix::net::if_::if_nametoindex(interface.as_str()).unwrap_or(0);
+            return Ok(LinkInfo { ifindex, program });
+        }
         sys::open_pin(&path)
             .and_then(|link| sys::link_info(link.as_fd()))
-            .map_err(|error| refused(&path, &error))
+            .map_err(|error| pin_refused(&path, &error))
     }
 
     fn unpin(&self, name: &str) -> Result<(), Refusal> {
         let path = self.dir().join(name);
-        fs::remove_file(&path).map_err(|error| refused(&path, &error))
-    }
-}
-
-/// Attaches a program where nothing of ours is.
-fn attach(wanted: &Wanted<'_>, program: &mut Loaded) -> Result<FdLink, Refusal> {
-    let attached = match program {
-        Loaded::Xdp(xdp) => attach_xdp(wanted, xdp),
-        Loaded::Tc(tc) => attach_tc(wanted, tc),
-    };
-    attached.map_err(|error| attach_refused(wanted, &error))
-}
-
-fn attach_xdp(wanted: &Wanted<'_>, xdp: &mut Xdp) -> Result<FdLink, ProgramError> {
-    let mode = if wanted.hook == XDP_GENERIC { XdpMode::Skb } else { XdpMode::Driver };
-    let id = xdp.attach_to_if_index(wanted.link.ifindex, mode)?;
-    // Where the kernel refuses a link, aya attaches by netlink, which nothing could keep after us:
-    // the conversion then fails, and dropping the link detaches it.
-    xdp.take_link(id)?.try_into().map_err(not_a_link)
-}
-
-fn attach_tc(wanted: &Wanted<'_>, tc: &mut SchedClassifier) -> Result<FdLink, ProgramError> {
-    let direction = if wanted.hook == TCX_EGRESS { TcAttachType::Egress } else { TcAttachType::Ingress };
-    // At ingress before all others, at egress behind them: they see packets as clients send them.
-    let order = if wanted.hook == TCX_EGRESS { LinkOrder::last() } else { LinkOrder::first() };
-    let id = tc.attach_with_options(&wanted.link.name, direction, TcAttachOptions::TcxOrder(order))?;
-    tc.take_link(id)?.try_into().map_err(not_a_link)
-}
-
-fn not_a_link(_: LinkError) -> ProgramError {
-    ProgramError::IOError(std::io::Error::from(std::io::ErrorKind::Unsupported))
-}
-
-/// Puts a program in the place of another version, without a packet in between.
-fn replace(path: &std::path::Path, program: &mut Loaded) -> Result<(), String> {
-    let link = FdLink::from(PinnedLink::from_pin(path).map_err(|error| chain(&error))?);
-    match program {
-        Loaded::Xdp(xdp) => {
-            let link = XdpLink::try_from(link).map_err(|error| chain(&error))?;
-            let id = xdp.attach_to_link(link).map_err(|error| chain(&error))?;
-            xdp.take_link(id).map(drop)
+        let (interface, hook) = parse_pin_name(name);
+        if is_filter(&hook) {
+            filter::remove(&interface, &hook);
         }
-        Loaded::Tc(tc) => {
-            let link = SchedClassifierLink::try_from(link).map_err(|error| chain(&error))?;
-            let id = tc.attach_to_link(link).map_err(|error| chain(&error))?;
-            tc.take_link(id).map(drop)
-        }
-    }
-    .map_err(|error| chain(&error))
-}
-
-fn attach_refused(wanted: &Wanted<'_>, error: &ProgramError) -> Refusal {
-    let AttachSpec { name, .. } = wanted.link;
-    let os = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source())
-        .find_map(|error| error.downcast_ref::<std::io::Error>())
-        .and_then(std::io::Error::raw_os_error);
-    let at = format!("{name} ({})", wanted.hook);
-    match os {
-        Some(libc::EBUSY | libc::EEXIST) => Refusal::new(
-            "foreign-program",
-            "another XDP program is on this interface, and bg does not replace what is not its own",
-            at,
-            format!(
-                "ip link show {name} names it; remove it with ip link set dev {name} xdp off, or use attach = \"tc\""
-            ),
-        ),
-        Some(libc::ENODEV) => Refusal::new(
-            "no-interface",
-            "the interface is gone",
-            at,
-            "bring it back: bgd attaches as soon as it is there",
-        ),
-        Some(libc::EOPNOTSUPP) => Refusal::new(
-            "no-native-xdp",
-            "the interface's driver has no XDP",
-            at,
-            "use attach = \"tc\", or attach = \"xdp-generic\" for a test",
-        ),
-        Some(libc::ERANGE) => Refusal::new(
-            "mtu-too-large",
-            "the interface's MTU is larger than its driver takes with XDP",
-            at,
-            format!("ip link set dev {name} mtu 1500, or use attach = \"tc\""),
-        ),
-        Some(libc::ENOSPC) => Refusal::new(
-            "too-few-queues",
-            "the interface has fewer receive queues than its peer has transmit queues, which XDP needs",
-            at,
-            format!("raise them with ethtool -L {name}, or use attach = \"tc\""),
-        ),
-        _ => Refusal::new(
-            "not-attached",
-            format!("the kernel does not attach {}: {}", wanted.program, chain(error)),
-            at,
-            "bgctl doctor tells what is missing; attach = \"tc\" works on every Ethernet interface",
-        ),
+        fs::remove_file(&path).map_err(|error| pin_refused(&path, &error))
     }
 }
 
@@ -236,7 +203,7 @@ mod tests {
 
     fn programs(path: Path, side: Side, hook: Hook) -> Vec<(&'static str, &'static str)> {
         let link = AttachSpec { ifindex: 1, name: "eth0".into(), side, hook };
-        wanted(path, &link).into_iter().map(|wanted| (wanted.hook, wanted.program)).collect()
+        wanted(Tc::Link, path, &link).into_iter().map(|wanted| (wanted.hook, wanted.program)).collect()
     }
 
     #[test]

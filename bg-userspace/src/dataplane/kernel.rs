@@ -1,6 +1,6 @@
 //! The data plane of this machine's kernel.
 
-use super::attach::Links;
+use super::attach::{Links, Tc};
 use super::load::{self, Sizes};
 use super::observer::TableObserver;
 use super::pins::{Lock, Pins};
@@ -33,6 +33,7 @@ pub struct Kernel {
     pins: Pins,
     tables: Tables,
     state: State,
+    tc: Tc,
     /// Held by the daemon; `bgctl --offline` goes without.
     _lock: Option<Lock>,
 }
@@ -94,7 +95,12 @@ impl Kernel {
     fn assemble(pins: Pins, lock: Option<Lock>) -> Result<Self, Refusal> {
         let tables = Tables::open(&pins.dir())?;
         let state = tables.state()?;
-        Ok(Self { pins, tables, state, _lock: lock })
+        Ok(Self { pins, tables, state, tc: Tc::of_this_kernel(), _lock: lock })
+    }
+
+    /// Attaches tc programs as kernels before 6.6 need it, whatever this kernel has.
+    pub fn use_clsact(&mut self) {
+        self.tc = Tc::Filter;
     }
 
     fn execute(&mut self, ops: &[Op]) -> Result<(), Refusal> {
@@ -107,8 +113,10 @@ impl Kernel {
 
 /// Removes every pin of an instance, attachments first.
 fn take_down(pins: &Pins) -> Result<Detached, Refusal> {
+    let links = Links::new(pins, Tc::of_this_kernel());
     // What cannot be listed can still be removed.
-    let attachments = Links::new(pins).list().unwrap_or_default();
+    let attachments = links.list().unwrap_or_default();
+    links.take_off();
     Ok(Detached { attachments, pins: pins.remove()? })
 }
 
@@ -159,13 +167,13 @@ impl Dataplane for Kernel {
     }
 
     fn attach(&mut self, plan: &AttachPlan) -> Result<Vec<Attachment>, Refusal> {
-        let links = Links::new(&self.pins);
+        let links = Links::new(&self.pins, self.tc);
         links.bring_in_line(plan)?;
         links.list()
     }
 
     fn attachments(&self) -> Result<Vec<Attachment>, Refusal> {
-        Links::new(&self.pins).list()
+        Links::new(&self.pins, self.tc).list()
     }
 
     fn observer(&self) -> Result<Box<dyn Observer>, Refusal> {

@@ -1,0 +1,61 @@
+//! Attachment by clsact filters, for kernels that have no TCX links (before 6.6).
+//!
+//! A filter stays when the daemon goes, as a pinned link does, but nothing can be pinned of it: the
+//! program is pinned in the link's stead, as the record that its filter is ours. Priority and handle
+//! are fixed, so that a filter is found again and replaced in place.
+
+use super::{CLSACT_EGRESS, Wanted};
+use crate::dataplane::load::Loaded;
+use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact};
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::path::Path;
+
+const PRIORITY: u16 = 0xb6;
+const HANDLE: TcHandle = TcHandle::new(0, 1);
+
+fn direction(hook: &str) -> TcAttachType {
+    if hook == CLSACT_EGRESS { TcAttachType::Egress } else { TcAttachType::Ingress }
+}
+
+fn link(interface: &str, hook: &str) -> io::Result<SchedClassifierLink> {
+    SchedClassifierLink::attached(interface, direction(hook), PRIORITY, HANDLE, None)
+}
+
+/// Makes the interface run the program, replacing a filter of ours. What is recorded at `pin` is the
+/// program then.
+pub(super) fn ensure(wanted: &Wanted<'_>, program: &mut Loaded, pin: &Path) -> Result<(), ProgramError> {
+    let Loaded::Tc(tc) = program else {
+        return Err(ProgramError::UnexpectedProgramType);
+    };
+    let name = &wanted.link.name;
+    // It may be there already, ours or another's.
+    let _ = qdisc_add_clsact(name);
+    let ours = if pin.exists() { link(name, wanted.hook).ok() } else { None };
+    // After the interface came back there is a record, but no filter to replace.
+    let id = match ours.and_then(|old| tc.attach_to_link(old).ok()) {
+        Some(id) => id,
+        None => {
+            let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+            tc.attach_with_options(name, direction(wanted.hook), TcAttachOptions::Netlink(options))?
+        }
+    };
+    // The filter outlives this process; dropping the handle on it would take it off.
+    let _kept = ManuallyDrop::new(tc.take_link(id)?);
+    record(tc, pin)
+}
+
+/// Pins the program as the record of its filter.
+fn record(tc: &mut SchedClassifier, pin: &Path) -> Result<(), ProgramError> {
+    // The record of the program before, if there is one.
+    let _ = std::fs::remove_file(pin);
+    tc.pin(pin).map_err(|error| ProgramError::IOError(io::Error::other(error)))
+}
+
+/// Takes a filter of ours off. One that went with its interface is off.
+pub(super) fn remove(interface: &str, hook: &str) {
+    if let Ok(link) = link(interface, hook) {
+        drop(link);
+    }
+}
