@@ -43,7 +43,8 @@ pub(super) fn works(installer: &Installer<'_>, toolchain: &Toolchain) -> bool {
     match build(installer, toolchain) {
         Ok(()) => true,
         Err(error) => {
-            say(&format!("         they do not fit: {error:#}"));
+            let error = error.to_string();
+            say(&format!("         they do not fit: {}", error.lines().next().unwrap_or_default()));
             false
         }
     }
