@@ -1,6 +1,7 @@
 //! User space of bg: the daemon `bgd`, the command line `bgctl`, and what they share.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod dataplane;

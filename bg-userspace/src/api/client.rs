@@ -85,22 +85,26 @@ impl Client {
         self.get(protocol::COUNTERS).await
     }
 
-    /// Makes a colour live.
+    /// Makes a colour live; without a name in the only deployment.
     ///
     /// # Errors
     ///
     /// As [`status`](Self::status).
-    pub async fn switch(&self, deployment: &str, request: &SwitchRequest) -> Result<Switched, Error> {
-        self.post(&protocol::SWITCH.replace("{name}", &quoted(deployment)), request).await
+    pub async fn switch(&self, deployment: Option<&str>, request: &SwitchRequest) -> Result<Switched, Error> {
+        self.post(&path(deployment, protocol::SWITCH, protocol::SWITCH_ONLY), request).await
     }
 
-    /// Takes the last switch back.
+    /// Takes the last switch back; without a name in the only deployment.
     ///
     /// # Errors
     ///
     /// As [`status`](Self::status).
-    pub async fn rollback(&self, deployment: &str, request: &RollbackRequest) -> Result<Switched, Error> {
-        self.post(&protocol::ROLLBACK.replace("{name}", &quoted(deployment)), request).await
+    pub async fn rollback(
+        &self,
+        deployment: Option<&str>,
+        request: &RollbackRequest,
+    ) -> Result<Switched, Error> {
+        self.post(&path(deployment, protocol::ROLLBACK, protocol::ROLLBACK_ONLY), request).await
     }
 
     /// Takes the data plane down.
@@ -190,6 +194,11 @@ async fn exchange(
         // Without the connection the answer is there already or will never be.
         _ = connection => answer.await,
     }
+}
+
+/// The path for a deployment that is named, or for the only one.
+fn path(deployment: Option<&str>, named: &str, only: &str) -> String {
+    deployment.map_or_else(|| only.to_owned(), |name| named.replace("{name}", &quoted(name)))
 }
 
 /// A name as it stands in a path or query (RFC 3986 section 2.3).

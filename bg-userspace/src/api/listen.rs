@@ -60,7 +60,10 @@ fn make_way(path: &Path) -> Result<(), Refusal> {
     let found = match fs::symlink_metadata(path) {
         Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
         Err(why) => {
-            return Err(in_the_way(format!("cannot look at the control socket: {why}"), "run as root".into()));
+            return Err(in_the_way(
+                format!("cannot look at the control socket: {why}"),
+                "run as root".into(),
+            ));
         }
         Ok(found) => found,
     };

@@ -16,6 +16,10 @@ pub const COUNTERS: &str = "/v1/counters";
 pub const SWITCH: &str = "/v1/deployments/{name}/switch";
 /// POST with a [`RollbackRequest`]: takes the last switch back. Answers [`Switched`].
 pub const ROLLBACK: &str = "/v1/deployments/{name}/rollback";
+/// As [`SWITCH`], for the only deployment.
+pub const SWITCH_ONLY: &str = "/v1/switch";
+/// As [`ROLLBACK`], for the only deployment.
+pub const ROLLBACK_ONLY: &str = "/v1/rollback";
 /// POST: takes the data plane down and ends the daemon. Answers [`Detached`](crate::dataplane::Detached).
 pub const DETACH: &str = "/v1/detach";
 

@@ -137,6 +137,8 @@ fn router(engine: Handle) -> Router {
         .route(protocol::FLOWS, get(flows))
         .route(protocol::SWITCH, post(switch))
         .route(protocol::ROLLBACK, post(rollback))
+        .route(protocol::SWITCH_ONLY, post(switch))
+        .route(protocol::ROLLBACK_ONLY, post(rollback))
         .route(protocol::DETACH, post(detach))
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
@@ -155,30 +157,31 @@ async fn flows(State(engine): State<Handle>, query: Result<Query<FlowQuery>, Que
 async fn switch(
     State(engine): State<Handle>,
     Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
+    name: Option<Path<String>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let SwitchRequest { to, reason } = match parse(body, protocol::SWITCH) {
         Ok(request) => request,
         Err(refusal) => return answer(refusal),
     };
-    let colour = to.map(tracing::field::display);
-    tracing::info!(peer.uid, peer.pid, deployment = ?name, to = colour, ?reason, "a switch is ordered");
-    order(&engine, Order::Switch { deployment: Some(name), to }).await
+    let (deployment, colour) = (name.map(|Path(name)| name), to.map(tracing::field::display));
+    tracing::info!(peer.uid, peer.pid, ?deployment, to = colour, ?reason, "a switch is ordered");
+    order(&engine, Order::Switch { deployment, to }).await
 }
 
 async fn rollback(
     State(engine): State<Handle>,
     Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
+    name: Option<Path<String>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let RollbackRequest { reason } = match parse(body, protocol::ROLLBACK) {
         Ok(request) => request,
         Err(refusal) => return answer(refusal),
     };
-    tracing::info!(peer.uid, peer.pid, deployment = ?name, ?reason, "a rollback is ordered");
-    order(&engine, Order::Rollback { deployment: Some(name) }).await
+    let deployment = name.map(|Path(name)| name);
+    tracing::info!(peer.uid, peer.pid, ?deployment, ?reason, "a rollback is ordered");
+    order(&engine, Order::Rollback { deployment }).await
 }
 
 async fn detach(State(engine): State<Handle>, Extension(peer): Extension<Peer>) -> Response {
@@ -250,7 +253,7 @@ fn answer(refusal: Refusal) -> Response {
     let status = match refusal.code.as_str() {
         "bad-request" => StatusCode::BAD_REQUEST,
         "forbidden" => StatusCode::FORBIDDEN,
-        "unknown-deployment" | "no-such-path" => StatusCode::NOT_FOUND,
+        "unknown-deployment" | "no-deployment" | "which-deployment" | "no-such-path" => StatusCode::NOT_FOUND,
         "wrong-method" => StatusCode::METHOD_NOT_ALLOWED,
         "nothing-to-roll-back" | "changed-meanwhile" | "contended" | "broken-word" => StatusCode::CONFLICT,
         "stopping" => StatusCode::SERVICE_UNAVAILABLE,

@@ -56,10 +56,10 @@ async fn every_call_of_the_client_is_answered() {
     assert_eq!(client.status().await.unwrap().instance, "lab");
     let request =
         SwitchRequest { to: Some(Colour::Green), reason: Some("release 7\nforged line".to_owned()) };
-    let switched = client.switch("shop", &request).await.unwrap();
+    let switched = client.switch(Some("shop"), &request).await.unwrap();
     assert_eq!((switched.to, switched.took_ns, switched.already), (Colour::Green, 3, false));
-    assert!(client.switch("shop", &request).await.unwrap().already);
-    let back = client.rollback("shop", &RollbackRequest::default()).await.unwrap();
+    assert!(client.switch(Some("shop"), &request).await.unwrap().already);
+    let back = client.rollback(None, &RollbackRequest::default()).await.unwrap();
     assert_eq!(back.to, Colour::Blue);
     assert_eq!(client.flows(&FlowQuery::default()).await.unwrap().total, 0);
     assert_eq!(client.counters().await.unwrap().deployments[0].blue.packets_in, 10);
@@ -71,7 +71,7 @@ async fn names_travel_whatever_is_in_them() {
     let served = serving();
     let Served { client, .. } = &served;
     for name in ["shpo", "a b/c", "../x", "%", "ä?&="] {
-        let refusal = refused(client.switch(name, &SwitchRequest::default()).await);
+        let refusal = refused(client.switch(Some(name), &SwitchRequest::default()).await);
         assert_eq!(refusal.code, "unknown-deployment");
         assert!(refusal.what.contains(name), "{refusal}");
         let query = FlowQuery { deployment: Some(name.to_owned()), ..FlowQuery::default() };

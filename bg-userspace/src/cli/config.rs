@@ -1,0 +1,82 @@
+//! `bgctl config check`: everything that is wrong with a configuration, without touching anything.
+
+use super::env::Env;
+use super::render::{self, count};
+use super::run::{Failure, Result};
+use super::{ConfigCommand, Global};
+use crate::config::{self, Config, Invalid};
+use crate::paths;
+use crate::refusal::Refusal;
+use bg_common::Colour;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    file: String,
+    valid: bool,
+    instance: Option<String>,
+    deployments: usize,
+    services: usize,
+    frontends: usize,
+    backends: usize,
+    problems: Vec<Refusal>,
+}
+
+pub(super) fn run(command: &ConfigCommand, global: &Global, env: &mut Env<'_>) -> Result {
+    let ConfigCommand::Check { file } = command;
+    let path = file.clone().or_else(|| global.config.clone());
+    let path = path.unwrap_or_else(|| PathBuf::from(paths::DEFAULT_CONFIG));
+    let file = path.display().to_string();
+    let loaded = config::load(&path);
+    if global.json {
+        let valid = loaded.is_ok();
+        render::json(&report(file, loaded), env)?;
+        return if valid { Ok(()) } else { Err(Failure::Printed) };
+    }
+    let config = loaded?;
+    let Report { deployments, services, frontends, backends, .. } = report(file, Ok(config.clone()));
+    let gateway = &config.gateway;
+    let [deployments, services, frontends, backends] =
+        [(deployments, "deployment"), (services, "service"), (frontends, "frontend"), (backends, "backend")]
+            .map(|(number, one)| count(u64::try_from(number).unwrap_or(u64::MAX), one));
+    let uplinks = if gateway.uplinks.is_empty() {
+        "those of the default routes".to_owned()
+    } else {
+        gateway.uplinks.join(", ")
+    };
+    writeln!(env.out, "{} is valid", path.display())?;
+    writeln!(env.out, "  {deployments}, {services}, {frontends}, {backends}")?;
+    writeln!(env.out, "  instance {}, socket {}", gateway.instance, gateway.socket.display())?;
+    writeln!(env.out, "  uplinks: {uplinks}")?;
+    writeln!(env.out, "  whether interfaces and routes fit: bgctl doctor --config {}", path.display())?;
+    Ok(())
+}
+
+fn report(file: String, loaded: std::result::Result<Config, Invalid>) -> Report {
+    let (config, problems) = match loaded {
+        Ok(config) => (Some(config), Vec::new()),
+        Err(Invalid { problems }) => (None, problems),
+    };
+    let mut report = Report {
+        file,
+        valid: config.is_some(),
+        instance: config.as_ref().map(|config| config.gateway.instance.to_string()),
+        deployments: 0,
+        services: 0,
+        frontends: 0,
+        backends: 0,
+        problems,
+    };
+    for deployment in config.iter().flat_map(|config| &config.deployments) {
+        report.deployments += 1;
+        for service in &deployment.services {
+            report.services += 1;
+            report.frontends += service.vips.len();
+            report.backends +=
+                Colour::BOTH.map(|colour| deployment.backends(service, colour).len()).iter().sum::<usize>();
+        }
+    }
+    report
+}

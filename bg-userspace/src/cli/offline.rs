@@ -1,0 +1,93 @@
+//! Orders and the status without a daemon, on the kernel's pinned tables.
+
+use super::env::Kernel;
+use super::target::Target;
+use crate::api::protocol::{self, Status};
+use crate::config::Config;
+use crate::dataplane::{BackendSpec, DeploymentSpec, Exchange, FlowState, Observer, ServiceSpec};
+use crate::engine::status;
+use crate::model::machine::Outcome;
+use crate::model::{Effect, Event, Machine, Moment, Order, OrderId};
+use crate::refusal::Refusal;
+use bg_common::{Colour, Via};
+use std::collections::{HashMap, VecDeque};
+
+/// Carries out one order as the daemon would.
+pub(super) fn order(
+    kernel: &dyn Kernel,
+    instance: &str,
+    order: Order,
+) -> Result<protocol::Switched, Refusal> {
+    let dataplane = kernel.open(instance)?;
+    let mut machine = Machine::default();
+    let now = Moment::default();
+    machine.handle(Event::Words(dataplane.words()?), now);
+    let mut effects: VecDeque<_> = machine.handle(Event::Order { id: OrderId(0), order }, now).into();
+    while let Some(effect) = effects.pop_front() {
+        match effect {
+            Effect::Answer { answer, .. } => return answer.map(protocol::Switched::from),
+            Effect::Record(_) => {}
+            Effect::Exchange { deployment, expected, new } => {
+                let outcome = match dataplane.exchange(&deployment, expected, new)? {
+                    Exchange::Done { took } => Outcome::Done { took },
+                    Exchange::Lost { actual } => Outcome::Lost { actual },
+                };
+                effects.extend(machine.handle(Event::Exchanged { deployment, outcome }, now));
+            }
+        }
+    }
+    let mend = "see `bgctl --offline status`, then order again";
+    Err(Refusal::new("no-effect", "the order had no effect", format!("instance {instance}"), mend))
+}
+
+/// How the gateway stands. The tables name no services; those are taken from the configuration.
+pub(super) fn status(kernel: &dyn Kernel, target: &Target) -> Result<Status, Refusal> {
+    let dataplane = kernel.open(&target.instance)?;
+    let attachments = dataplane.attachments()?;
+    let open = open_flows(&mut *dataplane.observer()?)?;
+    let specs = target.configuration().map(|config| specs(&config)).unwrap_or_default();
+    let mut words = dataplane.words()?;
+    words.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let deployment = |(name, word): &(String, bg_common::Word)| {
+        status::deployment(name, *word, Some(open.get(name).copied().unwrap_or_default()), &specs)
+    };
+    Ok(Status {
+        instance: target.instance.clone(),
+        daemon: false,
+        path: status::path(&attachments),
+        deployments: words.iter().map(deployment).collect(),
+        attachments,
+    })
+}
+
+fn open_flows(observer: &mut dyn Observer) -> Result<HashMap<String, [u64; 2]>, Refusal> {
+    let mut open: HashMap<String, [u64; 2]> = HashMap::new();
+    for flow in observer.flows()?.into_iter().filter(|flow| flow.state != FlowState::Closed) {
+        let [blue, green] = open.entry(flow.deployment).or_default();
+        match flow.colour {
+            Colour::Blue => *blue += 1,
+            Colour::Green => *green += 1,
+        }
+    }
+    Ok(open)
+}
+
+/// What the configuration says about services. How backends are reached is of no interest here.
+fn specs(config: &Config) -> Vec<DeploymentSpec> {
+    let backend = |addr| BackendSpec { addr, via: Via::Stack, ifindex: 0 };
+    let deployments = config.deployments.iter().map(|deployment| {
+        let services = deployment.services.iter().map(|service| ServiceSpec {
+            name: service.name.to_string(),
+            protocol: service.protocol,
+            frontends: service.frontends(),
+            backends: Colour::BOTH
+                .map(|colour| deployment.backends(service, colour).into_iter().map(backend).collect()),
+        });
+        DeploymentSpec {
+            name: deployment.name.to_string(),
+            initial: deployment.initial,
+            services: services.collect(),
+        }
+    });
+    deployments.collect()
+}

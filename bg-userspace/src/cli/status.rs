@@ -1,0 +1,109 @@
+//! `bgctl status`: who is live, who drains, and what stands behind each address.
+
+use super::env::Env;
+use super::render::{self, cell, shaded, table};
+use super::run::Result;
+use super::target::Target;
+use super::{Global, StatusArgs, offline};
+use crate::api::client::Client;
+use crate::api::protocol::{Deployment, Service, Status};
+use crate::dataplane::{Path, Protocol};
+use bg_common::Colour;
+use comfy_table::{Attribute, Cell, Table};
+use std::net::SocketAddr;
+
+/// More services than this are shown only when asked for.
+const SERVICES: usize = 40;
+
+pub(super) async fn run(
+    args: &StatusArgs,
+    global: &Global,
+    target: &Target,
+    client: &Client,
+    env: &mut Env<'_>,
+) -> Result {
+    let status = if global.offline { offline::status(env.kernel, target)? } else { client.status().await? };
+    if global.json {
+        return render::json(&status, env);
+    }
+    let Status { instance, daemon, path, deployments, attachments } = &status;
+    let daemon = if *daemon { "daemon running" } else { "read from the kernel's tables" };
+    let path = match path {
+        Some(Path::Redirect) => "packets are redirected",
+        Some(Path::Stack) => "packets go through the stack",
+        None => "nothing is attached",
+    };
+    writeln!(env.out, "instance {instance}, {daemon}, {path}\n")?;
+    if deployments.is_empty() {
+        writeln!(env.out, "no deployment: add a [deployment.NAME] to the configuration")?;
+    } else {
+        render::print(&overview(deployments, env), env)?;
+    }
+    services(deployments, args.all, env)?;
+    if !attachments.is_empty() {
+        let mut table = table(&["INTERFACE", "HOOK", "PROGRAM"], env);
+        for attachment in attachments {
+            let gone = if attachment.ifindex == 0 { " (interface gone)" } else { "" };
+            let interface = format!("{}{gone}", attachment.interface);
+            table.add_row([&interface, &attachment.hook, &attachment.program]);
+        }
+        writeln!(env.out)?;
+        render::print(&table, env)?;
+    }
+    Ok(())
+}
+
+fn overview(deployments: &[Deployment], env: &Env<'_>) -> Table {
+    let headings = ["DEPLOYMENT", "LIVE", ">GENERATION", ">FLOWS ON BLUE", ">FLOWS ON GREEN", "STATE"];
+    let mut table = table(&headings, env);
+    for Deployment { name, live, draining, generation, open, .. } in deployments {
+        let state =
+            if *draining { shaded(format!("{} drains", live.other()), live.other()) } else { Cell::new("") };
+        let name = Cell::new(name).add_attribute(Attribute::Bold);
+        let open = Colour::BOTH.map(|colour| Cell::new(open.of(colour)));
+        let [blue, green] = open;
+        table.add_row([name, cell(*live), Cell::new(generation), blue, green, state]);
+    }
+    table
+}
+
+fn services(deployments: &[Deployment], all: bool, env: &mut Env<'_>) -> Result {
+    let services: Vec<_> = deployments
+        .iter()
+        .flat_map(|deployment| deployment.services.iter().map(move |service| (deployment, service)))
+        .collect();
+    if services.is_empty() {
+        return Ok(());
+    }
+    let shown = if all { services.len() } else { SERVICES };
+    let mut table = table(&["SERVICE", "FRONTENDS", "BLUE", "GREEN"], env);
+    for (deployment, service) in services.iter().take(shown) {
+        let Service { name, protocol, frontends, backends } = service;
+        let protocol = match protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        let frontends = frontends.iter().map(|frontend| format!("{protocol} {frontend}")).collect::<Vec<_>>();
+        let slice = |colour| {
+            let text = lines(backends.of(colour));
+            if deployment.live == colour { shaded(text, colour) } else { Cell::new(text) }
+        };
+        let name = format!("{}/{name}", deployment.name);
+        table.add_row([
+            Cell::new(name),
+            Cell::new(frontends.join("\n")),
+            slice(Colour::Blue),
+            slice(Colour::Green),
+        ]);
+    }
+    writeln!(env.out)?;
+    render::print(&table, env)?;
+    if services.len() > shown {
+        writeln!(env.out, "… and {} more: bgctl status --all", services.len() - shown)?;
+    }
+    Ok(())
+}
+
+fn lines(addrs: &[SocketAddr]) -> String {
+    addrs.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join("\n")
+}
