@@ -1,5 +1,11 @@
 //! End to end: real clients and real servers in namespaces, and `bgd` between them. Needs root.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod harness;
+mod lab;
+mod lifecycle;
+mod ports;
+mod refusals;
+mod switch;
+mod traffic;

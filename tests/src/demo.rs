@@ -4,9 +4,9 @@
 mod chart;
 mod figures;
 mod options;
-mod paint;
+pub(crate) mod paint;
 mod panels;
-mod signals;
+pub(crate) mod signals;
 mod stage;
 mod tell;
 mod terminal;

@@ -165,11 +165,23 @@ impl Topology {
         self.wire(&machine.namespace, machine.colour, machine.number)
     }
 
+    /// `frame` with the addresses that take it from a machine to the gateway.
+    #[must_use]
+    pub fn framed(&self, machine: &Machine, frame: &[u8]) -> Vec<u8> {
+        let near = match self.plan.zones {
+            Zones::Veth => mac(machine.colour, machine.number, 1),
+            Zones::Bridge => mac(machine.colour, 0, 1),
+        };
+        let far = mac(machine.colour, machine.number, 2);
+        [&near[..], &far, frame.get(12..).unwrap_or_default()].concat()
+    }
+
     fn link_bridge(&self, colour: Colour) -> Result<()> {
         let [gateway4, gateway6] = zone_addrs(colour, 0, 1);
         self.gateway.ip(&format!(
-            "link add br-{colour} type bridge\naddr add {gateway4}/24 dev br-{colour}\n\
-             addr add {gateway6}/64 dev br-{colour} nodad\nlink set br-{colour} up\n"
+            "link add br-{colour} address {} type bridge\naddr add {gateway4}/24 dev br-{colour}\n\
+             addr add {gateway6}/64 dev br-{colour} nodad\nlink set br-{colour} up\n",
+            mac_text(mac(colour, 0, 1))
         ))
     }
 
@@ -186,8 +198,7 @@ impl Topology {
 
     fn wire(&self, namespace: &Namespace, colour: Colour, number: u8) -> Result<()> {
         let port = format!("{colour}{number}");
-        let mac = |end: u8| [0x02, 0, 1 + colour as u8, 0, number, end];
-        self.pair(&port, mac(1), namespace, MACHINE_LINK, mac(2))?;
+        self.pair(&port, mac(colour, number, 1), namespace, MACHINE_LINK, mac(colour, number, 2))?;
         let (network, host) = match self.plan.zones {
             Zones::Veth => (number, 2),
             Zones::Bridge => (0, number + 1),
@@ -229,6 +240,11 @@ fn zone_addrs(colour: Colour, network: u8, host: u8) -> [IpAddr; 2] {
         Ipv4Addr::new(10, slice, network, host).into(),
         Ipv6Addr::new(0xfd00, slice.into(), network.into(), 0, 0, 0, 0, host.into()).into(),
     ]
+}
+
+/// Link-layer address of the gateway's end (1) or the machine's end (2) of a link.
+const fn mac(colour: Colour, number: u8, end: u8) -> [u8; 6] {
+    [0x02, 0, 1 + colour as u8, 0, number, end]
 }
 
 fn mac_text(mac: [u8; 6]) -> String {

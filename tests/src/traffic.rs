@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+pub(crate) use http::parse as parse_answer;
 pub use record::{Connection, Failure, Kind, Record, Tally};
 
 /// How long a client waits for a connection or an answer before it counts a failure.

@@ -6,36 +6,36 @@ use std::time::Duration;
 
 /// Paints, or leaves plain where colour is unwanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Paint {
+pub(crate) struct Paint {
     /// Whether there is colour.
     pub on: bool,
 }
 
 impl Paint {
-    pub(super) fn bold(self, text: impl Display) -> String {
+    pub(crate) fn bold(self, text: impl Display) -> String {
         self.wrap("1", text)
     }
 
-    pub(super) fn dim(self, text: impl Display) -> String {
+    pub(crate) fn dim(self, text: impl Display) -> String {
         self.wrap("2", text)
     }
 
-    pub(super) fn red(self, text: impl Display) -> String {
+    pub(crate) fn red(self, text: impl Display) -> String {
         self.wrap("1;91", text)
     }
 
     /// In the colour that it is about.
-    pub(super) fn of(self, colour: Colour, text: impl Display) -> String {
+    pub(crate) fn of(self, colour: Colour, text: impl Display) -> String {
         self.wrap(&format!("38;5;{}", code(colour)), text)
     }
 
     /// As [`Self::of`], and bold.
-    pub(super) fn strong(self, colour: Colour, text: impl Display) -> String {
+    pub(crate) fn strong(self, colour: Colour, text: impl Display) -> String {
         self.wrap(&format!("1;38;5;{}", code(colour)), text)
     }
 
     /// One colour upon the other.
-    pub(super) fn upon(self, colour: Colour, ground: Colour, text: impl Display) -> String {
+    pub(crate) fn upon(self, colour: Colour, ground: Colour, text: impl Display) -> String {
         self.wrap(&format!("38;5;{};48;5;{}", code(colour), code(ground)), text)
     }
 
@@ -53,7 +53,7 @@ const fn code(colour: Colour) -> u8 {
 }
 
 /// `12,345`.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -66,7 +66,7 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// `41 ns`, `3.2 µs`, `3.21 ms`, `1.4 s`.
-pub(super) fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     let nanos = time.as_nanos();
     match nanos {
         0 => "0".to_owned(),

@@ -1,4 +1,4 @@
-//! Ctrl-C and its like set a flag, so that the demo can clean up in the ordinary way.
+//! Ctrl-C and its like set a flag, so that a program can clean up in the ordinary way.
 
 use anyhow::Result;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -11,7 +11,7 @@ static SEEN: AtomicBool = AtomicBool::new(false);
 /// # Errors
 ///
 /// When the kernel refuses a handler.
-pub(super) fn watch() -> Result<()> {
+pub(crate) fn watch() -> Result<()> {
     let action = SigAction::new(SigHandler::Handler(note), SaFlags::SA_RESTART, SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: `note` only stores to an atomic, which a handler may do.
@@ -21,7 +21,7 @@ pub(super) fn watch() -> Result<()> {
 }
 
 /// Whether one has come.
-pub(super) fn seen() -> bool {
+pub(crate) fn seen() -> bool {
     SEEN.load(Ordering::Relaxed)
 }
 

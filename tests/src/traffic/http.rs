@@ -98,7 +98,7 @@ async fn ask(stream: &mut TcpStream, request: &[u8]) -> io::Result<Stamp> {
 }
 
 /// The stamp of a whole answer, whose head and body must agree; none while it is not whole.
-fn parse(answer: &[u8]) -> io::Result<Option<Stamp>> {
+pub(crate) fn parse(answer: &[u8]) -> io::Result<Option<Stamp>> {
     let garbled = |what: &str| io::Error::new(ErrorKind::InvalidData, what.to_owned());
     let text = str::from_utf8(answer).map_err(|_| garbled("not text"))?;
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return Ok(None) };
