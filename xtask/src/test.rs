@@ -73,7 +73,7 @@ pub(crate) fn task(session: &Session, mut args: lexopt::Parser) -> Result<()> {
     }
     say("");
     for (level, report, took) in &done {
-        say(&format!("{:<8}{report} in {} s", level.name(), took.as_secs()));
+        say(&format!("{:<8}{:>4} s  {report}", level.name(), took.as_secs()));
     }
     if done.iter().all(|(_, report, _)| report.is_good()) { Ok(()) } else { bail!("the tests have failed") }
 }
@@ -91,8 +91,7 @@ fn host(session: &Session, filter: &[String], report: &mut Report) -> Result<()>
     if filter.is_empty() {
         check(report, "tidy", tidy::check(session));
         check(report, "format", sh::run(&mut session.cargo(["fmt", "--all", "--check"])));
-        let mut clippy =
-            session.cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+        let mut clippy = session.cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
         check(report, "clippy", sh::run(&mut clippy));
     }
     let units = session.cargo(["test", "--workspace", "--lib", "--bins", "--test", "host"]);

@@ -66,13 +66,14 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { passed, failed, skipped } = self;
+        write!(f, "{passed} passed, {} failed, {} skipped", failed.len(), skipped.len())?;
         for name in failed {
-            writeln!(f, "FAILED {name}")?;
+            write!(f, "\n        FAILED {name}")?;
         }
         for reason in skipped {
-            writeln!(f, "SKIPPED {reason}")?;
+            write!(f, "\n        SKIPPED {reason}")?;
         }
-        write!(f, "{passed} passed, {} failed, {} skipped", failed.len(), skipped.len())
+        Ok(())
     }
 }
 
