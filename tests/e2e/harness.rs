@@ -116,7 +116,8 @@ fn an_answer_from_another_machine_is_a_failure() {
         life: Some(Duration::from_secs(3600)),
     };
     let traffic = Traffic::start(&topology.client, vec![load]).unwrap();
-    wait::until("blue answers", wait::PATIENCE, || traffic.record().look(|tally| tally.answered[0] > 0)).unwrap();
+    wait::until("blue answers", wait::PATIENCE, || traffic.record().look(|tally| tally.answered[0] > 0))
+        .unwrap();
     topology.gateway.nft(&stateless(&topology, Colour::Green)).unwrap();
     let moved = |tally: &bg_tests::traffic::Tally| tally.failed_by(bg_tests::traffic::Failure::Moved) > 0;
     wait::until("the move is noticed", wait::PATIENCE, || traffic.record().look(moved)).unwrap();

@@ -78,7 +78,8 @@ impl Lab {
         let links = self.topology.gateway.output("ip", ["-d", "link", "show"]).unwrap();
         let xdp = links.lines().filter(|line| line.contains("prog/xdp") || line.contains("xdp id"));
         let tcx = self.topology.machines.iter().map(|machine| machine.link.as_str()).chain([UPLINK]);
-        let tcx = tcx.filter(|link| self.topology.gateway.run(|| bg_tests::foreign::tcx_programs(link)).unwrap() > 0);
+        let tcx = tcx
+            .filter(|link| self.topology.gateway.run(|| bg_tests::foreign::tcx_programs(link)).unwrap() > 0);
         xdp.chain(tcx).collect::<Vec<_>>().join("\n")
     }
 

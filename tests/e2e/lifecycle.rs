@@ -80,7 +80,11 @@ fn assert_detached(lab: &mut Lab, order: &[&str]) {
     let detached = lab.daemon.bgctl(order).unwrap();
     assert_eq!(detached.code, Some(0), "{detached:?}");
     if let Some(process) = lab.daemon.process() {
-        assert!(process.wait(wait::PATIENCE).unwrap().success(), "detach ends the daemon: {}", process.output());
+        assert!(
+            process.wait(wait::PATIENCE).unwrap().success(),
+            "detach ends the daemon: {}",
+            process.output()
+        );
     }
     assert!(!lab.daemon.pins().exists(), "pins are left");
     assert!(!lab.daemon.socket().exists(), "the socket is left");
@@ -169,7 +173,10 @@ fn vips_are_announced_on_the_wire() {
     // Nobody has asked yet: whoever is told, is told without asking.
     assert!(!lab.capture().any(|packet| by_arp(&packet.content) || by_nd(&packet.content)));
     lab.daemon.launch().unwrap();
-    let announced = || lab.capture().any(|packet| by_arp(&packet.content)) && lab.capture().any(|packet| by_nd(&packet.content));
+    let announced = || {
+        lab.capture().any(|packet| by_arp(&packet.content))
+            && lab.capture().any(|packet| by_nd(&packet.content))
+    };
     wait::until("gratuitous ARP and an unsolicited advertisement", wait::PATIENCE, announced).unwrap();
     // The capture wants something to verify.
     assert!(request(&lab.topology.client, frontends(service::WEB)[0]).is_ok());

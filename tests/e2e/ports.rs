@@ -56,7 +56,8 @@ fn finish(mut stream: TcpStream, end: End) {
 
 /// Connects from a port that the client's own TIME_WAIT may hold for a second.
 fn redial(lab: &Lab, target: SocketAddr, from: u16) -> TcpStream {
-    wait::until_some("the port is free", wait::PATIENCE, || dial(&lab.topology.client, target, from).ok()).unwrap()
+    wait::until_some("the port is free", wait::PATIENCE, || dial(&lab.topology.client, target, from).ok())
+        .unwrap()
 }
 
 /// Lets the old colour speak up once more on the old connection, and checks that this does not reach
@@ -74,7 +75,9 @@ fn late_packet(lab: &Lab, family: usize, old: Colour, from: u16) {
     let marked = || {
         lab.capture().any(|packet| {
             packet.interface == bg_tests::topology::CLIENT_LINK
-                && packet.segment().is_some_and(|it| it.protocol == 17 && (it.src_port, it.dst_port) == (40_000, from) && it.src == mark.ip())
+                && packet.segment().is_some_and(|it| {
+                    it.protocol == 17 && (it.src_port, it.dst_port) == (40_000, from) && it.src == mark.ip()
+                })
         })
     };
     wait::until("what the old colour sent passes the gateway", wait::PATIENCE, marked).unwrap();

@@ -17,7 +17,8 @@ fn new_connections_move_and_established_ones_stay(lab: Lab) {
     await_new(&traffic, Colour::Blue, 100);
     // For each change: the colour, and the time after which every new connection has to find it.
     let mut changes = Vec::new();
-    for (order, colour) in [("switch", Colour::Green), ("rollback", Colour::Blue), ("switch", Colour::Green)] {
+    for (order, colour) in [("switch", Colour::Green), ("rollback", Colour::Blue), ("switch", Colour::Green)]
+    {
         let ordered = clock::now();
         let answer = lab.daemon.json(&[order]).unwrap();
         assert_eq!(answer["to"], colour.as_str(), "{answer}");
@@ -28,12 +29,14 @@ fn new_connections_move_and_established_ones_stay(lab: Lab) {
     assert_unharmed(&tally);
     let ends = changes.iter().skip(1).map(|(_, ordered, _)| *ordered).chain([u64::MAX]);
     for ((colour, _, since), until) in changes.iter().zip(ends) {
-        let within = short(&tally).filter(|connection| connection.called > *since && connection.connected < until);
+        let within =
+            short(&tally).filter(|connection| connection.called > *since && connection.connected < until);
         let colours: BTreeSet<_> = within.map(|connection| connection.stamp.colour).collect();
         assert_eq!(colours, BTreeSet::from([*colour]));
     }
     for kind in [Kind::Stream, Kind::Kept, Kind::Datagram] {
-        let stamps: Vec<_> = tally.connections.iter().filter(|it| it.kind == kind).map(|it| it.stamp.colour).collect();
+        let stamps: Vec<_> =
+            tally.connections.iter().filter(|it| it.kind == kind).map(|it| it.stamp.colour).collect();
         // One connection per client, none replaced: the one that blue answered first it answered to the end.
         assert_eq!(stamps, [Colour::Blue; 8], "{kind:?}");
     }
@@ -61,7 +64,9 @@ fn the_drain_is_seen_and_ends_with_the_last_connection(lab: Lab) {
     wait::until("the streams are open", wait::PATIENCE, || traffic.record().look(open) == 6).unwrap();
     lab.daemon.switch(Colour::Green).unwrap();
     let status = || lab.daemon.json(&["status"]).unwrap()["deployments"][0].clone();
-    let drains = |status: &Value| status["live"] == "green" && status["draining"] == true && status["open"]["blue"] == 6;
+    let drains = |status: &Value| {
+        status["live"] == "green" && status["draining"] == true && status["open"]["blue"] == 6
+    };
     wait::until("the drain of six is shown", wait::PATIENCE, || drains(&status())).unwrap_or_else(|why| {
         panic!("{why:#}: {}", status());
     });

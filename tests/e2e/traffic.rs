@@ -9,7 +9,9 @@ use bg_tests::packet::{self, flag};
 use bg_tests::process::Process;
 use bg_tests::run::Scratch;
 use bg_tests::servers::port;
-use bg_tests::topology::{CLIENT, CLIENT_LINK, CLIENT_MAC, Machine, Plan, Topology, UPLINK, UPLINK_MAC, VIPS};
+use bg_tests::topology::{
+    CLIENT, CLIENT_LINK, CLIENT_MAC, Machine, Plan, Topology, UPLINK, UPLINK_MAC, VIPS,
+};
 use bg_tests::traffic::{Kind, Load, Tally};
 use bg_tests::wait;
 use bg_tests::wire::Socket;
@@ -76,7 +78,8 @@ fn assert_bulk(topology: &Topology, vip: &str, direction: &[&str]) {
     const BYTES: u64 = 64 << 20;
     let (bytes, port) = (BYTES.to_string(), service::BULK.to_string());
     let args = ["-J", "-c", vip, "-p", &port, "-n", &bytes, "--connect-timeout", "5000"];
-    let report = topology.client.output("timeout", [&["20", "iperf3"][..], &args, direction].concat()).unwrap();
+    let report =
+        topology.client.output("timeout", [&["20", "iperf3"][..], &args, direction].concat()).unwrap();
     let report: Value = serde_json::from_str(&report).unwrap();
     let received = report["end"]["sum_received"]["bytes"].as_u64().unwrap_or_default();
     // The receiver may report before the last few segments, never before most of them.
@@ -116,7 +119,8 @@ fn garbage_on_the_wire_disturbs_nobody(lab: Lab) {
     await_new(&traffic, Colour::Green, 50);
     assert_unharmed(&traffic.stop().unwrap());
     let counters = lab.daemon.json(&["counters"]).unwrap();
-    let truncated = counters["reasons"].as_array().unwrap().iter().find(|reason| reason["name"] == "truncated");
+    let truncated =
+        counters["reasons"].as_array().unwrap().iter().find(|reason| reason["name"] == "truncated");
     assert!(truncated.unwrap()["count"].as_u64().unwrap() > 0, "{counters}");
     lab.forget_capture();
 }

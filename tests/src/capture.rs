@@ -56,12 +56,14 @@ impl Capture {
     ///
     /// When there is no such interface.
     pub fn start(points: &[(&Namespace, &str)]) -> Result<Self> {
-        let sockets =
-            points.iter().map(|(namespace, interface)| Ok(((*interface).to_owned(), Socket::open(namespace, interface)?)));
+        let sockets = points
+            .iter()
+            .map(|(namespace, interface)| Ok(((*interface).to_owned(), Socket::open(namespace, interface)?)));
         let sockets = sockets.collect::<Result<Vec<_>>>()?;
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("capture".to_owned()).spawn(move || collect(&sockets, &theirs))?;
+        let thread =
+            thread::Builder::new().name("capture".to_owned()).spawn(move || collect(&sockets, &theirs))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -112,7 +114,8 @@ fn collect(sockets: &[(String, Socket)], shared: &Shared) {
     loop {
         // Read before the last round, so that what was queued when `stop` was set is still taken.
         let last = shared.stop.load(Ordering::Acquire);
-        let mut waits: Vec<_> = sockets.iter().map(|(_, socket)| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        let mut waits: Vec<_> =
+            sockets.iter().map(|(_, socket)| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
         // An interrupted or failed wait only means an early look.
         let _ready = poll(&mut waits, PollTimeout::from(if last { 0_u8 } else { 20 }));
         for (interface, socket) in sockets {

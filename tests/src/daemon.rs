@@ -50,7 +50,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { attach: "auto", path: "auto", own_vips: true, uplinks: vec![UPLINK.to_owned()], more: String::new() }
+        Self {
+            attach: "auto",
+            path: "auto",
+            own_vips: true,
+            uplinks: vec![UPLINK.to_owned()],
+            more: String::new(),
+        }
     }
 }
 
@@ -255,7 +261,9 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if std::thread::panicking() && let Some(process) = &self.process {
+        if std::thread::panicking()
+            && let Some(process) = &self.process
+        {
             crate::say(&format!("--- bgd of {}:\n{}", self.instance, process.output()));
         }
         self.kill();

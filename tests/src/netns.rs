@@ -114,7 +114,11 @@ impl Namespace {
     /// # Errors
     ///
     /// When it fails; the message carries its standard error.
-    pub fn output<S: AsRef<std::ffi::OsStr>>(&self, program: &str, args: impl IntoIterator<Item = S>) -> Result<String> {
+    pub fn output<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        program: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Result<String> {
         let mut command = self.command(program);
         command.args(args);
         output(command)
@@ -149,7 +153,8 @@ impl Namespace {
 
     fn feed(&self, program: &str, args: &[&str], input: &str) -> Result<()> {
         let mut command = self.command(program);
-        let mut child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(input.as_bytes())?;
         }

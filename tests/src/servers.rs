@@ -53,7 +53,10 @@ impl FromStr for Stamp {
 
     fn from_str(text: &str) -> Result<Self> {
         let (colour, machine) = text.split_once('/').ok_or_else(|| anyhow::anyhow!("no stamp: {text:?}"))?;
-        Ok(Self { colour: colour.parse().map_err(|_| anyhow::anyhow!("no colour: {text:?}"))?, machine: machine.parse()? })
+        Ok(Self {
+            colour: colour.parse().map_err(|_| anyhow::anyhow!("no colour: {text:?}"))?,
+            machine: machine.parse()?,
+        })
     }
 }
 

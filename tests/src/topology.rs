@@ -15,15 +15,21 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The client's addresses.
-pub const CLIENT: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 2))];
+pub const CLIENT: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 2)),
+];
 /// The gateway's addresses on the uplink.
-pub const GATEWAY: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 1))];
+pub const GATEWAY: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 1)),
+];
 /// Virtual addresses in the client's network, so that clients ask for them by ARP and ND. They are
 /// nobody's until a gateway owns them.
-pub const VIPS: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x10))];
+pub const VIPS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x10)),
+];
 /// The gateway's interface towards the client.
 pub const UPLINK: &str = "uplink";
 /// The client's only interface.
@@ -107,16 +113,10 @@ impl Topology {
         let client = Namespace::new(&format!("{name}-client"))?;
         let gateway = Namespace::new(&format!("{name}-gateway"))?;
         let mut this = Self { name, plan: plan.clone(), client, gateway, machines: Vec::new() };
-        for (key, value) in [
-            ("net/ipv4/ip_forward", "1"),
-            ("net/ipv6/conf/all/forwarding", "1"),
-        ] {
+        for (key, value) in [("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")] {
             this.gateway.sysctl(key, value)?;
         }
-        for (key, value) in [
-            ("net/ipv4/ip_local_port_range", "2000 65000"),
-            ("net/ipv4/tcp_tw_reuse", "1"),
-        ] {
+        for (key, value) in [("net/ipv4/ip_local_port_range", "2000 65000"), ("net/ipv4/tcp_tw_reuse", "1")] {
             this.client.sysctl(key, value)?;
         }
         this.link_uplink()?;
@@ -207,7 +207,9 @@ impl Topology {
         let [host4, host6] = zone_addrs(colour, network, host);
         let mut lines = String::new();
         match self.plan.zones {
-            Zones::Veth => writeln!(lines, "addr add {gateway4}/24 dev {port}\naddr add {gateway6}/64 dev {port} nodad")?,
+            Zones::Veth => {
+                writeln!(lines, "addr add {gateway4}/24 dev {port}\naddr add {gateway6}/64 dev {port} nodad")?
+            }
             Zones::Bridge => writeln!(lines, "link set {port} master br-{colour}")?,
         }
         writeln!(lines, "link set {port} up")?;
@@ -218,7 +220,14 @@ impl Topology {
         ))
     }
 
-    fn pair(&self, near: &str, near_mac: [u8; 6], far: &Namespace, far_name: &str, far_mac: [u8; 6]) -> Result<()> {
+    fn pair(
+        &self,
+        near: &str,
+        near_mac: [u8; 6],
+        far: &Namespace,
+        far_name: &str,
+        far_mac: [u8; 6],
+    ) -> Result<()> {
         let mtu = self.plan.mtu;
         let (near_mac, far_mac) = (mac_text(near_mac), mac_text(far_mac));
         self.gateway.ip(&format!(

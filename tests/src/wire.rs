@@ -56,7 +56,9 @@ impl Socket {
     ///
     /// When there is no such interface.
     pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
-        namespace.run(|| Self::bind(interface)).with_context(|| format!("capture {interface} in {}", namespace.name()))
+        namespace
+            .run(|| Self::bind(interface))
+            .with_context(|| format!("capture {interface} in {}", namespace.name()))
     }
 
     fn bind(interface: &str) -> io::Result<Self> {

@@ -162,7 +162,14 @@ fn ipv6(packet: &[u8], partial: bool) -> Option<(Content, Checksum)> {
     Some(transport(src.into(), dst.into(), next, payload, fragment, partial))
 }
 
-fn transport(src: IpAddr, dst: IpAddr, protocol: u8, data: &[u8], fragment: bool, partial: bool) -> (Content, Checksum) {
+fn transport(
+    src: IpAddr,
+    dst: IpAddr,
+    protocol: u8,
+    data: &[u8],
+    fragment: bool,
+    partial: bool,
+) -> (Content, Checksum) {
     let content = content(src, dst, protocol, data).filter(|_| !fragment);
     let content = content.unwrap_or(Content::Ip { src, dst, protocol });
     let field = match protocol {
@@ -175,7 +182,9 @@ fn transport(src: IpAddr, dst: IpAddr, protocol: u8, data: &[u8], fragment: bool
     let pseudo = if protocol == ICMP { Vec::new() } else { pseudo_header(src, dst, protocol, data.len()) };
     let checksum = match (partial, protocol, value) {
         (true, ..) if value == sum_of(&[&pseudo]) => Checksum::Good,
-        (true, ..) => Checksum::Bad(format!("partial {value:#06x}, pseudo-header {:#06x}", sum_of(&[&pseudo]))),
+        (true, ..) => {
+            Checksum::Bad(format!("partial {value:#06x}, pseudo-header {:#06x}", sum_of(&[&pseudo])))
+        }
         (false, UDP, 0) if src.is_ipv4() => Checksum::Absent,
         (false, UDP, 0) => Checksum::Bad("UDP over IPv6 without a checksum".to_owned()),
         (false, ..) => match sum_of(&[&pseudo, data]) {
@@ -233,7 +242,10 @@ mod tests {
 
     fn bytes(hex: &str) -> Vec<u8> {
         let digits: Vec<_> = hex.chars().filter(char::is_ascii_hexdigit).collect();
-        digits.chunks(2).map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap()).collect()
+        digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap())
+            .collect()
     }
 
     fn checksum(frame: &[u8], partial: bool) -> Checksum {

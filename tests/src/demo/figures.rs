@@ -80,7 +80,8 @@ pub(super) struct Figures {
 impl Figures {
     pub(super) fn new(options: &Options, tally: &Tally, flips: &[Flip]) -> Self {
         let nexts = flips.iter().skip(1).map(Some).chain([None]);
-        let last_old = flips.iter().zip(nexts).map(|(flip, next)| flip.last_old(next, &tally.connections)).max();
+        let last_old =
+            flips.iter().zip(nexts).map(|(flip, next)| flip.last_old(next, &tally.connections)).max();
         let walls = || flips.iter().map(Flip::wall).collect();
         Self {
             requests: tally.requests(),
@@ -135,10 +136,10 @@ mod tests {
         let first = flip(Colour::Green, 100, 200);
         let second = flip(Colour::Blue, 900, 1_000);
         for (called, connected, colour, late) in [
-            (150, 250, Colour::Blue, 0),    // ordered while the switch was under way
-            (201, 250, Colour::Green, 0),   // as it should be
-            (350, 400, Colour::Blue, 150),  // late
-            (850, 950, Colour::Blue, 0),    // the next switch may have come first
+            (150, 250, Colour::Blue, 0),     // ordered while the switch was under way
+            (201, 250, Colour::Green, 0),    // as it should be
+            (350, 400, Colour::Blue, 150),   // late
+            (850, 950, Colour::Blue, 0),     // the next switch may have come first
             (1_100, 1_200, Colour::Blue, 0), // the next switch has come
         ] {
             let stamp = Stamp { colour, machine: 1 };

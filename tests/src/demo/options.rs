@@ -101,7 +101,10 @@ mod tests {
         let parse = |line: &str| Options::parse(Parser::from_args(line.split_whitespace()));
         let six = Options { flips: 6, attach: Attach::Xdp, json: false };
         assert_eq!(parse("").unwrap(), Some(six.clone()));
-        assert_eq!(parse("--json --flips 100").unwrap(), Some(Options { flips: 100, json: true, ..six.clone() }));
+        assert_eq!(
+            parse("--json --flips 100").unwrap(),
+            Some(Options { flips: 100, json: true, ..six.clone() })
+        );
         assert_eq!(parse("--attach=tc").unwrap(), Some(Options { attach: Attach::Tc, ..six }));
         assert_eq!(parse("--flips 3 --help").unwrap(), None);
         for wrong in ["--flips", "--flips many", "--flips -1", "--attach magic", "--fast", "green"] {

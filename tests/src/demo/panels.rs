@@ -53,7 +53,8 @@ impl View<'_> {
         let Self { options, flips, paint, .. } = self;
         let elapsed = Duration::from_nanos(self.now - self.started).as_secs();
         let left = format!(" bg demo   uplink by {}, {MACHINES} machines per slice", options.attach.as_str());
-        let right = format!("switch {} of {}   {:02}:{:02}", flips.len(), options.flips, elapsed / 60, elapsed % 60);
+        let right =
+            format!("switch {} of {}   {:02}:{:02}", flips.len(), options.flips, elapsed / 60, elapsed % 60);
         let gap = self.columns.saturating_sub(left.chars().count() + right.chars().count() + 1);
         format!("{}{}{right}", paint.bold(left), " ".repeat(gap))
     }
@@ -166,10 +167,12 @@ impl View<'_> {
 
 /// What is left to read when the demo is over.
 pub(super) fn summary(figures: &Figures, tally: &Tally, paint: Paint) -> Vec<String> {
-    let Figures { requests, failed, resets, flips, exchange, wall: [median, worst], last_old, attach } = figures;
+    let Figures { requests, failed, resets, flips, exchange, wall: [median, worst], last_old, attach } =
+        figures;
     let verdict = format!("{} failed, {} reset", count(*failed), count(*resets));
     let verdict = if figures.clean() { paint.strong(Colour::Green, verdict) } else { paint.red(verdict) };
-    let last_old = if last_old.is_zero() { "none".to_owned() } else { format!("up to {} later", span(*last_old)) };
+    let last_old =
+        if last_old.is_zero() { "none".to_owned() } else { format!("up to {} later", span(*last_old)) };
     let long = tally.connections.iter().filter(|connection| connection.kind == Kind::Stream).count() as u32;
     let mut lines = vec![
         format!(
@@ -184,7 +187,9 @@ pub(super) fn summary(figures: &Figures, tally: &Tally, paint: Paint) -> Vec<Str
             span(*median),
             span(*worst)
         ),
-        format!("   late on old colour         {last_old}, of the connections started after a switch had returned"),
+        format!(
+            "   late on old colour         {last_old}, of the connections started after a switch had returned"
+        ),
         format!(
             "   long streams               {STREAMS} opened before the first switch, {} of them cut or moved",
             long.saturating_sub(STREAMS)
@@ -219,7 +224,16 @@ mod tests {
         let flips: Vec<_> = (1..=100).map(flip).collect();
         for (columns, rows) in [(80, 24), (100, 30), (120, 60)] {
             let paint = Paint { on: false };
-            let view = View { options: &options, tally: &tally, flips: &flips, started: 0, now: 0, columns, rows, paint };
+            let view = View {
+                options: &options,
+                tally: &tally,
+                flips: &flips,
+                started: 0,
+                now: 0,
+                columns,
+                rows,
+                paint,
+            };
             let lines = view.lines();
             assert!(lines.len() <= rows, "{} of {rows}", lines.len());
             for line in lines {

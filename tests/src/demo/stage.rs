@@ -33,7 +33,10 @@ pub(super) struct Stage {
 impl Stage {
     /// Sets it up and waits until every kind of client has been answered; none if interrupted.
     pub(super) fn new(options: &Options, teller: &mut Teller) -> Result<Option<Self>> {
-        teller.step("network", &format!("client, gateway and {MACHINES} machines per slice, each a namespace"))?;
+        teller.step(
+            "network",
+            &format!("client, gateway and {MACHINES} machines per slice, each a namespace"),
+        )?;
         // XDP needs whole checksums, as they come off a wire.
         let offload = options.attach == Attach::Tc;
         let topology = Topology::new(&Plan { machines: MACHINES, offload, ..Plan::default() })?;
@@ -45,10 +48,14 @@ impl Stage {
         let traffic = Traffic::start(&topology.client, loads())?;
         let warm = |tally: &Tally| {
             let open = |kind| tally.open_of(kind).iter().sum::<u64>();
-            open(Kind::Stream) == u64::from(STREAMS) && open(Kind::Kept) == u64::from(KEPT) && tally.requests() > 500
+            open(Kind::Stream) == u64::from(STREAMS)
+                && open(Kind::Kept) == u64::from(KEPT)
+                && tally.requests() > 500
         };
-        wait::until("every client is answered", wait::PATIENCE, || signals::seen() || traffic.record().look(warm))
-            .with_context(|| format!("failures: {:?}", traffic.record().tally().examples))?;
+        wait::until("every client is answered", wait::PATIENCE, || {
+            signals::seen() || traffic.record().look(warm)
+        })
+        .with_context(|| format!("failures: {:?}", traffic.record().tally().examples))?;
         if signals::seen() {
             return Ok(None);
         }
@@ -97,7 +104,13 @@ impl Stage {
 
 /// Enough to see every effect, and little enough to leave a small machine room for the switch.
 fn loads() -> Vec<Load> {
-    let load = |kind, port, clients, rate, life| Load { kind, targets: frontends(port).to_vec(), clients, rate, life };
+    let load = |kind, port, clients, rate, life| Load {
+        kind,
+        targets: frontends(port).to_vec(),
+        clients,
+        rate,
+        life,
+    };
     let millis = |millis| Some(Duration::from_millis(millis));
     vec![
         load(Kind::Stream, service::LINES, STREAMS, 10.0, None),

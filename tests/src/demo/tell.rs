@@ -101,7 +101,16 @@ impl<'a> Teller<'a> {
         let (columns, rows) = terminal::size().unwrap_or((80, 24));
         let columns = columns.min(WIDEST);
         let Self { options, paint, .. } = self;
-        View { options, tally, flips, started: record.started(), now: clock::now(), columns, rows, paint: *paint }
+        View {
+            options,
+            tally,
+            flips,
+            started: record.started(),
+            now: clock::now(),
+            columns,
+            rows,
+            paint: *paint,
+        }
     }
 
     fn line(&self, line: &str) -> Result<()> {

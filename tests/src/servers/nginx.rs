@@ -46,7 +46,11 @@ impl Nginx {
     pub(super) fn await_listening(&self) -> Result<()> {
         let own = SocketAddr::from((Ipv4Addr::LOCALHOST, port::WEB));
         self.namespace
-            .run(|| wait::until("nginx listens", wait::PATIENCE, || TcpStream::connect_timeout(&own, Duration::from_secs(1)).is_ok()))
+            .run(|| {
+                wait::until("nginx listens", wait::PATIENCE, || {
+                    TcpStream::connect_timeout(&own, Duration::from_secs(1)).is_ok()
+                })
+            })
             .with_context(|| self.process.output())
     }
 }

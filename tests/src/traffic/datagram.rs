@@ -34,7 +34,8 @@ async fn talk(client: &mut Client) -> Result<(), (Failure, String)> {
         let question = format!("{}.{number}", client.number);
         let stamp = flatten(timeout(TIMEOUT, exchange(&socket, &question)).await).map_err(describe)?;
         let (before, _open) = first.get_or_insert_with(|| {
-            let connection = Connection { kind: Kind::Datagram, stamp, called: asked, connected: clock::now() };
+            let connection =
+                Connection { kind: Kind::Datagram, stamp, called: asked, connected: clock::now() };
             record.connection(connection);
             (stamp, record.open(Kind::Datagram, stamp.colour))
         });

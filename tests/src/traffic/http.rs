@@ -51,7 +51,8 @@ async fn keep(client: &mut Client) -> Result<(), (Failure, String)> {
     let born = Instant::now();
     let mut due = born;
     let called = clock::now();
-    let (mut stream, connected) = flatten(timeout(TIMEOUT, connect(client.target)).await).map_err(describe)?;
+    let (mut stream, connected) =
+        flatten(timeout(TIMEOUT, connect(client.target)).await).map_err(describe)?;
     let mut first = None;
     let mut asked = called;
     while !client.is_stopped() && client.life.is_none_or(|life| born.elapsed() < life) {
@@ -80,7 +81,8 @@ pub(super) async fn connect(target: SocketAddr) -> io::Result<(TcpStream, u64)> 
 
 /// A time-out as the error it is.
 pub(super) fn flatten<T>(result: Result<io::Result<T>, tokio::time::error::Elapsed>) -> io::Result<T> {
-    result.unwrap_or_else(|_| Err(io::Error::new(ErrorKind::TimedOut, format!("no answer within {TIMEOUT:?}"))))
+    result
+        .unwrap_or_else(|_| Err(io::Error::new(ErrorKind::TimedOut, format!("no answer within {TIMEOUT:?}"))))
 }
 
 /// Sends a request and reads its whole answer.
