@@ -2,6 +2,8 @@
 //! modules below name aya and the table types.
 
 mod attach;
+#[cfg(test)]
+pub mod fake;
 pub mod kernel;
 mod load;
 mod mapped;
