@@ -59,9 +59,11 @@ pub(crate) fn task(session: &Session, mut args: lexopt::Parser) -> Result<()> {
         let task = format!("test {}", words.join(" "));
         session::need_root("the levels kernel and e2e (`cargo xtask test host` does without)", task.trim())?;
     }
+    // At once and first, so that nobody waits for the lints to learn that a program is missing.
+    let needed = |need: &Need| levels.iter().any(|level| level.needs().contains(need));
+    setup::ensure(session, &Need::ALL.into_iter().filter(needed).collect::<Vec<_>>())?;
     let mut done = Vec::new();
     for level in levels {
-        setup::ensure(session, level.needs())?;
         let start = Instant::now();
         let mut report = Report::default();
         match level {

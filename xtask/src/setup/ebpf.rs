@@ -29,7 +29,7 @@ pub(super) fn look(session: &Session) -> Result<String, String> {
 pub(super) fn provide(installer: &Installer<'_>) -> Result<()> {
     let mut compilers = sysroots();
     if let Some(toolchain) = compilers.iter().find_map(|sysroot| with_any_linker(installer, sysroot)) {
-        return record(installer.session, &toolchain);
+        return record(&installer.session.root, &toolchain);
     }
     if compilers.is_empty() {
         install_sources(installer)?;
@@ -37,7 +37,7 @@ pub(super) fn provide(installer: &Installer<'_>) -> Result<()> {
     }
     let sysroot = compilers.first().context("a compiler was installed and cannot be found")?;
     let toolchain = linker::install(installer, sysroot)?;
-    record(installer.session, &toolchain)
+    record(&installer.session.root, &toolchain)
 }
 
 /// The compiler with a linker that is there and reads what the compiler writes.
@@ -69,8 +69,8 @@ fn install_sources(installer: &Installer<'_>) -> Result<()> {
     }
 }
 
-fn record(session: &Session, Toolchain { sysroot, linker }: &Toolchain) -> Result<()> {
-    let path = session.root.join(RECORD);
+fn record(root: &Path, Toolchain { sysroot, linker }: &Toolchain) -> Result<()> {
+    let path = root.join(RECORD);
     let text = format!(
         "# `cargo xtask setup` has built a BPF object with these.\nsysroot = \"{}\"\nlinker = \"{}\"\n",
         sysroot.display(),
@@ -80,4 +80,34 @@ fn record(session: &Session, Toolchain { sysroot, linker }: &Toolchain) -> Resul
         .map_or(Ok(()), fs::create_dir_all)
         .and_then(|()| fs::write(&path, text))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_holds_as_long_as_its_files_exist() {
+        let root = std::env::temp_dir().join(format!("bg-xtask-{}", std::process::id()));
+        let toolchain = Toolchain { sysroot: root.join("rust"), linker: root.join("bpf-linker") };
+        let core = toolchain.sysroot.join("lib/rustlib/src/rust/library/core/Cargo.toml");
+        for file in [
+            &toolchain.sysroot.join("bin/cargo"),
+            &toolchain.sysroot.join("bin/rustc"),
+            &core,
+            &toolchain.linker,
+        ] {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+
+        record(&root, &toolchain).unwrap();
+        let fresh = Toolchain::recorded(&root);
+        fs::remove_file(&core).unwrap();
+        let stale = Toolchain::recorded(&root);
+        fs::remove_dir_all(&root).unwrap();
+
+        assert_eq!(fresh, Some(toolchain));
+        assert_eq!(stale, None);
+    }
 }
