@@ -58,12 +58,13 @@ const MARK: &str = "# cargo xtask setup";
 
 impl Services {
     fn hold_back() -> Result<Self> {
-        let made = !Path::new(POLICY).exists();
+        // An administrator's policy stands; one of ours is what a killed set-up left behind.
+        let made =
+            fs::read_to_string(POLICY).map_or(!Path::new(POLICY).exists(), |policy| policy.contains(MARK));
         if made {
-            // Left behind by a killed set-up it forbids nothing.
+            // Left behind, it forbids nothing.
             let me = std::process::id();
-            let script =
-                format!("#!/bin/sh\n# cargo xtask setup\nkill -0 {me} 2>/dev/null && exit 101\nexit 0\n");
+            let script = format!("#!/bin/sh\n{MARK}\nkill -0 {me} 2>/dev/null && exit 101\nexit 0\n");
             fs::write(POLICY, script)
                 .and_then(|()| fs::set_permissions(POLICY, Permissions::from_mode(0o755)))
                 .with_context(|| format!("cannot write {POLICY}"))?;
