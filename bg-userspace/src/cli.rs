@@ -156,3 +156,6 @@ pub enum ConfigCommand {
         file: Option<PathBuf>,
     },
 }
+
+#[cfg(test)]
+mod tests;

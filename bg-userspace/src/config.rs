@@ -184,25 +184,34 @@ impl From<Refusal> for Invalid {
 ///
 /// When the file cannot be read, or with everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Config, Invalid> {
+    parse(&read_file(path)?, &path.display().to_string())
+}
+
+/// What the file at `path` says about the gateway as such. Its deployments are not looked at, so that
+/// a mistake there does not stand between an operator and a rollback.
+///
+/// # Errors
+///
+/// When the file cannot be read, or with everything that is wrong with that part of it.
+pub fn load_gateway(path: &Path) -> Result<Gateway, Invalid> {
+    let (text, file) = (read_file(path)?, path.display().to_string());
+    let mut problems = problems::Problems::new(&text, &file);
+    let gateway =
+        raw::RawGateway::read_only(&text, &mut problems).map(|raw| check::gateway(raw, &mut problems));
+    problems.finish(gateway)
+}
+
+fn read_file(path: &Path) -> Result<String, Refusal> {
     let unreadable = |why: &dyn fmt::Display| {
-        let mend = format!(
-            "name a readable file with --config FILE, or start from the example: \
-             cp /usr/share/doc/bg/bg.example.toml {}",
-            path.display()
-        );
-        Refusal::new(
-            "config-unreadable",
-            format!("the configuration cannot be read: {why}"),
-            path.display(),
-            mend,
-        )
+        let what = format!("the configuration cannot be read: {why}");
+        let mend = "name a readable file with --config FILE, or begin with the example that comes with bg";
+        Refusal::new("config-unreadable", what, path.display(), mend)
     };
     let bytes = std::fs::read(path).map_err(|err| unreadable(&err))?;
-    let text = String::from_utf8(bytes).map_err(|err| {
+    String::from_utf8(bytes).map_err(|err| {
         let offset = err.utf8_error().valid_up_to();
         unreadable(&format!("byte {offset} is not UTF-8"))
-    })?;
-    parse(&text, &path.display().to_string())
+    })
 }
 
 /// Validates `text`; `file` is its name in messages.

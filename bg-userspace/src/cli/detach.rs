@@ -16,7 +16,9 @@ pub(super) async fn run(global: &Global, target: &Target, client: &Client, env: 
         Some(detached) => detached,
         None => {
             let detached = env.kernel.remove(&target.instance)?;
-            release_vips(target, env).await?;
+            if detached != Detached::default() {
+                release_vips(target, env).await?;
+            }
             detached
         }
     };

@@ -4,7 +4,7 @@ use super::Global;
 use crate::config::{self, Config, Instance, Invalid};
 use crate::paths;
 use crate::refusal::Refusal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,7 +23,6 @@ impl Target {
     /// than a switch.
     pub(super) fn find(global: &Global) -> Result<Self, Invalid> {
         let Global { socket, config, instance, .. } = global;
-        let path = config.clone().unwrap_or_else(|| PathBuf::from(paths::DEFAULT_CONFIG));
         if let Some(instance) = instance {
             Instance::parse(instance).map_err(|why| {
                 Refusal::new(
@@ -34,33 +33,65 @@ impl Target {
                 )
             })?;
         }
-        let configured = match (config, socket, instance) {
-            (Some(path), ..) => Some(config::load(path)?),
-            (None, None, None) if !paths::socket(paths::DEFAULT_INSTANCE).exists() => {
-                config::load(&path).ok()
-            }
+        let path = config.clone().unwrap_or_else(|| PathBuf::from(paths::DEFAULT_CONFIG));
+        let default_is_there = || paths::socket(paths::DEFAULT_INSTANCE).exists();
+        let gateway = match (config, socket, instance) {
+            (_, Some(_), Some(_)) => None,
+            (Some(path), ..) => Some(config::load_gateway(path)?),
+            (None, None, None) if !default_is_there() => config::load_gateway(&path).ok(),
             (None, ..) => None,
         };
-        let gateway = configured.map(|config| config.gateway);
+        let gateway =
+            gateway.filter(|gateway| instance.as_ref().is_none_or(|name| *name == *gateway.instance));
         let name = match (instance, &gateway) {
             (Some(name), _) => name.clone(),
             (None, Some(gateway)) => gateway.instance.to_string(),
             (None, None) => paths::DEFAULT_INSTANCE.to_owned(),
         };
-        let socket = match (socket, instance, gateway) {
-            (Some(socket), ..) => socket.clone(),
-            (None, None, Some(gateway)) => gateway.socket,
-            (None, ..) => paths::socket(&name),
-        };
+        let configured = || gateway.map_or_else(|| paths::socket(&name), |gateway| gateway.socket);
+        let socket = socket.clone().unwrap_or_else(configured);
         Ok(Self { socket, instance: name, config: path })
     }
 
     /// The configuration of this very instance, if there is one.
     pub(super) fn configuration(&self) -> Option<Config> {
-        of_instance(&self.config, &self.instance)
+        config::load(&self.config).ok().filter(|config| *config.gateway.instance == *self.instance)
     }
 }
 
-fn of_instance(path: &Path, instance: &str) -> Option<Config> {
-    config::load(path).ok().filter(|config| &*config.gateway.instance == instance)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn what_was_typed_goes_before_the_configuration_and_that_before_the_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("bg.toml");
+        std::fs::write(&file, "[gateway]\ninstance = \"lab\"\nsocket = \"/tmp/lab.sock\"\n").unwrap();
+        let rows = [
+            // (--config, --instance, --socket, instance, socket)
+            (true, None, None, "lab", "/tmp/lab.sock"),
+            (true, Some("lab"), None, "lab", "/tmp/lab.sock"),
+            (true, Some("other"), None, "other", "/run/bg/other/bg.sock"),
+            (true, None, Some("/tmp/x.sock"), "lab", "/tmp/x.sock"),
+            (false, Some("other"), None, "other", "/run/bg/other/bg.sock"),
+            (false, Some("other"), Some("/tmp/x.sock"), "other", "/tmp/x.sock"),
+            (false, None, Some("/tmp/x.sock"), "default", "/tmp/x.sock"),
+        ];
+        for (config, instance, socket, expected, at) in rows {
+            let global = Global {
+                config: config.then(|| file.clone()),
+                instance: instance.map(str::to_owned),
+                socket: socket.map(PathBuf::from),
+                ..Global::default()
+            };
+            let target = Target::find(&global).unwrap();
+            assert_eq!(
+                (target.instance.as_str(), target.socket.as_path()),
+                (expected, Path::new(at)),
+                "{global:?}"
+            );
+        }
+    }
 }

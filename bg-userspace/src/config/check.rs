@@ -43,7 +43,8 @@ pub(super) fn config(raw: Raw, problems: &mut Problems<'_>) -> Option<Config> {
     Some(Config { gateway, deployments })
 }
 
-fn gateway(raw: RawGateway, problems: &mut Problems<'_>) -> Gateway {
+/// Judges what concerns the gateway as such.
+pub(super) fn gateway(raw: RawGateway, problems: &mut Problems<'_>) -> Gateway {
     let instance = raw.instance.and_then(|At { value, place }| match Instance::parse(&value) {
         Ok(instance) => Some(instance),
         Err(why) => {

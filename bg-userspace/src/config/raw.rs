@@ -3,6 +3,7 @@
 
 use super::problems::{At, Place, Problems};
 use super::read::{NumberOrWord, Section};
+use toml::Spanned;
 use toml::de::DeTable;
 
 /// The whole file.
@@ -75,20 +76,7 @@ const HOMES: &[(&str, &str)] = &[
 impl Raw {
     /// Reads `text`; `None` when it is no TOML, which is reported.
     pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Self> {
-        let (document, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
-            let place = Place { span: error.span().unwrap_or(0..0), key: String::new() };
-            let what = format!("this is not TOML: {}", error.message());
-            problems.add(
-                "config-syntax",
-                &place,
-                what,
-                "correct the syntax; https://toml.io shows all of it",
-            );
-        }
-        if !errors.is_empty() {
-            return None;
-        }
+        let document = document(text, problems)?;
         let mut root = Section::root(&document);
         let gateway = root.table("gateway", problems).map(|section| RawGateway::read(section, problems));
         let deployments = root
@@ -101,7 +89,25 @@ impl Raw {
     }
 }
 
+/// Parses `text`, or reports every place where it is no TOML.
+fn document<'t>(text: &'t str, problems: &mut Problems<'_>) -> Option<Spanned<DeTable<'t>>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let place = Place { span: error.span().unwrap_or(0..0), key: String::new() };
+        let what = format!("this is not TOML: {}", error.message());
+        problems.add("config-syntax", &place, what, "correct the syntax; https://toml.io shows all of it");
+    }
+    errors.is_empty().then_some(document)
+}
+
 impl RawGateway {
+    /// Reads `[gateway]` and nothing else; `None` when `text` is no TOML, which is reported.
+    pub(super) fn read_only(text: &str, problems: &mut Problems<'_>) -> Option<Self> {
+        let document = document(text, problems)?;
+        let section = Section::root(&document).table("gateway", problems);
+        Some(section.map(|section| Self::read(section, problems)).unwrap_or_default())
+    }
+
     fn read(mut section: Section<'_>, problems: &mut Problems<'_>) -> Self {
         let raw = Self {
             instance: section.take("instance", r#"instance = "default""#, problems),

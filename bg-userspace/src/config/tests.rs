@@ -358,6 +358,19 @@ fn an_unreadable_file_is_named() {
     assert!(problems[0].mend.contains("--config"));
 }
 
+#[test]
+fn a_broken_deployment_does_not_hide_the_gateway() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bg.toml");
+    std::fs::write(&path, GOOD.replace("= 8080", "= 0").replace("[deployment.api]", "[deploymint.api]"))
+        .unwrap();
+    assert!(load(&path).is_err());
+    assert_eq!(&*load_gateway(&path).unwrap().instance, "lab");
+
+    std::fs::write(&path, GOOD.replace("\"lab\"", "\"a.b\"")).unwrap();
+    assert!(load_gateway(&path).unwrap_err().to_string().contains("gateway.instance"));
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in ".*") {
