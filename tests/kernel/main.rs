@@ -3,6 +3,7 @@
 
 mod contract;
 mod machine;
+mod pins;
 mod redirect;
 
 use bg_common::{Colour, Reason, Via, Word};

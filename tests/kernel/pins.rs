@@ -1,0 +1,347 @@
+//! The pinned data plane: made once, found again, upgraded in place, refused when it is not ours, and
+//! taken down without a trace.
+
+use bg_common::{Colour, Flow, FlowKey, Proto, Tick, Via, Word, names};
+use bg_tests::netns::Namespace;
+use bg_userspace::dataplane::kernel::{Kernel, OpenOptions};
+use bg_userspace::dataplane::{
+    AttachPlan, AttachSpec, Attachment, BackendSpec, Dataplane as _, DeploymentSpec, Exchange, Hook,
+    Lifetimes, Path, Protocol, ServiceSpec, Side,
+};
+use nix::time::{ClockId, clock_gettime};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// An instance of this test's own; everything of it goes with it.
+struct Instance(String);
+
+impl Instance {
+    fn new(name: &str) -> Self {
+        Self(format!("t{}-{name}", std::process::id()))
+    }
+
+    fn try_open(&self) -> Result<Kernel, String> {
+        let options = OpenOptions { instance: self.0.clone(), flows: 1024, half_open: 1024 };
+        Kernel::open(&options).map_err(|refusal| format!("{}: {refusal}", refusal.code))
+    }
+
+    fn open(&self) -> Kernel {
+        self.try_open().expect("the data plane opens")
+    }
+
+    fn base(&self) -> PathBuf {
+        PathBuf::from("/sys/fs/bpf/bg").join(&self.0)
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.base().join(format!("v{}", bg_common::ABI_VERSION))
+    }
+
+    /// What opening is refused with, with everything that the message must name.
+    fn assert_refused(&self, code: &str, names: &[&str]) {
+        let refusal = self.try_open().err().expect("it is refused");
+        assert!(refusal.starts_with(code), "{refusal}");
+        for name in names {
+            assert!(refusal.contains(name), "{name} is not in: {refusal}");
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // A test that has failed may have left anything.
+        let _ = Kernel::remove(&self.0);
+        let _ = fs::remove_dir_all(PathBuf::from("/run/bg").join(&self.0));
+    }
+}
+
+fn shop(backends: &[&str]) -> Vec<DeploymentSpec> {
+    let backend = |addr: &&str| BackendSpec { addr: addr.parse().unwrap(), via: Via::Stack, ifindex: 1 };
+    let web = ServiceSpec {
+        name: "web".into(),
+        protocol: Protocol::Tcp,
+        frontends: vec!["192.0.2.10:80".parse().unwrap()],
+        backends: [backends.iter().map(backend).collect(), vec![backend(&"10.2.0.2:8080")]],
+    };
+    vec![DeploymentSpec { name: "shop".into(), initial: Colour::Blue, services: vec![web] }]
+}
+
+fn word(kernel: &Kernel) -> Word {
+    kernel.words().unwrap().first().expect("there is a deployment").1
+}
+
+fn switch(kernel: &Kernel) -> Word {
+    let before = word(kernel);
+    let after = before.switched(before.live().other()).unwrap();
+    assert!(matches!(kernel.exchange("shop", before, after), Ok(Exchange::Done { .. })));
+    after
+}
+
+fn program_ids(instance: &Instance) -> Vec<u32> {
+    let id = |name: &str| aya::programs::ProgramInfo::from_pin(instance.dir().join("programs").join(name));
+    names::PROGRAMS.iter().map(|name| id(name).expect("the program is pinned").id()).collect()
+}
+
+#[test]
+fn a_second_start_finds_everything_as_it_was() {
+    let instance = Instance::new("again");
+    let mut kernel = instance.open();
+    kernel.apply(&shop(&["10.1.0.2:8080"])).unwrap();
+    let switched = switch(&kernel);
+    let programs = program_ids(&instance);
+    drop(kernel);
+
+    let mut kernel = instance.open();
+    assert_eq!(word(&kernel), switched);
+    assert_eq!(kernel.apply(&shop(&["10.1.0.2:8080"])).unwrap().writes, 0);
+    assert_eq!(program_ids(&instance), programs, "the same programs were loaded again");
+}
+
+#[test]
+fn a_lost_exchange_changes_nothing_and_tells_the_word() {
+    let instance = Instance::new("lost");
+    let mut kernel = instance.open();
+    kernel.apply(&shop(&["10.1.0.2:8080"])).unwrap();
+    let stale = word(&kernel);
+    let actual = switch(&kernel);
+    let new = stale.switched(Colour::Green).unwrap();
+    assert_eq!(kernel.exchange("shop", stale, new).unwrap(), Exchange::Lost { actual });
+    assert_eq!(word(&kernel), actual);
+    let refusal = kernel.exchange("shpo", stale, new).unwrap_err();
+    assert!(refusal.mend.contains("shop"), "{refusal}");
+}
+
+#[test]
+fn without_a_daemon_the_same_words_are_read_and_changed() {
+    let instance = Instance::new("offline");
+    assert_eq!(Kernel::open_pinned(&instance.0).err().unwrap().code, "nothing-pinned");
+    let mut kernel = instance.open();
+    kernel.apply(&shop(&["10.1.0.2:8080"])).unwrap();
+    let offline = Kernel::open_pinned(&instance.0).unwrap();
+    let switched = switch(&offline);
+    assert_eq!(word(&kernel), switched);
+}
+
+#[test]
+fn a_second_daemon_is_refused_and_told_whose_instance_it_is() {
+    let instance = Instance::new("second");
+    let _first = instance.open();
+    instance.assert_refused("second-daemon", &[&instance.0, &std::process::id().to_string()]);
+}
+
+#[test]
+fn pins_that_are_not_in_the_form_of_this_version_are_refused_by_name() {
+    let instance = Instance::new("broken");
+    drop(instance.open());
+    let flows = instance.dir().join(names::FLOWS);
+
+    fs::rename(&flows, instance.dir().join("FLOWS_aside")).unwrap();
+    instance.assert_refused("broken-pins", &[names::FLOWS, "detach"]);
+
+    let words = aya::maps::MapData::from_pin(instance.dir().join(names::DEPLOYMENTS)).unwrap();
+    words.pin(&flows).unwrap();
+    instance.assert_refused("broken-pins", &[names::FLOWS, "type is 2, not 1"]);
+
+    fs::remove_file(&flows).unwrap();
+    fs::rename(instance.dir().join("FLOWS_aside"), &flows).unwrap();
+    words.pin(instance.dir().join("stranger")).unwrap();
+    instance.assert_refused("foreign-pin", &["stranger", "rm "]);
+
+    fs::remove_file(instance.dir().join("stranger")).unwrap();
+    fs::create_dir(instance.base().join("v0")).unwrap();
+    instance.assert_refused("other-layout", &["v0", "detach"]);
+}
+
+#[test]
+fn what_an_interrupted_start_left_is_swept_away() {
+    let instance = Instance::new("interrupted");
+    fs::create_dir_all(instance.base().join("new-1/programs")).unwrap();
+    drop(instance.open());
+    assert!(!instance.base().join("new-1").exists());
+}
+
+#[test]
+fn taking_it_down_leaves_nothing() {
+    let instance = Instance::new("down");
+    let mut kernel = instance.open();
+    kernel.apply(&shop(&["10.1.0.2:8080"])).unwrap();
+    drop(kernel);
+    let detached = Kernel::remove(&instance.0).unwrap();
+    assert_eq!(detached.pins, names::PROGRAMS.len() + bg_common::table::TABLES.len());
+    assert!(!instance.base().exists());
+}
+
+/// A gateway's namespace with one interface.
+fn gateway(name: &str) -> Namespace {
+    let gateway = Namespace::new(&format!("t{}-{name}", std::process::id())).unwrap();
+    gateway.ip("link add up0 type veth peer name far0\nlink set up0 up\nlink set far0 up").unwrap();
+    gateway
+}
+
+fn plan(gateway: &Namespace, path: Path, hook: Hook) -> AttachPlan {
+    let ifindex = gateway.run(|| nix::net::if_::if_nametoindex("up0")).unwrap();
+    let link = AttachSpec { ifindex, name: "up0".into(), side: Side::Uplink, hook };
+    AttachPlan { path, links: vec![link] }
+}
+
+fn attach(gateway: &Namespace, kernel: &mut Kernel, plan: &AttachPlan) -> Vec<(String, String)> {
+    let attached: Vec<Attachment> = gateway.run(|| kernel.attach(plan)).unwrap();
+    assert!(attached.iter().all(|attachment| attachment.ifindex == plan.links[0].ifindex), "{attached:?}");
+    attached.into_iter().map(|attachment| (attachment.hook, attachment.program)).collect()
+}
+
+fn row(hook: &str, program: &str) -> (String, String) {
+    (hook.to_owned(), program.to_owned())
+}
+
+#[test]
+fn attachments_follow_the_plan_and_outlive_the_daemon() {
+    let instance = Instance::new("attach");
+    let gateway = gateway("attach");
+    let mut kernel = instance.open();
+    let redirect = plan(&gateway, Path::Redirect, Hook::Tc);
+    assert_eq!(attach(&gateway, &mut kernel, &redirect), [row("tcx-ingress", names::TC_INGRESS)]);
+    let stack = plan(&gateway, Path::Stack, Hook::Xdp);
+    let both = [row("tcx-egress", names::TC_EGRESS), row("xdp", names::XDP_INGRESS)];
+    assert_eq!(attach(&gateway, &mut kernel, &stack), both);
+    drop(kernel);
+    assert!(gateway.output("ip", ["link", "show", "up0"]).unwrap().contains("xdp"));
+
+    let mut kernel = instance.open();
+    assert_eq!(attach(&gateway, &mut kernel, &stack), both);
+    let generic = plan(&gateway, Path::Stack, Hook::XdpGeneric);
+    attach(&gateway, &mut kernel, &generic);
+    assert!(gateway.output("ip", ["link", "show", "up0"]).unwrap().contains("xdpgeneric"));
+    gateway.run(|| kernel.detach()).unwrap();
+    assert!(!gateway.output("ip", ["link", "show", "up0"]).unwrap().contains("xdp"));
+}
+
+#[test]
+fn an_interface_that_comes_back_is_attached_to_again() {
+    let instance = Instance::new("back");
+    let gateway = gateway("back");
+    let mut kernel = instance.open();
+    attach(&gateway, &mut kernel, &plan(&gateway, Path::Redirect, Hook::Tc));
+    gateway.ip("link del up0").unwrap();
+    let gone = kernel.attachments().unwrap();
+    assert_eq!(gone.iter().map(|attachment| attachment.ifindex).collect::<Vec<_>>(), [0]);
+    gateway.ip("link add up0 type veth peer name far0\nlink set up0 up").unwrap();
+    attach(&gateway, &mut kernel, &plan(&gateway, Path::Redirect, Hook::Tc));
+}
+
+#[test]
+fn a_program_of_another_build_is_replaced_where_it_is_attached() {
+    let instance = Instance::new("upgrade");
+    let gateway = gateway("upgrade");
+    let stack = plan(&gateway, Path::Stack, Hook::Tc);
+    let mut kernel = instance.open();
+    attach(&gateway, &mut kernel, &stack);
+    drop(kernel);
+    // As if an older build had loaded another program under this name.
+    let programs = instance.dir().join("programs");
+    fs::rename(programs.join(names::TC_ZONE), programs.join("aside")).unwrap();
+    fs::rename(programs.join(names::TC_INGRESS), programs.join(names::TC_ZONE)).unwrap();
+    fs::rename(programs.join("aside"), programs.join(names::TC_INGRESS)).unwrap();
+
+    let mut kernel = instance.open();
+    let attached = attach(&gateway, &mut kernel, &stack);
+    assert_eq!(attached, [row("tcx-egress", names::TC_EGRESS), row("tcx-ingress", names::TC_INGRESS)]);
+}
+
+#[test]
+fn clsact_filters_serve_where_there_is_no_tcx() {
+    let instance = Instance::new("clsact");
+    let gateway = gateway("clsact");
+    let filters = |direction| gateway.output("tc", ["filter", "show", "dev", "up0", direction]).unwrap();
+    let stack = plan(&gateway, Path::Stack, Hook::Tc);
+    let mut kernel = instance.open();
+    kernel.use_clsact();
+    let both = [row("clsact-egress", names::TC_EGRESS), row("clsact-ingress", names::TC_INGRESS)];
+    assert_eq!(attach(&gateway, &mut kernel, &stack), both);
+    drop(kernel);
+    assert!(filters("ingress").contains(names::TC_INGRESS) && filters("egress").contains(names::TC_EGRESS));
+
+    let mut kernel = instance.open();
+    kernel.use_clsact();
+    assert_eq!(attach(&gateway, &mut kernel, &stack), both);
+    assert_eq!(filters("ingress").matches("direct-action").count(), 1, "{}", filters("ingress"));
+    gateway.ip("link del up0\nlink add up0 type veth peer name far0\nlink set up0 up").unwrap();
+    assert_eq!(attach(&gateway, &mut kernel, &plan(&gateway, Path::Stack, Hook::Tc)), both);
+    gateway.run(|| kernel.detach()).unwrap();
+    assert_eq!((filters("ingress").as_str(), filters("egress").as_str()), ("", ""));
+}
+
+fn now() -> Tick {
+    let time = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap());
+    Tick::from_nanos(time.as_nanos() as u64)
+}
+
+#[test]
+fn an_idle_pin_is_deleted_by_the_second_sweep_that_finds_it_so() {
+    let instance = Instance::new("sweep");
+    let mut kernel = instance.open();
+    kernel.apply(&shop(&["10.1.0.2:8080"])).unwrap();
+    let path = instance.dir().join(names::FLOWS);
+    let flows = aya::maps::Map::from_map_data(aya::maps::MapData::from_pin(path).unwrap()).unwrap();
+    let mut flows: aya::maps::HashMap<_, FlowKey, Flow> = flows.try_into().unwrap();
+    let key = |port: u16| FlowKey::new(bg_common::Addr::from_v4([192, 0, 2, 7]), port.into(), Proto::TCP, 0);
+    let lifetimes = Lifetimes {
+        established: Duration::from_secs(100),
+        half_closed: Duration::from_secs(50),
+        closed: Duration::from_secs(10),
+        udp: Duration::from_secs(60),
+    };
+    let ago = |seconds: u64| Tick(now().0 - Tick::in_seconds(seconds));
+    let fin = Flow::CLIENT_FIN | Flow::BACKEND_FIN;
+    let rows = [
+        // (port, idle for, state, survives)
+        (1, 0, 0, true),
+        (2, 90, 0, true),
+        (3, 120, 0, false),
+        (4, 40, Flow::CLIENT_FIN, true),
+        (5, 60, Flow::CLIENT_FIN, false),
+        (6, 5, fin, true),
+        (7, 20, fin, false),
+        (8, 20, Flow::RESET, false),
+        (9, 120, 0, true), // which comes back between the sweeps
+    ];
+    for (port, idle, state, _) in rows {
+        flows.insert(key(port), Flow { state, ..Flow::new(0, 0, ago(idle)) }, 0).unwrap();
+    }
+    let mut observer = kernel.observer().unwrap();
+
+    let first = observer.sweep(&lifetimes).unwrap();
+    assert_eq!((first.pins, first.expired), (9, 0));
+    assert_eq!(first.open, [("shop".to_owned(), [6, 0])], "closed flows are not open");
+    assert!(first.backends.contains(&0));
+    flows.insert(key(9), Flow::new(0, 0, now()), 0).unwrap();
+
+    let second = observer.sweep(&lifetimes).unwrap();
+    assert_eq!((second.pins, second.expired), (5, 4));
+    let mut left: Vec<u16> = flows.keys().map(|key| key.unwrap().port().get()).collect();
+    left.sort_unstable();
+    let want: Vec<u16> = rows.iter().filter(|row| row.3).map(|row| row.0).collect();
+    assert_eq!(left, want);
+}
+
+#[test]
+fn a_removed_backend_is_forgotten_once_no_pin_names_it() {
+    let instance = Instance::new("retire");
+    let mut kernel = instance.open();
+    kernel.apply(&shop(&["10.1.0.2:8080", "10.1.0.3:8080"])).unwrap();
+    kernel.apply(&shop(&["10.1.0.2:8080"])).unwrap();
+    let path = instance.dir().join(names::BACKENDS_BY_ADDR);
+    let known = || {
+        let map = aya::maps::Map::from_map_data(aya::maps::MapData::from_pin(&path).unwrap()).unwrap();
+        let map: aya::maps::HashMap<_, bg_common::Endpoint, u32> = map.try_into().unwrap();
+        map.keys().count()
+    };
+    let mut sweep = bg_userspace::dataplane::Sweep::default();
+    sweep.backends.extend([0, 1, 2]);
+    kernel.settle(&sweep).unwrap();
+    assert_eq!(known(), 3, "pins still name it");
+    sweep.backends.clear();
+    kernel.settle(&sweep).unwrap();
+    assert_eq!(known(), 2);
+}
