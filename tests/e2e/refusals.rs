@@ -2,6 +2,7 @@
 
 use crate::lab::{Lab, Way};
 use bg_common::Colour;
+use bg_common::names::FLOWS;
 use bg_tests::client::request;
 use bg_tests::daemon::{DEPLOYMENT, Daemon, Settings, frontends, service};
 use bg_tests::foreign::{Program, pin_map};
@@ -10,6 +11,7 @@ use bg_tests::topology::{Plan, Topology, UPLINK};
 use bg_tests::wait;
 use serde_json::Value;
 use std::fs;
+use std::path::PathBuf;
 
 /// A daemon that must not start: it ends with 1 and names these things.
 fn assert_refused(mut process: Process, names: &[&str]) {
@@ -52,49 +54,54 @@ fn an_interface_that_is_not_there_is_named() {
 fn xdp_and_redirect_together_are_refused() {
     let topology = Topology::new(&Plan::default()).unwrap();
     let daemon = Daemon::prepare(&topology, &Settings::hooked("xdp", "redirect")).unwrap();
-    assert_refused(daemon.spawn().unwrap(), &["redirect", "xdp"]);
+    assert_refused(daemon.spawn().unwrap(), &["redirect", "XDP", UPLINK]);
 }
 
 #[test]
 fn pins_that_are_not_ours_are_refused_and_stay() {
     let topology = Topology::new(&Plan::default()).unwrap();
     let settings = Settings::hooked("tc", "auto");
-    let plain = Daemon::start(&topology, &settings).unwrap();
-    let tables = tables_of(&plain);
-    drop(plain);
 
-    // A table of ours with values of another size.
+    // One table of ours with values of another size.
+    let mut daemon = Daemon::start(&topology, &settings).unwrap();
+    daemon.terminate().unwrap();
+    let table = tables_of(&daemon).join(FLOWS);
+    fs::remove_file(&table).unwrap();
+    pin_map(&table, 3).unwrap();
+    assert_refused(daemon.spawn().unwrap(), &[FLOWS, daemon.instance()]);
+    assert!(table.exists());
+    let layout = tables_of(&daemon).strip_prefix(daemon.pins()).unwrap().to_owned();
+    drop(daemon);
+
+    // Somebody else's map where ours would be.
     let daemon = Daemon::prepare(&topology, &settings).unwrap();
-    let place = daemon.pins().join(tables.strip_prefix('/').unwrap());
+    let place = daemon.pins().join(layout);
     fs::create_dir_all(&place).unwrap();
-    pin_map(&place.join(bg_common::names::FLOWS), 3).unwrap();
-    assert_refused(daemon.spawn().unwrap(), &[bg_common::names::FLOWS, daemon.instance()]);
-    assert!(place.join(bg_common::names::FLOWS).exists());
+    pin_map(&place.join("theirs"), 8).unwrap();
+    assert_refused(daemon.spawn().unwrap(), &[&place.to_string_lossy()]);
+    assert!(place.join("theirs").exists());
     drop(daemon);
 
     // The directory of another layout.
     let daemon = Daemon::prepare(&topology, &settings).unwrap();
     let other = daemon.pins().join("v9999");
     fs::create_dir_all(&other).unwrap();
-    pin_map(&other.join(bg_common::names::FLOWS), 8).unwrap();
+    pin_map(&other.join(FLOWS), 8).unwrap();
     assert_refused(daemon.spawn().unwrap(), &["v9999", daemon.instance()]);
-    assert!(other.join(bg_common::names::FLOWS).exists());
+    assert!(other.join(FLOWS).exists());
 }
 
-/// Where the tables are pinned below the instance's directory.
-fn tables_of(daemon: &Daemon) -> String {
-    let root = daemon.pins();
-    let mut places = vec![root.clone()];
+/// Where the tables are pinned.
+fn tables_of(daemon: &Daemon) -> PathBuf {
+    let mut places = vec![daemon.pins()];
     while let Some(place) = places.pop() {
-        if place.join(bg_common::names::FLOWS).exists() {
-            return place.to_string_lossy().replacen(&*root.to_string_lossy(), "", 1);
+        if place.join(FLOWS).exists() {
+            return place;
         }
-        places.extend(fs::read_dir(&place).unwrap().filter_map(|entry| {
-            let entry = entry.unwrap();
-            entry.file_type().unwrap().is_dir().then(|| entry.path())
-        }));
+        let inner = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path());
+        places.extend(inner.filter(|path| path.is_dir()));
     }
-    panic!("no tables below {}", root.display());
+    panic!("no tables below {}", daemon.pins().display());
 }
 
 #[test]
@@ -108,7 +115,7 @@ fn a_bad_configuration_is_refused_with_its_line() {
         let settings = Settings { more: more.to_owned(), ..Settings::default() };
         let daemon = Daemon::prepare(&topology, &settings).unwrap();
         assert_refused(daemon.spawn().unwrap(), &names);
-        let check = daemon.bgctl(&["config", "check", &daemon.config().to_string_lossy()]).unwrap();
+        let check = daemon.bgctl(&["config", "check"]).unwrap();
         assert_eq!(check.code, Some(1), "{check:?}");
         for name in names {
             assert!(check.stderr.contains(name) || check.stdout.contains(name), "{name}: {check:?}");
@@ -165,10 +172,10 @@ fn a_refusal_for_programs_is_json_with_the_four_parts() {
 #[test]
 fn the_doctor_names_what_is_wrong_and_the_command() {
     let lab = Lab::new(Way::Redirect);
-    let well = lab.daemon.bgctl(&["--config", &lab.daemon.config().to_string_lossy(), "doctor"]).unwrap();
+    let well = lab.daemon.bgctl(&["doctor"]).unwrap();
     assert_eq!(well.code, Some(0), "{well:?}");
     lab.topology.gateway.sysctl("net/ipv4/ip_forward", "0").unwrap();
-    let ill = lab.daemon.bgctl(&["--config", &lab.daemon.config().to_string_lossy(), "doctor"]).unwrap();
+    let ill = lab.daemon.bgctl(&["doctor"]).unwrap();
     assert_eq!(ill.code, Some(4), "{ill:?}");
     assert!(ill.stdout.contains("sysctl -w net.ipv4.ip_forward=1"), "{ill:?}");
     lab.topology.gateway.sysctl("net/ipv4/ip_forward", "1").unwrap();

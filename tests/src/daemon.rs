@@ -166,7 +166,7 @@ impl Daemon {
     /// When `bgctl` is not built.
     pub fn bgctl(&self, args: &[&str]) -> Result<Outcome> {
         let mut command = self.namespace.command(binary("bgctl")?);
-        command.args(["--instance", &self.instance]).args(args).stdin(Stdio::null());
+        command.arg("--config").arg(self.config()).args(args).stdin(Stdio::null());
         let done = command.output().context("start bgctl")?;
         Ok(Outcome {
             code: done.status.code(),
