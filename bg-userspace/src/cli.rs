@@ -64,7 +64,7 @@ pub struct Global {
     /// Print JSON for programs; refusals go to standard error as JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// Work on the kernel's tables directly, without the daemon (status, switch, rollback, detach)
+    /// Work on the kernel's tables directly, without the daemon
     #[arg(long, global = true)]
     pub offline: bool,
 }

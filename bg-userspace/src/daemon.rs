@@ -3,6 +3,7 @@
 
 mod announce;
 mod gateway;
+mod report;
 mod signals;
 
 use crate::api::{listen::Listening, server};

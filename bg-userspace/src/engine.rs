@@ -224,6 +224,9 @@ impl Engine {
 
     fn count(&mut self) {
         self.counting = self.watcher.sweep(self.now(), self.settings.lifetimes);
+        if !self.counting {
+            tracing::error!("nobody counts flows and forgets idle ones: systemctl restart bgd");
+        }
     }
 
     fn swept(&mut self, began: Moment, sweep: Result<Sweep, Refusal>) {

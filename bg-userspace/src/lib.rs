@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod doctor;
 pub mod engine;
+pub mod leftovers;
 pub mod model;
 pub mod net;
 pub mod paths;

@@ -3,6 +3,7 @@
 use super::env::Env;
 use super::render::{self, cell, size, table};
 use super::run::Result;
+use super::target::Target;
 use super::{CountersArgs, Global};
 use crate::api::client::Client;
 use crate::api::protocol::{Counters, SliceTraffic};
@@ -22,8 +23,18 @@ const HEADINGS: [&str; 10] = [
     ">BYTES OUT",
 ];
 
-pub(super) async fn run(args: &CountersArgs, global: &Global, client: &Client, env: &mut Env<'_>) -> Result {
-    let counters = client.counters().await?;
+pub(super) async fn run(
+    args: &CountersArgs,
+    global: &Global,
+    target: &Target,
+    client: &Client,
+    env: &mut Env<'_>,
+) -> Result {
+    let counters = if global.offline {
+        env.kernel.open(&target.instance)?.observer()?.counters()?.into()
+    } else {
+        client.counters().await?
+    };
     if global.json {
         return render::json(&counters, env);
     }

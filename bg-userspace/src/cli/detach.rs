@@ -7,6 +7,7 @@ use super::run::Result;
 use super::target::Target;
 use crate::api::client::{Client, Error};
 use crate::dataplane::Detached;
+use crate::leftovers::{self, Vips};
 use crate::net::Net;
 use crate::refusal::Refusal;
 
@@ -16,9 +17,8 @@ pub(super) async fn run(global: &Global, target: &Target, client: &Client, env: 
         Some(detached) => detached,
         None => {
             let detached = env.kernel.remove(&target.instance)?;
-            if detached != Detached::default() {
-                release_vips(target, env).await?;
-            }
+            release_vips(target, env).await?;
+            leftovers::remove_dead_socket(&target.socket);
             detached
         }
     };
@@ -48,26 +48,19 @@ async fn ask(client: &Client) -> std::result::Result<Option<Detached>, Error> {
     }
 }
 
-/// Removes the VIPs that a daemon has added. Only the configuration tells which those are.
+/// Removes the VIPs that a daemon has added. The data plane is down whatever comes of it.
 async fn release_vips(target: &Target, env: &mut Env<'_>) -> Result {
-    let Some(config) = target.configuration() else {
-        let path = target.config.display();
-        writeln!(
-            env.err,
-            "bgctl: {path} does not describe this instance, so VIPs that bgd has added may be left:"
-        )?;
-        writeln!(env.err, "  see:   ip address, or name the configuration with --config FILE")?;
+    let vips = Vips::of(&target.instance);
+    let added = vips.read();
+    if added.is_empty() {
         return Ok(());
-    };
+    }
     let released = match Net::open() {
-        Ok(net) => net.release_vips(&config.vips()).await,
+        Ok(net) => net.release_vips(&added).await.and_then(|_| vips.write(&[])),
         Err(refusal) => Err(refusal),
     };
-    match released {
-        Ok(_) => Ok(()),
-        Err(Refusal { what, at, mend, .. }) => {
-            // The data plane is down all the same.
-            Ok(writeln!(env.err, "bgctl: a VIP may be left: {what}\n  where: {at}\n  mend:  {mend}")?)
-        }
+    if let Err(Refusal { what, at, mend, .. }) = released {
+        writeln!(env.err, "bgctl: a VIP may be left: {what}\n  where: {at}\n  mend:  {mend}")?;
     }
+    Ok(())
 }

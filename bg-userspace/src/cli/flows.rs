@@ -3,16 +3,27 @@
 use super::env::Env;
 use super::render::{self, cell, long_time, table};
 use super::run::Result;
-use super::{FlowsArgs, Global};
+use super::target::Target;
+use super::{FlowsArgs, Global, offline};
 use crate::api::client::Client;
 use crate::api::protocol::{Flow, FlowQuery, Flows};
 use crate::dataplane::{FlowState, Protocol};
 use comfy_table::Cell;
 
-pub(super) async fn run(args: FlowsArgs, global: &Global, client: &Client, env: &mut Env<'_>) -> Result {
+pub(super) async fn run(
+    args: FlowsArgs,
+    global: &Global,
+    target: &Target,
+    client: &Client,
+    env: &mut Env<'_>,
+) -> Result {
     let FlowsArgs { deployment, colour, limit } = args;
     let query = FlowQuery { deployment, colour, limit: Some(limit) };
-    let found = client.flows(&query).await?;
+    let found = if global.offline {
+        offline::flows(env.kernel, &target.instance, &query)?
+    } else {
+        client.flows(&query).await?
+    };
     if global.json {
         return render::json(&found, env);
     }

@@ -2,7 +2,7 @@
 
 use super::env::Kernel;
 use super::target::Target;
-use crate::api::protocol::{self, Status};
+use crate::api::protocol::{self, FlowQuery, Flows, Status};
 use crate::config::Config;
 use crate::dataplane::{BackendSpec, DeploymentSpec, Exchange, FlowState, Observer, ServiceSpec};
 use crate::engine::status;
@@ -58,6 +58,17 @@ pub(super) fn status(kernel: &dyn Kernel, target: &Target) -> Result<Status, Ref
         deployments: words.iter().map(deployment).collect(),
         attachments,
     })
+}
+
+/// The flows of `query`.
+pub(super) fn flows(kernel: &dyn Kernel, instance: &str, query: &FlowQuery) -> Result<Flows, Refusal> {
+    let dataplane = kernel.open(instance)?;
+    let mut machine = Machine::default();
+    machine.handle(Event::Words(dataplane.words()?), Moment::default());
+    if let Some(refusal) = query.deployment.as_deref().and_then(|name| machine.unknown(name)) {
+        return Err(refusal);
+    }
+    Ok(Flows::select(dataplane.observer()?.flows()?, query))
 }
 
 fn open_flows(observer: &mut dyn Observer) -> Result<HashMap<String, [u64; 2]>, Refusal> {

@@ -100,8 +100,8 @@ async fn dispatch(cli: Cli, env: &mut Env<'_>) -> Result {
         Command::Status(args) => status::run(&args, &global, &target, &client, env).await,
         Command::Switch(args) => switch::switch(args, &global, &target, &client, env).await,
         Command::Rollback(args) => switch::rollback(args, &global, &target, &client, env).await,
-        Command::Flows(args) => flows::run(args, &global, &client, env).await,
-        Command::Counters(args) => counters::run(&args, &global, &client, env).await,
+        Command::Flows(args) => flows::run(args, &global, &target, &client, env).await,
+        Command::Counters(args) => counters::run(&args, &global, &target, &client, env).await,
         Command::Doctor => doctor::run(&global, &target, &client, env).await,
         Command::Detach => detach::run(&global, &target, &client, env).await,
     }

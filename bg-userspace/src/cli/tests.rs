@@ -102,7 +102,7 @@ impl Lab {
 
     async fn run_on(&self, line: &str, colour: bool, kernel: &dyn Kernel) -> Ran {
         let [socket, config] = ["bg.sock", "bg.toml"].map(|name| self.dir.path().join(name));
-        let words = ["bgctl", "--socket", socket.to_str().unwrap(), "--instance", "lab"];
+        let words = ["bgctl", "--socket", socket.to_str().unwrap(), "--instance", "unit-test"];
         let cli = Cli::try_parse_from(words.into_iter().chain(line.split_whitespace())).unwrap();
         let cli = Cli { global: Global { config: cli.global.config.or(Some(config)), ..cli.global }, ..cli };
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -251,7 +251,7 @@ async fn refusals_say_what_where_and_mend_and_decide_the_exit_code() {
 #[tokio::test]
 async fn the_tables_can_be_read_and_switched_without_a_daemon() {
     let lab = Lab::without_daemon(&["shop"]);
-    let config = "[gateway]\ninstance = \"lab\"\n[deployment.shop]\nblue = [\"10.1.0.2\"]\ngreen = [\"10.2.0.2\"]\n\
+    let config = "[gateway]\ninstance = \"unit-test\"\n[deployment.shop]\nblue = [\"10.1.0.2\"]\ngreen = [\"10.2.0.2\"]\n\
                   [deployment.shop.service.web]\nvips = [\"192.0.2.10\"]\nport = 80\n";
     std::fs::write(lab.dir.path().join("bg.toml"), config).unwrap();
     let switched = lab.json("--offline switch").await;
@@ -264,7 +264,13 @@ async fn the_tables_can_be_read_and_switched_without_a_daemon() {
     assert_eq!(status["deployments"][0]["services"][0]["backends"]["green"], json!(["10.2.0.2:80"]));
 
     assert_eq!(lab.json("--offline rollback shop").await["to"], "blue");
-    assert_eq!(lab.run("--offline switch shpo").await.code, 1);
+    assert_eq!(lab.json("--offline flows shop --colour blue").await["total"], 2);
+    assert_eq!(lab.json("--offline counters").await["deployments"][0]["blue"]["packets_in"], 10);
+    for line in ["--offline switch shpo", "--offline flows shpo"] {
+        let Ran { code, err, .. } = lab.run(line).await;
+        assert_eq!(code, 1, "{line}");
+        assert!(err.contains("did you mean shop?"), "{line}: {err}");
+    }
     let Ran { code, err, .. } = lab.run_on("--offline status", false, &Pinned(None)).await;
     assert_eq!(code, 1);
     assert!(err.contains("nothing is pinned"), "{err}");
@@ -276,14 +282,16 @@ async fn a_detach_goes_by_the_daemon_or_without_it() {
     let Ran { code, out, .. } = lab.run("detach").await;
     assert_eq!(
         (code, out.as_str()),
-        (0, "eth0 tcx-ingress: bg_tc_ingress detached\ninstance lab: 3 pins removed\n")
+        (0, "eth0 tcx-ingress: bg_tc_ingress detached\ninstance unit-test: 3 pins removed\n")
     );
     assert!(lab.fake.state().detached);
 
     let lab = Lab::without_daemon(&["shop"]);
+    let dead = lab.dir.path().join("bg.sock");
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
     let Ran { code, out, err } = lab.run("detach").await;
-    assert_eq!((code, out.as_str()), (0, "instance lab: 3 pins removed\n"));
-    assert!(err.contains("VIPs that bgd has added may be left"), "{err}");
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "instance unit-test: 3 pins removed\n", ""));
+    assert!(!dead.exists(), "the socket of a dead daemon is removed");
     let Ran { code, out, .. } = lab.run_on("detach", false, &Pinned(None)).await;
     assert_eq!((code, out.as_str()), (0, "there was nothing to take down\n"));
 }
