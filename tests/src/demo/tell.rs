@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// A line of progress at least this often.
 const LINE: Duration = Duration::from_secs(1);
+/// Rows for what is said at the end, and for the prompt.
+const SUMMARY: usize = 9;
 /// Columns of the picture on a terminal that is wider.
 const WIDEST: usize = 120;
 
@@ -24,6 +26,7 @@ pub(super) struct Teller<'a> {
     paint: Paint,
     picture: bool,
     terminal: Option<Terminal>,
+    /// The last picture, small enough to be read together with the summary.
     last: Vec<String>,
     told: usize,
     due: Instant,
@@ -56,10 +59,16 @@ impl<'a> Teller<'a> {
             if self.terminal.is_none() {
                 self.terminal = Some(Terminal::enter()?);
             }
-            self.last = record.look(|tally| self.view(record, tally, flips).lines());
+            let (lines, last) = record.look(|tally| {
+                let mut view = self.view(record, tally, flips);
+                let lines = view.lines();
+                view.rows = view.rows.saturating_sub(SUMMARY);
+                (lines, view.lines())
+            });
             if let Some(terminal) = &self.terminal {
-                terminal.show(&self.last)?;
+                terminal.show(&lines)?;
             }
+            self.last = last;
             return Ok(());
         }
         for flip in flips.iter().skip(self.told) {
