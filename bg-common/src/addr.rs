@@ -6,31 +6,32 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// An IP address of either family in 16 bytes, network order; IPv4 is stored v4-mapped
 /// (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2), so that each table exists once.
 ///
-/// It is kept as four words, each holding its bytes as they lie in memory, because the BPF back end
-/// handles words in registers and byte arrays on its 512-byte stack.
+/// It is kept as two long words, each holding its bytes as they lie in memory: the BPF back end has
+/// byte arrays on its 512-byte stack and words in registers, and a key that is stored by whole words can be
+/// read back by whole words without waiting for the stores.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[repr(transparent)]
-pub struct Addr([u32; 4]);
+pub struct Addr([u64; 2]);
 
 impl Addr {
     /// The all-zero address: an empty table slot.
-    pub const UNSPECIFIED: Self = Self([0; 4]);
+    pub const UNSPECIFIED: Self = Self([0; 2]);
 
-    /// The third word of every v4-mapped address.
+    /// The bytes before the IPv4 address in the second long word of every v4-mapped address.
     const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
 
     /// Wraps an IPv4 address, its bytes as they lie in the packet.
     #[inline(always)]
     #[must_use]
     pub const fn from_v4_word(word: u32) -> Self {
-        Self([0, 0, Self::MAPPED, word])
+        Self([0, join(Self::MAPPED, word)])
     }
 
     /// Wraps an IPv6 address, its bytes as they lie in the packet.
     #[inline(always)]
     #[must_use]
-    pub const fn from_words(words: [u32; 4]) -> Self {
-        Self(words)
+    pub const fn from_longs(longs: [u64; 2]) -> Self {
+        Self(longs)
     }
 
     /// Wraps four IPv4 bytes in network order.
@@ -44,34 +45,32 @@ impl Addr {
     pub const fn from_v6(octets: [u8; 16]) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
         Self([
-            u32::from_ne_bytes([a, b, c, d]),
-            u32::from_ne_bytes([e, f, g, h]),
-            u32::from_ne_bytes([i, j, k, l]),
-            u32::from_ne_bytes([m, n, o, p]),
+            u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+            u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
         ])
     }
 
-    /// The words as they lie in a packet.
+    /// The long words as they lie in a packet.
     #[inline(always)]
     #[must_use]
-    pub const fn words(&self) -> [u32; 4] {
+    pub const fn longs(&self) -> [u64; 2] {
         self.0
     }
 
-    /// The last word: the IPv4 address when it is v4-mapped.
+    /// The last four bytes, as a word: the IPv4 address when it is v4-mapped.
     #[inline(always)]
     #[must_use]
     pub const fn v4_word(&self) -> u32 {
-        let [_, _, _, word] = self.0;
-        word
+        let [_, second] = self.0;
+        if cfg!(target_endian = "little") { (second >> 32) as u32 } else { second as u32 }
     }
 
     /// All sixteen bytes, network order.
     #[must_use]
     pub const fn octets(&self) -> [u8; 16] {
-        let [first, second, third, fourth] = self.0;
-        let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
-        let ([i, j, k, l], [m, n, o, p]) = (third.to_ne_bytes(), fourth.to_ne_bytes());
+        let [first, second] = self.0;
+        let [a, b, c, d, e, f, g, h] = first.to_ne_bytes();
+        let [i, j, k, l, m, n, o, p] = second.to_ne_bytes();
         [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
     }
 
@@ -84,7 +83,8 @@ impl Addr {
     /// Whether this is a v4-mapped address.
     #[must_use]
     pub const fn is_v4(&self) -> bool {
-        matches!(self.0, [0, 0, Self::MAPPED, _])
+        let [first, second] = self.0;
+        first == 0 && second == join(Self::MAPPED, self.v4_word())
     }
 }
 
@@ -118,6 +118,16 @@ impl From<Addr> for IpAddr {
 impl fmt::Debug for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         IpAddr::from(*self).fmt(f)
+    }
+}
+
+/// A long word of two words, in the order in which they lie in memory.
+#[inline(always)]
+pub(crate) const fn join(first: u32, second: u32) -> u64 {
+    if cfg!(target_endian = "little") {
+        (second as u64) << 32 | first as u64
+    } else {
+        (first as u64) << 32 | second as u64
     }
 }
 
@@ -185,5 +195,21 @@ impl fmt::Display for Proto {
 impl fmt::Debug for Proto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_both_families_come_back_as_they_were() {
+        for text in ["192.0.2.10", "0.0.0.0", "255.255.255.255", "2001:db8::10", "::", "::1", "::fffe:1.2.3.4"] {
+            let ip: IpAddr = text.parse().unwrap();
+            let addr = Addr::from(ip);
+            assert_eq!(IpAddr::from(addr), ip);
+            assert_eq!(addr.is_v4(), ip.is_ipv4(), "{text}");
+            assert_eq!(Addr::from_v6(addr.octets()), addr);
+        }
     }
 }

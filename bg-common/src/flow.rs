@@ -1,5 +1,6 @@
 //! A client's conversation with a service, and the pin that keeps it on its backend.
 
+use crate::endpoint::Tail;
 use crate::{Addr, Port, Proto, Tick};
 
 /// Names a flow, the same for both directions. 24 bytes.
@@ -10,10 +11,7 @@ use crate::{Addr, Port, Proto, Tick};
 #[repr(C)]
 pub struct FlowKey {
     client: Addr,
-    service: u32,
-    port: Port,
-    proto: Proto,
-    zero: u8,
+    tail: Tail,
 }
 
 impl FlowKey {
@@ -21,7 +19,7 @@ impl FlowKey {
     #[inline(always)]
     #[must_use]
     pub const fn new(client: Addr, port: Port, proto: Proto, service: u32) -> Self {
-        Self { client, service, port, proto, zero: 0 }
+        Self { client, tail: Tail::new(port, proto, service) }
     }
 
     /// The client's address.
@@ -35,21 +33,21 @@ impl FlowKey {
     #[inline(always)]
     #[must_use]
     pub const fn port(&self) -> Port {
-        self.port
+        self.tail.port()
     }
 
     /// The protocol.
     #[inline(always)]
     #[must_use]
     pub const fn proto(&self) -> Proto {
-        self.proto
+        self.tail.proto()
     }
 
     /// Index of the service.
     #[inline(always)]
     #[must_use]
     pub const fn service(&self) -> u32 {
-        self.service
+        self.tail.service()
     }
 }
 

@@ -16,7 +16,7 @@ pod! {
     Name: 64,
     Service: 40,
     Frontend: 12,
-    Endpoint: 20,
+    Endpoint: 24,
     Backend: 32,
     FlowKey: 24,
     Flow: 16,

@@ -29,17 +29,21 @@ impl Delta {
         Self(self.0 + !old as u64 + new as u64)
     }
 
+    /// A long word of eight bytes at an even offset is replaced.
+    #[inline(always)]
+    const fn replace_long(self, old: u64, new: u64) -> Self {
+        self.replace_word(old as u32, new as u32).replace_word((old >> 32) as u32, (new >> 32) as u32)
+    }
+
     /// An address is replaced by another of its family.
     #[inline(always)]
     pub const fn replace_addr(self, v6: bool, old: &Addr, new: &Addr) -> Self {
         if v6 {
-            let [a, b, c, _] = old.words();
-            let [d, e, f, _] = new.words();
-            self.replace_word(a, d).replace_word(b, e).replace_word(c, f)
+            let ([a, b], [c, d]) = (old.longs(), new.longs());
+            self.replace_long(a, c).replace_long(b, d)
         } else {
-            self
+            self.replace_word(old.v4_word(), new.v4_word())
         }
-        .replace_word(old.v4_word(), new.v4_word())
     }
 
     /// The sum in 32 bits, as the kernel's checksum helpers take a difference.

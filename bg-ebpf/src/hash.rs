@@ -9,9 +9,7 @@ const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 #[inline(always)]
 #[must_use]
 pub const fn client(addr: &Addr, port: Port) -> u32 {
-    let [first, second, third, fourth] = addr.words();
-    let high = (second as u64) << 32 | first as u64;
-    let low = (fourth as u64) << 32 | third as u64;
+    let [high, low] = addr.longs();
     let mut mix = low ^ high.rotate_left(23) ^ u16::from_ne_bytes(port.to_wire()) as u64;
     mix = mix.wrapping_mul(ODD);
     mix ^= mix >> 32;

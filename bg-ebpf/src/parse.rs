@@ -72,7 +72,8 @@ fn ipv4<V: View>(view: &V) -> Result<Network, Reason> {
 /// RFC 8200, section 3.
 #[inline(always)]
 fn ipv6<V: View>(view: &V) -> Result<Network, Reason> {
-    let [label, length, s0, s1, s2, s3, d0, d1, d2, d3] = view.words::<10>(L3).ok_or(Reason::Truncated)?;
+    let [label, length] = view.words::<2>(L3).ok_or(Reason::Truncated)?;
+    let [s0, s1, d0, d1] = view.longs::<4>(L3 + 8).ok_or(Reason::Truncated)?;
     let [version, ..] = label.to_ne_bytes();
     let [len_high, len_low, next, hop_limit] = length.to_ne_bytes();
     if version >> 4 != 6 {
@@ -84,8 +85,8 @@ fn ipv6<V: View>(view: &V) -> Result<Network, Reason> {
     }
     Ok(Network {
         family: Family::V6,
-        src: Addr::from_words([s0, s1, s2, s3]),
-        dst: Addr::from_words([d0, d1, d2, d3]),
+        src: Addr::from_longs([s0, s1]),
+        dst: Addr::from_longs([d0, d1]),
         proto: Proto(next),
         hop_limit,
         payload: usize::from(u16::from_be_bytes([len_high, len_low])),

@@ -126,7 +126,7 @@ impl Rewrite {
             End::Destination => offset::V4_DESTINATION,
             End::Source => offset::V4_SOURCE,
         };
-        view.write_words(L3 + at, [self.addr.v4_word()])
+        view.write(L3 + at, self.addr.v4_octets())
     }
 
     #[inline(always)]
@@ -138,6 +138,6 @@ impl Rewrite {
             End::Destination => offset::V6_DESTINATION,
             End::Source => offset::V6_SOURCE,
         };
-        view.write_words(L3 + at, self.addr.words())
+        view.write_longs(L3 + at, self.addr.longs())
     }
 }

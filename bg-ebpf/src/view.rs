@@ -26,11 +26,14 @@ pub trait View {
     /// Reads `N` words of four bytes at `offset`, each as its bytes lie there; `None` past the end.
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
 
+    /// Reads `N` long words of eight bytes, as [`View::words`] reads words.
+    fn longs<const N: usize>(&self, offset: usize) -> Option<[u64; N]>;
+
     /// Writes `N` bytes at `offset`; `None`, and nothing is written, past the end.
     fn write<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) -> Option<()>;
 
-    /// Writes `N` words, as [`View::words`] reads them; `None`, and nothing is written, past the end.
-    fn write_words<const N: usize>(&mut self, offset: usize, words: [u32; N]) -> Option<()>;
+    /// Writes an address of 16 bytes; `None`, and nothing is written, past the end.
+    fn write_longs(&mut self, offset: usize, longs: [u64; 2]) -> Option<()>;
 
     /// Mends the transport checksum at `offset` after a change of addresses and ports; `None` when
     /// the field cannot be written.

@@ -205,16 +205,24 @@ impl View for Frame {
         Some(words)
     }
 
+    fn longs<const N: usize>(&self, offset: usize) -> Option<[u64; N]> {
+        let bytes = self.at(offset, N * 8)?;
+        let mut longs = [0; N];
+        for (long, bytes) in longs.iter_mut().zip(bytes.chunks_exact(8)) {
+            *long = u64::from_ne_bytes(bytes.try_into().ok()?);
+        }
+        Some(longs)
+    }
+
     fn write<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) -> Option<()> {
         self.0.get_mut(offset..offset.checked_add(N)?)?.copy_from_slice(&bytes);
         Some(())
     }
 
-    fn write_words<const N: usize>(&mut self, offset: usize, words: [u32; N]) -> Option<()> {
-        self.at(offset, N * 4)?;
-        for (word, at) in words.into_iter().zip((offset..).step_by(4)) {
-            self.write(at, word.to_ne_bytes())?;
-        }
+    fn write_longs(&mut self, offset: usize, longs: [u64; 2]) -> Option<()> {
+        let [first, second] = longs.map(u64::to_ne_bytes);
+        let field = self.0.get_mut(offset..offset.checked_add(16)?)?;
+        field.copy_from_slice(&[first, second].concat());
         Some(())
     }
 

@@ -12,7 +12,7 @@ use aya_ebpf::bindings::{
 use aya_ebpf::helpers::generated::{bpf_fib_lookup, bpf_redirect_neigh, bpf_redirect_peer};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use bg_common::{Reason, Verdict, Via};
+use bg_common::{Addr, Reason, Verdict, Via};
 use bg_ebpf::checksum::Change;
 use bg_ebpf::decide::Way;
 use bg_ebpf::packet::{Family, L3, Packet};
@@ -92,15 +92,21 @@ impl View for TcFrame {
     }
 
     #[inline(always)]
+    fn longs<const N: usize>(&self, offset: usize) -> Option<[u64; N]> {
+        // SAFETY: as in `words`.
+        self.at::<[u64; N]>(offset).map(|longs| unsafe { longs.read_unaligned() })
+    }
+
+    #[inline(always)]
     fn write<const N: usize>(&mut self, offset: usize, new: [u8; N]) -> Option<()> {
         // SAFETY: as in `read`; the kernel has made the linear part this program's own.
         self.at::<[u8; N]>(offset).map(|bytes| unsafe { bytes.write(new) })
     }
 
     #[inline(always)]
-    fn write_words<const N: usize>(&mut self, offset: usize, new: [u32; N]) -> Option<()> {
+    fn write_longs(&mut self, offset: usize, new: [u64; 2]) -> Option<()> {
         // SAFETY: as in `words` and `write`.
-        self.at::<[u32; N]>(offset).map(|words| unsafe { words.write_unaligned(new) })
+        self.at::<[u64; 2]>(offset).map(|longs| unsafe { longs.write_unaligned(new) })
     }
 
     #[inline(always)]
@@ -244,8 +250,8 @@ fn route(frame: &TcFrame, packet: &Packet, rewrite: &Rewrite) -> FibLookup {
         }
         Family::V6 => {
             route.family = AF_INET6;
-            route.__bindgen_anon_3.ipv6_src = rewrite.addr.words();
-            route.__bindgen_anon_4.ipv6_dst = packet.dst.words();
+            route.__bindgen_anon_3.ipv6_src = words(rewrite.addr);
+            route.__bindgen_anon_4.ipv6_dst = words(packet.dst);
         }
     }
     route
@@ -266,4 +272,12 @@ fn next_hop(route: &FibLookup) -> NextHop {
         next.__bindgen_anon_1.ipv6_nh = unsafe { route.__bindgen_anon_4.ipv6_dst };
     }
     next
+}
+
+/// An address as the kernel's structures hold it.
+#[inline(always)]
+fn words(addr: Addr) -> [u32; 4] {
+    let [first, second] = addr.longs();
+    let (low, high) = if cfg!(target_endian = "little") { (0, 32) } else { (32, 0) };
+    [(first >> low) as u32, (first >> high) as u32, (second >> low) as u32, (second >> high) as u32]
 }

@@ -42,15 +42,21 @@ impl View for XdpFrame {
     }
 
     #[inline(always)]
+    fn longs<const N: usize>(&self, offset: usize) -> Option<[u64; N]> {
+        // SAFETY: as in `words`.
+        self.at::<[u64; N]>(offset).map(|longs| unsafe { longs.read_unaligned() })
+    }
+
+    #[inline(always)]
     fn write<const N: usize>(&mut self, offset: usize, new: [u8; N]) -> Option<()> {
         // SAFETY: as in `read`; the frame is this program's alone while it runs.
         self.at::<[u8; N]>(offset).map(|bytes| unsafe { bytes.write(new) })
     }
 
     #[inline(always)]
-    fn write_words<const N: usize>(&mut self, offset: usize, new: [u32; N]) -> Option<()> {
+    fn write_longs(&mut self, offset: usize, new: [u64; 2]) -> Option<()> {
         // SAFETY: as in `words` and `write`.
-        self.at::<[u32; N]>(offset).map(|words| unsafe { words.write_unaligned(new) })
+        self.at::<[u64; 2]>(offset).map(|longs| unsafe { longs.write_unaligned(new) })
     }
 
     #[inline(always)]

@@ -182,6 +182,9 @@ impl<'a> Links<'a> {
         let (interface, hook) = parse_pin_name(name);
         if is_filter(&hook) {
             filter::remove(&interface, &hook);
+        } else if let Ok(link) = sys::open_pin(&path) {
+            // One whose interface is gone is off already.
+            let _ = sys::detach_link(link.as_fd());
         }
         fs::remove_file(&path).map_err(|error| pin_refused(&path, &error))
     }

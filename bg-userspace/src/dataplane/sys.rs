@@ -53,6 +53,14 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     Ok(LinkInfo { ifindex, program: if ifindex == 0 { 0 } else { info.prog_id } })
 }
 
+/// Takes a link off its interface at once. Without this it would go some time after its last
+/// reference, and until then keep others off.
+pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = zeroed();
+    attr.link_detach.link_fd = link.as_raw_fd() as u32;
+    bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr).map(drop)
+}
+
 fn element(map: BorrowedFd<'_>, key: u64, value: u64, flags: u64) -> bpf_attr {
     let mut attr = zeroed();
     attr.__bindgen_anon_2.map_fd = map.as_raw_fd() as u32;
