@@ -128,3 +128,35 @@ fn tell_systemd(state: &[sd_notify::NotifyState<'_>]) {
         tracing::warn!(%why, "systemd cannot be told");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    const UNIT: &str = include_str!("../dist/bgd.service");
+
+    /// The words of every line of the unit that sets `key`.
+    fn words(key: &str) -> Vec<&'static str> {
+        let values = UNIT.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        values.flat_map(str::split_whitespace).collect()
+    }
+
+    #[test]
+    fn the_unit_grants_what_the_daemon_needs_and_nothing_more() {
+        let capabilities = ["CAP_BPF", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_PERFMON"];
+        assert_eq!(words("CapabilityBoundingSet"), capabilities);
+        assert_eq!(words("RestrictAddressFamilies"), ["AF_UNIX", "AF_NETLINK", "AF_PACKET"]);
+        // bpf(2) is in @privileged, so it must be allowed after that is taken away.
+        assert_eq!(words("SystemCallFilter").last(), Some(&"bpf"));
+        // Either would make the pins read-only or hide the settings that are read.
+        assert!(words("ProtectKernelTunables").is_empty() && words("ProcSubset").is_empty());
+    }
+
+    #[test]
+    fn the_unit_knows_how_the_daemon_starts_reloads_and_stops() {
+        assert_eq!(words("Type"), ["notify"]);
+        assert_eq!(words("ExecReload"), ["/bin/kill", "-HUP", "$MAINPID"]);
+        // A stop keeps what the next start has to know.
+        assert_eq!(words("RuntimeDirectory"), ["bg"]);
+        assert_eq!(words("RuntimeDirectoryPreserve"), ["yes"]);
+        assert!(words("ExecStart").contains(&crate::paths::DEFAULT_CONFIG));
+    }
+}

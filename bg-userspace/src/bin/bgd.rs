@@ -1,5 +1,7 @@
 //! `bgd`, the daemon: arguments, log, exit code.
 
+use bg_userspace::config::Invalid;
+use bg_userspace::refusal::Refusal;
 use bg_userspace::{daemon, paths};
 use clap::Parser;
 use std::io::{self, IsTerminal, Write};
@@ -51,15 +53,15 @@ fn main() -> ExitCode {
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(daemon::run(&config)).map_err(|invalid| invalid.to_string()),
-        Err(why) => Err(format!("the runtime cannot be started: {why}")),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(runtime) => runtime.block_on(daemon::run(&config)),
         Err(why) => {
-            // Without a standard error there is nobody to tell.
-            let _ = writeln!(io::stderr(), "bgd: {why}");
-            ExitCode::FAILURE
+            Err(Refusal::new("no-runtime", why, "bgd", "raise the limit of open files: ulimit -n").into())
         }
+    };
+    let Err(Invalid { problems }) = ended else { return ExitCode::SUCCESS };
+    for problem in problems {
+        // Without a standard error there is nobody to tell.
+        let _ = writeln!(io::stderr(), "bgd: {problem}");
     }
+    ExitCode::FAILURE
 }

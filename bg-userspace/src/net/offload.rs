@@ -44,7 +44,7 @@ nix::ioctl_readwrite_bad!(
 ///
 /// When there is no such interface, or no socket to ask by.
 pub fn read(interface: &str) -> io::Result<Offloads> {
-    let asking = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let asking = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let flags = value(&asking, interface, GET_FLAGS)?;
     Ok(Offloads {
         tx_checksum: value(&asking, interface, GET_TX_CHECKSUM)? != 0,
