@@ -18,3 +18,10 @@ pub(crate) fn task(session: &Session, mut args: lexopt::Parser) -> Result<()> {
     sh::run(&mut build)?;
     if stats { stats::print(session) } else { Ok(()) }
 }
+
+/// Builds some programs as they are delivered. Always out of the whole workspace, because that decides
+/// on the features of what they depend on: all tasks share what one of them has built.
+pub(crate) fn release(session: &Session, programs: &[&str]) -> Result<()> {
+    let mut build = session.cargo(["build", "--release", "--workspace"]);
+    sh::run(build.args(programs.iter().flat_map(|program| ["--bin", program])))
+}

@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: live traffic, switched back and forth on this machine.
 
+use crate::build;
 use crate::session::{self, Session};
 use crate::setup::{self, Need};
-use crate::sh;
 use anyhow::{Context as _, Result};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -21,9 +21,7 @@ pub(crate) fn hand_over(
 ) -> Result<()> {
     session::need_root(task, task)?;
     setup::ensure(session, &Need::ALL)?;
-    let mut build =
-        session.cargo(["build", "--release", "--package", "bg-userspace", "--package", "bg-tests"]);
-    sh::run(build.args(["--bin", "bgd", "--bin", "bgctl", "--bin", program]))?;
+    build::release(session, &["bgd", "bgctl", program])?;
     let path = session.release().join(program);
     let error = Command::new(&path).args(args.raw_args()?).env("BG_BIN_DIR", session.release()).exec();
     Err(error).with_context(|| format!("cannot run {}", path.display()))

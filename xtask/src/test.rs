@@ -3,6 +3,7 @@
 
 mod report;
 
+use crate::build;
 use crate::session::{self, Session};
 use crate::setup::{self, Need};
 use crate::sh::{self, complain, say};
@@ -101,16 +102,15 @@ fn host(session: &Session, filter: &[String], report: &mut Report) -> Result<()>
 }
 
 fn kernel(session: &Session, filter: &[String], report: &mut Report) -> Result<()> {
-    run_tests(session.cargo(["test", "--package", "bg-tests", "--test", "kernel"]), filter, report)
+    run_tests(session.cargo(["test", "--workspace", "--test", "kernel"]), filter, report)
 }
 
 fn e2e(session: &Session, filter: &[String], report: &mut Report) -> Result<()> {
-    let mut bins = session.cargo(["build", "--release", "--package", "bg-userspace", "--bins"]);
-    if let Err(error) = sh::run(&mut bins) {
+    if let Err(error) = build::release(session, &["bgd", "bgctl"]) {
         check(report, "bgd and bgctl", Err(error));
         return Ok(());
     }
-    let mut tests = session.cargo(["test", "--package", "bg-tests", "--test", "e2e"]);
+    let mut tests = session.cargo(["test", "--workspace", "--test", "e2e"]);
     tests.env("BG_BIN_DIR", session.release());
     // Each test loads the whole machine, and some measure time.
     if env::var_os("RUST_TEST_THREADS").is_none() {
