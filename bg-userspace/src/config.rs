@@ -10,6 +10,7 @@ mod name;
 mod problems;
 mod raw;
 mod read;
+mod services;
 
 pub use name::{Instance, Name};
 

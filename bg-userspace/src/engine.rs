@@ -2,6 +2,7 @@
 //! answers; nothing is locked. What takes long on a full table is left to the `watcher` thread, so a
 //! switch waits for nothing but its own compare-and-swap.
 
+mod counting;
 mod event;
 pub mod status;
 mod watcher;
@@ -9,28 +10,14 @@ mod watcher;
 pub use event::{Event, Handle, Wired};
 
 use crate::api::protocol::{FlowQuery, Status};
-use crate::dataplane::{AttachPlan, Dataplane, DeploymentSpec, Exchange, Lifetimes, Sweep};
-use crate::model::machine::Outcome;
-use crate::model::{self, Effect, Machine, Moment, Order, OrderId, Record, Switched};
+use crate::dataplane::{AttachPlan, Dataplane, DeploymentSpec, Exchange, Lifetimes};
+use crate::model::{self, Effect, Machine, Moment, Order, OrderId, Outcome, Record, Switched};
 use crate::refusal::Refusal;
 use event::Reply;
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use watcher::Watcher;
-
-/// How often flows are counted while a drain waits for the last of them.
-const DRAINING: Duration = Duration::from_secs(1);
-
-/// Flows are counted at most and at least so often otherwise.
-const SWEEP_EVERY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
-
-/// A status tells counts that are no older than this, if they can be had in time.
-const FRESH: Duration = Duration::from_secs(1);
-
-/// A status waits so long for a new count.
-const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Events that may wait.
 const BACKLOG: usize = 64;
@@ -184,84 +171,6 @@ impl Engine {
         self.wiring = Some((attach, deployments));
         self.reread()?;
         Ok(Wired { applied, attachments })
-    }
-
-    fn ask_status(&mut self, reply: Reply<Status>) {
-        let fresh = self.counted.is_some_and(|counted| self.now().since(counted) < FRESH);
-        if fresh {
-            let _ = reply.send(self.status());
-            return;
-        }
-        self.statuses.push((Instant::now() + PATIENCE, reply));
-        if !self.counting {
-            self.count();
-        }
-    }
-
-    fn status(&mut self) -> Result<Status, Refusal> {
-        self.reread()?;
-        let attachments = self.dataplane.attachments()?;
-        let (path, specs) = match &self.wiring {
-            Some((attach, specs)) => (Some(attach.path), specs.as_slice()),
-            None => (status::path(&attachments), &[][..]),
-        };
-        let deployments = self
-            .machine
-            .deployments()
-            .map(|(name, known)| status::deployment(name, known.word(), known.open(), specs))
-            .collect();
-        Ok(Status { instance: self.settings.instance.clone(), daemon: true, path, deployments, attachments })
-    }
-
-    fn answer_statuses(&mut self, due: impl Fn(Instant) -> bool) {
-        let (ready, waiting) =
-            std::mem::take(&mut self.statuses).into_iter().partition(|(deadline, _)| due(*deadline));
-        self.statuses = waiting;
-        for (_, reply) in ready {
-            let _ = reply.send(self.status());
-        }
-    }
-
-    fn count(&mut self) {
-        self.counting = self.watcher.sweep(self.now(), self.settings.lifetimes);
-        if !self.counting {
-            tracing::error!("nobody counts flows and forgets idle ones: systemctl restart bgd");
-        }
-    }
-
-    fn swept(&mut self, began: Moment, sweep: Result<Sweep, Refusal>) {
-        self.counting = false;
-        self.counted = Some(self.now());
-        match sweep {
-            Err(refusal) => tracing::error!(%refusal, "the flows cannot be counted"),
-            Ok(sweep) => {
-                tracing::trace!(pins = sweep.pins, expired = sweep.expired, took = ?sweep.took, "swept");
-                // A sweep that was under way while the tables changed may have missed a pin to what
-                // was removed.
-                if began > self.wired
-                    && let Err(refusal) = self.dataplane.settle(&sweep)
-                {
-                    tracing::error!(%refusal, "removed backends cannot be cleared");
-                }
-                self.feed(model::Event::Swept { began, open: sweep.open });
-            }
-        }
-        self.answer_statuses(|_| true);
-    }
-
-    /// When there is something to do without an event.
-    fn next_timer(&self) -> Instant {
-        let Lifetimes { established, half_closed, closed, udp } = self.settings.lifetimes;
-        let shortest = established.min(half_closed).min(closed).min(udp);
-        let [least, most] = SWEEP_EVERY;
-        let every = if self.machine.draining() { DRAINING } else { (shortest / 2).clamp(least, most) };
-        let idle = Duration::from_secs(3600);
-        let count = match self.counted {
-            _ if self.counting => Instant::now() + idle,
-            None => Instant::now() + every,
-            Some(Moment(counted)) => self.start + counted + every,
-        };
-        self.statuses.iter().map(|(deadline, _)| *deadline).chain([count]).min().unwrap_or(count)
     }
 
     fn tick(&mut self) {

@@ -2,10 +2,12 @@
 //! no IO and no clock; time comes in as an argument, effects come out as values.
 
 pub mod deployment;
+pub mod event;
 pub mod machine;
 pub mod order;
 
-pub use machine::{Effect, Event, Machine, Record};
+pub use event::{Effect, Event, Outcome, Record};
+pub use machine::Machine;
 pub use order::{Order, OrderId, Switched};
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Every command in-process: against a daemon over a data plane in memory, and without one.
+
 use super::*;
 use crate::api::listen::Listening;
 use crate::api::server;

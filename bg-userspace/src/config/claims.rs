@@ -1,8 +1,8 @@
 //! What the parts of a configuration claim together: no frontend, backend or address twice, a backend
 //! for every family, and no more than the tables hold.
 
-use super::check::Checked;
 use super::problems::{At, Place, Problems};
+use super::services::Checked;
 use super::{Name, Service};
 use crate::dataplane::Protocol;
 use bg_common::{Colour, names};

@@ -1,3 +1,5 @@
+//! Rows of one valid file with one thing broken each, and random texts.
+
 use super::*;
 use proptest::prelude::*;
 

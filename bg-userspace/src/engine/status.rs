@@ -1,8 +1,19 @@
 //! How the gateway stands, put together from what the tables, the model and the wiring know.
 
-use crate::api::protocol::{ByColour, Deployment, Service};
+use super::Engine;
+use super::event::Reply;
+use crate::api::protocol::{ByColour, Deployment, Service, Status};
 use crate::dataplane::{Attachment, BackendSpec, DeploymentSpec, Path, ServiceSpec};
+use crate::refusal::Refusal;
 use bg_common::{Word, names};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A status tells counts that are no older than this, if they can be had in time.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A status waits so long for a new count.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// How one deployment stands; its services are looked up among `specs`.
 #[must_use]
@@ -37,5 +48,51 @@ pub fn path(attachments: &[Attachment]) -> Option<Path> {
         [] => None,
         _ if egress => Some(Path::Stack),
         _ => Some(Path::Redirect),
+    }
+}
+
+impl Engine {
+    /// Answers with fresh counts, or promises to.
+    pub(super) fn ask_status(&mut self, reply: Reply<Status>) {
+        let fresh = self.counted.is_some_and(|counted| self.now().since(counted) < FRESH);
+        if fresh {
+            let _ = reply.send(self.status());
+            return;
+        }
+        self.statuses.push((Instant::now() + PATIENCE, reply));
+        if !self.counting {
+            self.count();
+        }
+    }
+
+    fn status(&mut self) -> Result<Status, Refusal> {
+        self.reread()?;
+        let attachments = self.dataplane.attachments()?;
+        let (way, specs) = match &self.wiring {
+            Some((attach, specs)) => (Some(attach.path), specs.as_slice()),
+            None => (path(&attachments), &[][..]),
+        };
+        let deployments = self
+            .machine
+            .deployments()
+            .map(|(name, known)| deployment(name, known.word(), known.open(), specs))
+            .collect();
+        Ok(Status {
+            instance: self.settings.instance.clone(),
+            daemon: true,
+            path: way,
+            deployments,
+            attachments,
+        })
+    }
+
+    /// Answers those whose deadline is `due`.
+    pub(super) fn answer_statuses(&mut self, due: impl Fn(Instant) -> bool) {
+        let (ready, waiting) =
+            std::mem::take(&mut self.statuses).into_iter().partition(|(deadline, _)| due(*deadline));
+        self.statuses = waiting;
+        for (_, reply) in ready {
+            let _ = reply.send(self.status());
+        }
     }
 }

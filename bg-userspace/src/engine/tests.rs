@@ -1,3 +1,5 @@
+//! The engine over a data plane in memory, in real time.
+
 use super::*;
 use crate::config::DEFAULT_LIFETIMES;
 use crate::dataplane::fake::Fake;
@@ -5,6 +7,7 @@ use crate::dataplane::{
     AttachSpec, BackendSpec, FlowRow, FlowState, Hook, Path, Protocol, ServiceSpec, Side,
 };
 use bg_common::{Colour, Via, Word};
+use std::time::Duration;
 
 const BLUE: Colour = Colour::Blue;
 const GREEN: Colour = Colour::Green;

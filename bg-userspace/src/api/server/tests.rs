@@ -1,3 +1,5 @@
+//! The server behind a real socket, spoken to by the client and by hand.
+
 use super::*;
 use crate::api::client::{Client, Error};
 use crate::config::DEFAULT_LIFETIMES;

@@ -1,4 +1,8 @@
+//! The machine against a kernel that is a map: histories by hand and at random.
+
 use super::*;
+use crate::model::order::Answer;
+use bg_common::Colour;
 use bg_common::word::Fields;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
