@@ -44,10 +44,7 @@ impl Addr {
     #[must_use]
     pub const fn from_v6(octets: [u8; 16]) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
-        Self([
-            u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
-            u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
-        ])
+        Self([u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])])
     }
 
     /// The long words as they lie in a packet.
@@ -204,7 +201,9 @@ mod tests {
 
     #[test]
     fn addresses_of_both_families_come_back_as_they_were() {
-        for text in ["192.0.2.10", "0.0.0.0", "255.255.255.255", "2001:db8::10", "::", "::1", "::fffe:1.2.3.4"] {
+        for text in
+            ["192.0.2.10", "0.0.0.0", "255.255.255.255", "2001:db8::10", "::", "::1", "::fffe:1.2.3.4"]
+        {
             let ip: IpAddr = text.parse().unwrap();
             let addr = Addr::from(ip);
             assert_eq!(IpAddr::from(addr), ip);

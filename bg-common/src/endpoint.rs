@@ -65,6 +65,17 @@ impl Endpoint {
         self.tail.port()
     }
 
+    /// 64 bits that spread endpoints evenly, however alike they are.
+    #[inline(always)]
+    pub(crate) const fn hash(&self) -> u64 {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let [first, second] = self.addr.longs();
+        let mut mix = second ^ first.rotate_left(23) ^ self.tail.0.wrapping_mul(ODD);
+        mix = mix.wrapping_mul(ODD);
+        mix ^= mix >> 32;
+        mix.wrapping_mul(ODD)
+    }
+
     /// The protocol; 0 marks an empty slot of an array.
     #[inline(always)]
     #[must_use]

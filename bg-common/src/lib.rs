@@ -14,6 +14,7 @@
 
 pub mod addr;
 pub mod backend;
+pub mod bucket;
 pub mod clock;
 pub mod colour;
 pub mod endpoint;
@@ -29,6 +30,7 @@ pub mod word;
 
 pub use addr::{Addr, Port, Proto};
 pub use backend::{Backend, Via};
+pub use bucket::Bucket;
 pub use clock::Tick;
 pub use colour::{Colour, SliceId};
 pub use endpoint::Endpoint;

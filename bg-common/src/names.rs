@@ -10,7 +10,7 @@ pub const DEPLOYMENT_NAMES: &str = "DEPLOYMENT_NAMES";
 pub const SERVICES: &str = "SERVICES";
 /// Names of the services: array, service id → [`Name`]. No program reads it.
 pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
-/// Frontends: hash, [`Endpoint`](crate::Endpoint) → [`Frontend`](crate::Frontend).
+/// Frontends: array of buckets, [`Endpoint`](crate::Endpoint) → [`Frontend`](crate::Frontend).
 pub const FRONTENDS: &str = "FRONTENDS";
 /// Where a frontend listens: array, frontend id → [`Endpoint`](crate::Endpoint).
 pub const FRONTEND_ADDRS: &str = "FRONTEND_ADDRS";
@@ -18,7 +18,7 @@ pub const FRONTEND_ADDRS: &str = "FRONTEND_ADDRS";
 pub const RING: &str = "RING";
 /// Backends: array, backend id → [`Backend`](crate::Backend).
 pub const BACKENDS: &str = "BACKENDS";
-/// Backends by where they listen: hash, [`Endpoint`](crate::Endpoint) → backend id.
+/// Backends by where they listen: array of buckets, [`Endpoint`](crate::Endpoint) → backend id.
 pub const BACKENDS_BY_ADDR: &str = "BACKENDS_BY_ADDR";
 /// Established pins: hash, [`FlowKey`](crate::FlowKey) → [`Flow`](crate::Flow).
 pub const FLOWS: &str = "FLOWS";
@@ -50,7 +50,9 @@ pub const MAX_FRONTENDS: u32 = 32_768;
 /// Most ring positions of one instance.
 pub const MAX_RING: u32 = 1 << 18;
 /// Most backends of one instance, those that only old pins name included.
-pub const MAX_BACKENDS: u32 = 65_536;
+pub const MAX_BACKENDS: u32 = 32_768;
+/// Buckets of the two tables of endpoints: four times as many slots as endpoints.
+pub const ENDPOINT_BUCKETS: u32 = 32_768;
 /// Established pins, unless configured.
 pub const DEFAULT_FLOWS: u32 = 262_144;
 /// Half-open pins, unless configured.

@@ -1,6 +1,6 @@
 //! Marks the table types as plain old data, beside the proof of their sizes.
 
-use crate::{Backend, Endpoint, Flow, FlowKey, Frontend, Name, Service, Traffic, Word};
+use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Name, Service, Traffic, Word};
 
 macro_rules! pod {
     ($($ty:ty: $size:literal),* $(,)?) => {$(
@@ -15,10 +15,12 @@ pod! {
     Word: 8,
     Name: 64,
     Service: 40,
-    Frontend: 12,
+    Frontend: 8,
     Endpoint: 24,
     Backend: 32,
     FlowKey: 24,
     Flow: 16,
     Traffic: 64,
+    Bucket<Frontend>: 128,
+    Bucket<u64>: 128,
 }

@@ -2,18 +2,18 @@
 
 use crate::Colour;
 
-/// What a frontend's endpoint leads to. 12 bytes.
+/// What a frontend's endpoint leads to. 8 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
 pub struct Frontend {
     /// Index of the service.
     pub service: u32,
     /// Index of this frontend's own endpoint, for the way back.
-    pub id: u32,
+    pub id: u16,
     /// Which colour the frontend asks for; [`Frontend::LIVE`] is the only one in use.
     pub role: u8,
     /// Always zero.
-    pub zero: [u8; 3],
+    pub zero: u8,
 }
 
 impl Frontend {
@@ -22,8 +22,8 @@ impl Frontend {
 
     /// A frontend that follows the live colour.
     #[must_use]
-    pub const fn live(service: u32, id: u32) -> Self {
-        Self { service, id, role: Self::LIVE, zero: [0; 3] }
+    pub const fn live(service: u32, id: u16) -> Self {
+        Self { service, id, role: Self::LIVE, zero: 0 }
     }
 }
 

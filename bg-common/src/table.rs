@@ -1,7 +1,7 @@
 //! The form of every table. The built programs and the pinned tables are both held against it.
 
 use crate::names::{self, Name};
-use crate::{Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, Traffic, Word};
+use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Reason, Service, Traffic, Word};
 
 /// A kind of table, numbered as `enum bpf_map_type` in include/uapi/linux/bpf.h.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,8 +34,6 @@ pub struct Table {
     pub flags: u32,
 }
 
-/// Entries are allocated when they are inserted.
-const NO_PREALLOC: u32 = 1;
 /// The values can be mapped into memory.
 const MMAPABLE: u32 = 1 << 10;
 
@@ -56,11 +54,11 @@ pub const TABLES: [Table; 13] = [
     table::<u32, Name>(names::DEPLOYMENT_NAMES, Kind::Array, names::MAX_DEPLOYMENTS, 0),
     table::<u32, Service>(names::SERVICES, Kind::Array, names::MAX_SERVICES, MMAPABLE),
     table::<u32, Name>(names::SERVICE_NAMES, Kind::Array, names::MAX_SERVICES, 0),
-    table::<Endpoint, Frontend>(names::FRONTENDS, Kind::Hash, names::MAX_FRONTENDS, NO_PREALLOC),
+    table::<u32, Bucket<Frontend>>(names::FRONTENDS, Kind::Array, names::ENDPOINT_BUCKETS, 0),
     table::<u32, Endpoint>(names::FRONTEND_ADDRS, Kind::Array, names::MAX_FRONTENDS, 0),
     table::<u32, u32>(names::RING, Kind::Array, names::MAX_RING, 0),
     table::<u32, Backend>(names::BACKENDS, Kind::Array, names::MAX_BACKENDS, 0),
-    table::<Endpoint, u32>(names::BACKENDS_BY_ADDR, Kind::Hash, names::MAX_BACKENDS, NO_PREALLOC),
+    table::<u32, Bucket<u64>>(names::BACKENDS_BY_ADDR, Kind::Array, names::ENDPOINT_BUCKETS, 0),
     table::<FlowKey, Flow>(names::FLOWS, Kind::Hash, names::DEFAULT_FLOWS, 0),
     table::<FlowKey, Flow>(names::HALF_OPEN, Kind::LruHash, names::DEFAULT_HALF_OPEN, 0),
     table::<u32, Traffic>(names::TRAFFIC, Kind::PerCpuArray, names::MAX_DEPLOYMENTS * 2, 0),

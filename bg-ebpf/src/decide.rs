@@ -92,7 +92,7 @@ fn backend_of<T: Tables>(
     let established = tables.flow(key);
     if let Some(pin) = &established {
         let flow = pin.get();
-        if flow.frontend != frontend.id {
+        if flow.frontend != u32::from(frontend.id) {
             tables.count(Reason::SharedPort);
             return Ok(flow.backend);
         }
@@ -110,7 +110,7 @@ fn backend_of<T: Tables>(
         }
     }
     let backend = choose(packet, tables, frontend)?;
-    let flow = Flow::new(backend, frontend.id, now);
+    let flow = Flow::new(backend, frontend.id.into(), now);
     let reused = match (established, half_open) {
         (Some(pin), _) if pin.get().backend == backend => Some(pin),
         (Some(_), _) => {
@@ -169,7 +169,7 @@ fn choose<T: Tables>(packet: &Packet, tables: &T, frontend: &Frontend) -> Result
 fn still_counts(packet: &Packet, frontend: &Frontend, flow: &Flow, now: Tick) -> bool {
     let fresh = now.since(flow.seen) < Flow::HALF_OPEN_TICKS;
     // A SYN repeats the one that made the pin, unless that connection is over.
-    fresh && !(packet.is_bare_syn() && (flow.closed() || flow.frontend != frontend.id))
+    fresh && !(packet.is_bare_syn() && (flow.closed() || flow.frontend != u32::from(frontend.id)))
 }
 
 /// The client of a half-open flow speaks: it is established if the backend has answered.

@@ -2,6 +2,7 @@
 //! modules below name aya and the table types.
 
 mod attach;
+mod buckets;
 #[cfg(test)]
 pub mod fake;
 pub mod kernel;

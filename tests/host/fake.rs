@@ -122,7 +122,7 @@ impl Tables for Fake {
     }
 
     fn frontend_addr(&self, id: u32) -> Option<Endpoint> {
-        self.frontends.iter().find(|(_, frontend)| frontend.id == id).map(|(at, _)| *at)
+        self.frontends.iter().find(|(_, frontend)| u32::from(frontend.id) == id).map(|(at, _)| *at)
     }
 
     fn service(&self, id: u32) -> Option<Service> {

@@ -3,9 +3,9 @@
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use bg_common::{Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, Tick, Word, names};
+use bg_common::{Backend, Bucket, Endpoint, Flow, FlowKey, Reason, Service, Tick, Word, names};
 use bg_tests::cases::Outcome;
-use bg_tests::world::{In, PinRow, World};
+use bg_tests::world::{self, In, PinRow, World};
 use bg_userspace::dataplane::kernel::OBJECT;
 use nix::time::{ClockId, clock_gettime};
 use std::time::Duration;
@@ -69,6 +69,15 @@ impl Machine {
         self.ebpf.map_mut(name).expect("the table exists").try_into().expect("it has this form")
     }
 
+    fn put<V: Copy>(&mut self, name: &str, at: Endpoint, value: V)
+    where
+        Bucket<V>: aya::Pod,
+    {
+        let array = std::cell::RefCell::new(self.array::<Bucket<V>>(name));
+        let read = |index| array.borrow().get(&index, 0).unwrap();
+        world::put(at, value, read, |index, bucket| array.borrow_mut().set(index, bucket, 0).unwrap());
+    }
+
     fn fill(&mut self, world: &World) {
         for (id, service) in world.services.iter().enumerate() {
             self.array::<Service>(names::SERVICES).set(id as u32, *service, 0).unwrap();
@@ -78,11 +87,11 @@ impl Machine {
         }
         for (id, backend) in &world.backends {
             self.array::<Backend>(names::BACKENDS).set(*id, *backend, 0).unwrap();
-            self.hash::<Endpoint, u32>(names::BACKENDS_BY_ADDR).insert(backend.endpoint(), id, 0).unwrap();
+            self.put(names::BACKENDS_BY_ADDR, backend.endpoint(), u64::from(*id));
         }
         for (at, frontend) in &world.frontends {
-            self.hash::<Endpoint, Frontend>(names::FRONTENDS).insert(at, frontend, 0).unwrap();
-            self.array::<Endpoint>(names::FRONTEND_ADDRS).set(frontend.id, *at, 0).unwrap();
+            self.put(names::FRONTENDS, *at, *frontend);
+            self.array::<Endpoint>(names::FRONTEND_ADDRS).set(frontend.id.into(), *at, 0).unwrap();
         }
     }
 

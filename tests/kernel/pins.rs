@@ -334,8 +334,8 @@ fn a_removed_backend_is_forgotten_once_no_pin_names_it() {
     let path = instance.dir().join(names::BACKENDS_BY_ADDR);
     let known = || {
         let map = aya::maps::Map::from_map_data(aya::maps::MapData::from_pin(&path).unwrap()).unwrap();
-        let map: aya::maps::HashMap<_, bg_common::Endpoint, u32> = map.try_into().unwrap();
-        map.keys().count()
+        let map: aya::maps::Array<_, bg_common::Bucket<u64>> = map.try_into().unwrap();
+        map.iter().flat_map(|bucket| bucket.unwrap().0).filter(|slot| !slot.is_empty()).count()
     };
     let mut sweep = bg_userspace::dataplane::Sweep::default();
     sweep.backends.extend([0, 1, 2]);

@@ -3,6 +3,8 @@
 //! One deployment with four services. Everything exists for both families; what is IPv6 has ids that
 //! are higher by [`V6`].
 
+use bg_common::bucket::{Bucket, Slot, choices, place};
+use bg_common::names::ENDPOINT_BUCKETS;
 use bg_common::{
     Backend, Colour, Endpoint, Flow, FlowKey, Frontend, Port, Proto, Ring, Service, SliceId, Via,
 };
@@ -149,11 +151,23 @@ impl World {
                 (NONE, 3, at(1, 81, Proto::TCP)),
                 (POOL, 4, at(1, 90, Proto::TCP)),
             ] {
-                world.frontends.push((at, Frontend::live(service, id + family.offset())));
+                world.frontends.push((at, Frontend::live(service, id + family.offset() as u16)));
             }
         }
         world
     }
+}
+
+/// Puts an endpoint into a table that nothing reads yet.
+pub fn put<V: Copy>(
+    at: Endpoint,
+    value: V,
+    mut read: impl FnMut(u32) -> Bucket<V>,
+    write: impl FnOnce(u32, Bucket<V>),
+) {
+    let candidates = choices(&at, ENDPOINT_BUCKETS).map(|index| (index, read(index)));
+    let place = place(&at, candidates).expect("there is room for the endpoints of a test");
+    write(place.index, place.with(Slot { at, value }));
 }
 
 /// In which table a pin is.

@@ -1,15 +1,16 @@
 //! The tables, and the only access to them.
 
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST};
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use bg_common::names::{
-    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_RING, MAX_SERVICES,
+    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_RING, MAX_SERVICES,
     Name,
 };
+use bg_common::bucket::choices;
 use bg_common::{
-    Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word,
+    Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word,
 };
 use bg_ebpf::tables::{Insert, Pin, Tables};
 
@@ -22,7 +23,7 @@ static SERVICES: Array<Service> = Array::with_max_entries(MAX_SERVICES, BPF_F_MM
 #[map]
 static SERVICE_NAMES: Array<Name> = Array::with_max_entries(MAX_SERVICES, 0);
 #[map]
-static FRONTENDS: HashMap<Endpoint, Frontend> = HashMap::with_max_entries(MAX_FRONTENDS, BPF_F_NO_PREALLOC);
+static FRONTENDS: Array<Bucket<Frontend>> = Array::with_max_entries(ENDPOINT_BUCKETS, 0);
 #[map]
 static FRONTEND_ADDRS: Array<Endpoint> = Array::with_max_entries(MAX_FRONTENDS, 0);
 #[map]
@@ -30,7 +31,7 @@ static RING: Array<u32> = Array::with_max_entries(MAX_RING, 0);
 #[map]
 static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
 #[map]
-static BACKENDS_BY_ADDR: HashMap<Endpoint, u32> = HashMap::with_max_entries(MAX_BACKENDS, BPF_F_NO_PREALLOC);
+static BACKENDS_BY_ADDR: Array<Bucket<u64>> = Array::with_max_entries(ENDPOINT_BUCKETS, 0);
 #[map]
 static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(DEFAULT_FLOWS, 0);
 #[map]
@@ -82,6 +83,20 @@ fn copy<T: Copy>(found: Option<*const T>) -> Option<T> {
     found.map(|entry| unsafe { entry.read() })
 }
 
+/// Looks an endpoint up in the two buckets that it may be in.
+#[inline(always)]
+fn in_buckets<V: Copy>(table: &Array<Bucket<V>>, at: &Endpoint) -> Option<V> {
+    let [first, second] = choices(at, ENDPOINT_BUCKETS);
+    // SAFETY: as in `copy`.
+    let bucket = unsafe { &*table.get_ptr(first)? };
+    if let Some(value) = bucket.get(at) {
+        return Some(value);
+    }
+    // SAFETY: as in `copy`.
+    let bucket = unsafe { &*table.get_ptr(second)? };
+    bucket.get(at)
+}
+
 #[inline(always)]
 fn inserted(result: Result<(), i32>) -> Insert {
     match result {
@@ -102,7 +117,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn frontend(&self, at: &Endpoint) -> Option<Frontend> {
-        copy(FRONTENDS.get_ptr(at))
+        in_buckets(&FRONTENDS, at)
     }
 
     #[inline(always)]
@@ -133,7 +148,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn backend_at(&self, at: &Endpoint) -> Option<u32> {
-        copy(BACKENDS_BY_ADDR.get_ptr(at))
+        in_buckets(&BACKENDS_BY_ADDR, at).map(|id| id as u32)
     }
 
     #[inline(always)]

@@ -46,7 +46,7 @@ impl Observer for TableObserver {
         let frontends: BTreeMap<u32, SocketAddr> = state
             .frontends
             .iter()
-            .map(|(at, frontend)| (frontend.id, socket_addr(at.addr(), at.port())))
+            .map(|(at, frontend)| (frontend.id.into(), socket_addr(at.addr(), at.port())))
             .collect();
         let now = now()?;
         let mut rows = Vec::new();

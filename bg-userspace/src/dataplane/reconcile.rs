@@ -78,7 +78,7 @@ impl Plan {
             free_ring: free_ring(have),
             next_free_ids: BTreeMap::new(),
             service_ids: services.map(|(id, known)| ((known.deployment, known.name.clone()), *id)).collect(),
-            frontend_ids: have.frontends.values().map(|frontend| frontend.id).collect(),
+            frontend_ids: have.frontends.values().map(|frontend| frontend.id.into()).collect(),
         }
     }
 
@@ -206,9 +206,11 @@ impl Plan {
             _ => {}
         }
         let id = self.free_id("frontend", MAX_FRONTENDS, |plan, id| plan.frontend_ids.contains(&id))?;
-        self.frontend_ids.insert(id);
+        // MAX_FRONTENDS is below it.
+        let id = u16::try_from(id).unwrap_or(u16::MAX);
+        self.frontend_ids.insert(id.into());
         let frontend = Frontend::live(service, id);
-        self.ops.push(Op::SetFrontendAddr(id, at));
+        self.ops.push(Op::SetFrontendAddr(id.into(), at));
         self.ops.push(Op::MapFrontend(at, frontend));
         self.state.frontends.insert(at, frontend);
         Ok(())

@@ -1,5 +1,6 @@
 //! Handles on the tables that only user space changes: reading them whole, and executing changes.
 
+use super::buckets::Buckets;
 use super::mapped::Mapped;
 use super::pins::refused;
 use super::state::{Op, ServiceState, State};
@@ -20,11 +21,11 @@ pub(super) struct Tables {
     services_mapped: Mapped,
     services: Table<u32, Service>,
     service_names: Table<u32, Name>,
-    frontends: Table<Endpoint, Frontend>,
+    frontends: Buckets<Frontend>,
     frontend_addrs: Table<u32, Endpoint>,
     ring: Table<u32, u32>,
     backends: Table<u32, Backend>,
-    backends_by_addr: Table<Endpoint, u32>,
+    backends_by_addr: Buckets<u64>,
     traffic: PerCpuArray<MapData, Traffic>,
 }
 
@@ -50,11 +51,11 @@ impl Tables {
                 .map_err(|error| services.refused(&error))?,
             services,
             service_names: Table::open(dir, names::SERVICE_NAMES)?,
-            frontends: Table::open(dir, names::FRONTENDS)?,
+            frontends: Buckets::open(dir, names::FRONTENDS)?,
             frontend_addrs: Table::open(dir, names::FRONTEND_ADDRS)?,
             ring: Table::open(dir, names::RING)?,
             backends: Table::open(dir, names::BACKENDS)?,
-            backends_by_addr: Table::open(dir, names::BACKENDS_BY_ADDR)?,
+            backends_by_addr: Buckets::open(dir, names::BACKENDS_BY_ADDR)?,
             traffic: open_per_cpu(dir, names::TRAFFIC)?,
         })
     }
@@ -99,7 +100,7 @@ impl Tables {
             }
         })?;
         self.backends_by_addr.each(|at, id| {
-            state.backends_by_addr.insert(*at, *id);
+            state.backends_by_addr.insert(*at, *id as u32);
         })?;
         Ok(state)
     }
@@ -115,7 +116,7 @@ impl Tables {
             Op::ForgetDeployment(id) => self.deployment_names.set(id, &Name::EMPTY),
             Op::SetBackend(id, backend) => self.backends.set(id, backend),
             Op::ClearBackend(id) => self.backends.set(id, &Backend::default()),
-            Op::MapBackend(at, id) => self.backends_by_addr.set(at, id),
+            Op::MapBackend(at, id) => self.backends_by_addr.set(at, &u64::from(*id)),
             Op::UnmapBackend(at) => self.backends_by_addr.remove(at),
             Op::WriteRing(base, ids) => {
                 (*base..).zip(ids).try_for_each(|(position, id)| self.ring.set(&position, id))

@@ -49,7 +49,11 @@ impl Tables {
     /// Whatever a packet finds leads to a backend of the service, colour and family that it was sent to.
     fn check_ways(&self) {
         for (at, frontend) in &self.frontends {
-            assert_eq!(self.frontend_addrs.get(&frontend.id), Some(at), "a reply would leave from elsewhere");
+            assert_eq!(
+                self.frontend_addrs.get(&frontend.id.into()),
+                Some(at),
+                "a reply would leave from elsewhere"
+            );
             let (deployment, rings) =
                 self.services.get(&frontend.service).expect("the frontend leads somewhere");
             for colour in Colour::BOTH {
