@@ -10,6 +10,8 @@ use std::path::Path;
 const RECORD: &str = "bg-common/abi.txt";
 const VERSION: &str = "bg-common/src/lib.rs";
 const CONTRACT: &str = "bg-common/src/";
+const HEADER: &str =
+    "# What gives the bytes of the tables their meaning, as `cargo xtask tidy --bless` found it.\n";
 
 /// Compares the record with the sources.
 pub(super) fn check(sources: &[Source]) -> Option<Complaint> {
@@ -63,6 +65,7 @@ fn layout(sources: &[Source]) -> String {
         lines.extend(items.map(|item| format!("{file}: {item}\n")));
     }
     lines.sort();
+    lines.insert(0, HEADER.to_owned());
     lines.concat()
 }
 
@@ -118,7 +121,7 @@ mod tests {
     #[test]
     fn the_layout_is_types_and_constants_without_their_comments() {
         assert_eq!(
-            layout(&sources(1, "a: u32")),
+            layout(&sources(1, "a: u32")).trim_start_matches(HEADER),
             "flow.rs: #[repr(C)] pub struct Flow { a: u32, }\nflow.rs: const BIT: u64 = 1 << 3;\n\
              lib.rs: const ABI_VERSION: u32 = 1;\n"
         );
