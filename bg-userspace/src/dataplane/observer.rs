@@ -57,7 +57,7 @@ impl Observer for TableObserver {
 
     fn counters(&mut self) -> Result<Counters, Refusal> {
         let mut counters = Counters::default();
-        for (id, name) in self.tables.state()?.deployments {
+        for (id, name) in self.tables.slices()?.deployments {
             let mut both = [Traffic::default(); 2];
             for (colour, sum) in Colour::BOTH.into_iter().zip(&mut both) {
                 let slice = SliceId::new(id, colour).index();
@@ -80,7 +80,7 @@ impl Observer for TableObserver {
         let start = Instant::now();
         let now = now()?;
         let Self { tables, flows, half_open, suspects: [established, fresh], .. } = self;
-        let state = tables.state()?;
+        let state = tables.slices()?;
         let mut sweep = Sweep::default();
         let mut open: BTreeMap<u32, [u64; 2]> = state.deployments.keys().map(|id| (*id, [0, 0])).collect();
         pass(flows, established, &mut sweep, |flow, key| {

@@ -67,12 +67,7 @@ impl Tables {
 
     /// Reads what the tables hold.
     pub(super) fn state(&self) -> Result<State, Refusal> {
-        let mut state = State::default();
-        self.deployment_names.each(|id, name| {
-            if !name.is_empty() {
-                state.deployments.insert(*id, name.as_str().to_owned());
-            }
-        })?;
+        let mut state = self.slices()?;
         let mut positions = vec![0_u32; names::MAX_RING as usize];
         self.ring.each(|position, id| {
             if let Some(slot) = positions.get_mut(*position as usize) {
@@ -94,13 +89,25 @@ impl Tables {
         self.frontends.each(|at, frontend| {
             state.frontends.insert(*at, *frontend);
         })?;
+        self.backends_by_addr.each(|at, id| {
+            state.backends_by_addr.insert(*at, *id as u32);
+        })?;
+        Ok(state)
+    }
+
+    /// Of the state only the deployments and backends: what a count of flows needs. The ring alone has a
+    /// million positions.
+    pub(super) fn slices(&self) -> Result<State, Refusal> {
+        let mut state = State::default();
+        self.deployment_names.each(|id, name| {
+            if !name.is_empty() {
+                state.deployments.insert(*id, name.as_str().to_owned());
+            }
+        })?;
         self.backends.each(|id, backend| {
             if !backend.is_vacant() {
                 state.backends.insert(*id, *backend);
             }
-        })?;
-        self.backends_by_addr.each(|at, id| {
-            state.backends_by_addr.insert(*at, *id as u32);
         })?;
         Ok(state)
     }
