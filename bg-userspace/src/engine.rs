@@ -134,9 +134,6 @@ impl Engine {
         let id = OrderId(self.orders);
         self.replies.insert(id, reply);
         self.feed(model::Event::Order { id, order });
-        if self.machine.draining() && !self.counting {
-            self.count();
-        }
     }
 
     fn flows(&self, query: FlowQuery, reply: Reply<crate::api::protocol::Flows>) {
