@@ -1,6 +1,7 @@
-//! The harness of the tests and of the demo: networks made of namespaces, servers that stamp their
-//! answers, clients that record what they see, and what passes on the wire.
+//! The harness of the tests, the demo and the benchmark: networks made of namespaces, servers that stamp
+//! their answers, clients that record what they see, and what passes on the wire.
 
+pub mod bench;
 pub mod capture;
 pub mod cases;
 pub mod client;

@@ -1,0 +1,136 @@
+//! What aya does not offer of the bpf(2) system call: programs written as single instructions, and
+//! test runs of those. Everything ends with its descriptor.
+
+use anyhow::{Context, Result, bail};
+use aya_obj::generated::{
+    BPF_F_TEST_XDP_LIVE_FRAMES, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type,
+};
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Where a program belongs, which decides what it is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// A frame as it comes from a driver.
+    Xdp,
+    /// A socket buffer.
+    Tc,
+}
+
+/// What a test run is to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run<'a> {
+    /// The frame, which is not restored between two packets.
+    pub(super) frame: &'a [u8],
+    /// Packets.
+    pub(super) repeat: u32,
+    /// The interface that the packet is said to be on; for socket buffers only, none if 0.
+    pub(super) ifindex: u32,
+}
+
+/// How a test run ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ran {
+    /// What the program returned for the last packet.
+    pub(super) action: u32,
+    /// Nanoseconds per packet, rounded down by the kernel.
+    pub(super) nanos: u32,
+}
+
+fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i32> {
+    let size = size_of::<bpf_attr>() as libc::c_uint;
+    // SAFETY: the attribute is valid for its size; pointers in it are the callers' duty.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_uint, &raw mut *attr, size) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
+}
+
+fn zeroed() -> bpf_attr {
+    // SAFETY: a union of integers and structures of integers, for which zero is a value.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+fn owned(fd: i32) -> OwnedFd {
+    // SAFETY: callers pass a descriptor that the kernel has just made for them.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Loads instructions as a program.
+pub(super) fn load(kind: Kind, code: &[bpf_insn]) -> Result<OwnedFd> {
+    let license = c"GPL";
+    let mut log = vec![0_u8; 1 << 16];
+    let mut attr = zeroed();
+    attr.__bindgen_anon_3.prog_type = match kind {
+        Kind::Xdp => bpf_prog_type::BPF_PROG_TYPE_XDP,
+        Kind::Tc => bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
+    } as u32;
+    if kind == Kind::Xdp {
+        attr.__bindgen_anon_3.expected_attach_type = bpf_attach_type::BPF_XDP as u32;
+    }
+    attr.__bindgen_anon_3.insns = code.as_ptr() as u64;
+    attr.__bindgen_anon_3.insn_cnt = code.len() as u32;
+    attr.__bindgen_anon_3.license = license.as_ptr() as u64;
+    attr.__bindgen_anon_3.log_level = 1;
+    attr.__bindgen_anon_3.log_buf = log.as_mut_ptr() as u64;
+    attr.__bindgen_anon_3.log_size = log.len() as u32;
+    let loaded = bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr);
+    let said = || String::from_utf8_lossy(&log).trim_matches('\0').trim().to_owned();
+    loaded
+        .map(owned)
+        .with_context(|| format!("the kernel does not take a program of the benchmark: {}", said()))
+}
+
+/// A table of one program, for [`tail calls`](super::asm::Code::tail_call).
+pub(super) fn program_table(program: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let mut attr = zeroed();
+    attr.__bindgen_anon_1.map_type = bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32;
+    attr.__bindgen_anon_1.key_size = size_of::<u32>() as u32;
+    attr.__bindgen_anon_1.value_size = size_of::<u32>() as u32;
+    attr.__bindgen_anon_1.max_entries = 1;
+    let table = bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr).map(owned).context("make a table of programs")?;
+    let (key, value) = (0_u32, program.as_raw_fd());
+    let mut attr = zeroed();
+    attr.__bindgen_anon_2.map_fd = table.as_raw_fd() as u32;
+    attr.__bindgen_anon_2.key = &raw const key as u64;
+    attr.__bindgen_anon_2.__bindgen_anon_1.value = &raw const value as u64;
+    bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr).context("fill a table of programs")?;
+    Ok(table)
+}
+
+/// Runs a program on a frame in memory.
+pub(super) fn run(program: BorrowedFd<'_>, run: Run<'_>) -> Result<Ran> {
+    let Run { frame, repeat, ifindex } = run;
+    // The beginning of `struct __sk_buff`, up to its interface.
+    let mut buffer = [0_u32; 11];
+    if let Some(field) = buffer.last_mut() {
+        *field = ifindex;
+    }
+    let mut attr = zeroed();
+    attr.test.prog_fd = program.as_raw_fd() as u32;
+    attr.test.data_in = frame.as_ptr() as u64;
+    attr.test.data_size_in = frame.len() as u32;
+    attr.test.repeat = repeat;
+    if ifindex != 0 {
+        attr.test.ctx_in = buffer.as_ptr() as u64;
+        attr.test.ctx_size_in = size_of_val(&buffer) as u32;
+    }
+    bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr).context("test run of a program")?;
+    // SAFETY: the kernel has written these fields of this member.
+    let test = unsafe { attr.test };
+    Ok(Ran { action: test.retval, nanos: test.duration })
+}
+
+/// Runs an XDP program on real frames, in batches: what it redirects is sent. The frames are used
+/// again as they come back, so the program has to write all of each.
+pub(super) fn send(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> Result<()> {
+    let mut attr = zeroed();
+    attr.test.prog_fd = program.as_raw_fd() as u32;
+    attr.test.data_in = frame.as_ptr() as u64;
+    attr.test.data_size_in = frame.len() as u32;
+    attr.test.repeat = repeat;
+    attr.test.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
+    match bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!("send frames by a program: {error}"),
+    }
+}

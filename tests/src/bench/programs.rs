@@ -1,0 +1,182 @@
+//! Nanoseconds per packet of each program, by test runs in the kernel: no driver, no stack, the same
+//! packet again and again, or one of very many flows.
+
+mod cases;
+mod machine;
+
+use super::bpf::{self, Run};
+use super::figures::Samples;
+use super::options::Effort;
+use super::report::{Report, row};
+use super::{go_on, stay_on_one_cpu};
+use crate::demo::paint::count;
+use crate::netns::Namespace;
+use crate::run;
+use anyhow::{Context, Result, ensure};
+use bg_common::names::PROGRAMS;
+use cases::{Case, Manner};
+use machine::{CLIENT4, Machine};
+use nix::net::if_::if_nametoindex;
+use nix::time::{ClockId, clock_gettime};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Packets of one run that take one from the hop limit each.
+const HOPS: u32 = 250;
+/// Such runs in a round.
+const HOP_RUNS: u32 = 1_000;
+/// Where packets come in that a test run is to find the way for.
+const ZONE_LINK: &str = "zone";
+
+/// Measures this part.
+pub(super) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
+    report.title(
+        "programs",
+        &format!(
+            "nanoseconds per packet; medians of {} rounds of {} packets each",
+            effort.program_rounds,
+            count(effort.packets.into())
+        ),
+    )?;
+    let namespace = crossing()?;
+    let (machine, cases, samples) = namespace.run(|| {
+        stay_on_one_cpu()?;
+        let machine = Machine::load()?;
+        let cases = cases::all(&machine)?;
+        let samples = rounds(effort, report, &machine, &cases)?;
+        Ok::<_, anyhow::Error>((machine, cases, samples))
+    })?;
+    tell(report, &cases, &samples)?;
+    sizes(report, &machine)
+}
+
+/// A namespace with a way back to the client, for the program that looks it up.
+fn crossing() -> Result<Namespace> {
+    let namespace = Namespace::new(&run::unique())?;
+    namespace.sysctl("net/ipv4/ip_forward", "1")?;
+    let gateway = std::net::Ipv4Addr::new(198, 51, 100, 1);
+    namespace.ip(&format!(
+        "link add uplink type veth peer name {ZONE_LINK}\naddr add {gateway}/24 dev uplink\nlink set uplink up\n\
+         link set {ZONE_LINK} up\nneigh add {} lladdr 02:00:00:00:00:02 dev uplink\n",
+        CLIENT4.ip()
+    ))?;
+    Ok(namespace)
+}
+
+fn rounds(effort: &Effort, report: &Report, machine: &Machine, cases: &[Case]) -> Result<Vec<Samples>> {
+    let zone = if_nametoindex(ZONE_LINK).context(ZONE_LINK)?;
+    let mut samples = vec![Samples::default(); cases.len()];
+    for round in 0..=effort.program_rounds {
+        let mut line = format!("round {round:>2}:");
+        for (case, samples) in cases.iter().zip(&mut samples) {
+            go_on()?;
+            let nanos = one(case, machine, effort.packets, zone).with_context(|| case.key)?;
+            // The first round only warms caches and branch predictors up.
+            if round > 0 {
+                samples.push(nanos);
+                line += &format!(" {nanos:.1}");
+            }
+        }
+        if round > 0 {
+            report.progress(&line)?;
+        }
+    }
+    Ok(samples)
+}
+
+/// One round of one case: nanoseconds per packet.
+fn one(case: &Case, machine: &Machine, packets: u32, zone: u32) -> Result<f64> {
+    let before = machine.count()?;
+    let (nanos, total) = match case.manner {
+        Manner::Hops => (in_bits(case, zone)?, HOPS * HOP_RUNS),
+        Manner::Through(_) | Manner::Spread(_) => (at_once(case, packets)?, packets),
+    };
+    case.proof.check(before, machine.count()?, total.into())?;
+    Ok(nanos)
+}
+
+/// The thread's own time, because the kernel's account is in whole nanoseconds, and the empty program
+/// takes only a few.
+fn at_once(case: &Case, packets: u32) -> Result<f64> {
+    let start = thread_time()?;
+    let ran = bpf::run(case.program.as_fd(), Run { frame: &case.frame, repeat: packets, ifindex: 0 })?;
+    let took = thread_time()?.saturating_sub(start);
+    expect_action(case, ran.action)?;
+    Ok(took.as_nanos() as f64 / f64::from(packets))
+}
+
+/// The mean of the kernel's own accounts, which leave out the system call; each is rounded down.
+fn in_bits(case: &Case, ifindex: u32) -> Result<f64> {
+    let mut sum = 0_u64;
+    for _ in 0..HOP_RUNS {
+        let ran = bpf::run(case.program.as_fd(), Run { frame: &case.frame, repeat: HOPS, ifindex })?;
+        expect_action(case, ran.action)?;
+        sum += u64::from(ran.nanos);
+    }
+    Ok(sum as f64 / f64::from(HOP_RUNS) + 0.5)
+}
+
+fn expect_action(case: &Case, action: u32) -> Result<()> {
+    let action = action.cast_signed();
+    ensure!(action == case.action, "returned {action} instead of {}", case.action);
+    Ok(())
+}
+
+fn thread_time() -> Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
+}
+
+fn tell(report: &mut Report, cases: &[Case], samples: &[Samples]) -> Result<()> {
+    let mut rows = vec![row(["", "ns", "lowest", "highest", "× empty"])];
+    let mut plain = &Samples::default();
+    let mut base = &Samples::default();
+    for (case, samples) in cases.iter().zip(samples) {
+        if case.proof == cases::Proof::None {
+            base = samples;
+            if let Manner::Through(_) = case.manner {
+                plain = samples;
+            }
+        }
+        // Making a packet one of many flows is the benchmark's work, not the program's.
+        let own = match case.manner {
+            Manner::Spread(_) => {
+                samples.map(base, |ours, wrapper| ours - wrapper).map(plain, |own, empty| own + empty)
+            }
+            Manner::Through(_) | Manner::Hops => samples.clone(),
+        };
+        let beside = if case.manner == Manner::Hops { base } else { plain };
+        if case.title.is_empty() {
+            continue;
+        }
+        let [low, high] = own.range();
+        rows.push(row([
+            case.title.to_owned(),
+            format!("{:.1}", own.median()),
+            format!("{low:.1}"),
+            format!("{high:.1}"),
+            format!("{:.2}", own.ratio(beside)),
+        ]));
+        report.put(format!("{}_ns", case.key), own.median());
+        if case.proof != cases::Proof::None {
+            report.put(format!("{}_vs_empty", case.key), own.ratio(beside));
+        }
+        report.put("program_rounds", own.len() as f64);
+    }
+    report.table(&rows)?;
+    report.line(&format!(
+        "  Those at random take the cost of choosing a flow off. Those by redirect run {HOPS} packets at a time and\n  \
+         are compared with an empty program that does, too."
+    ))
+}
+
+fn sizes(report: &mut Report, machine: &Machine) -> Result<()> {
+    let mut rows = vec![row(["program", "instructions", "verified", "native bytes"])];
+    for name in PROGRAMS {
+        let size = machine.size(name)?;
+        let cells = [size.instructions, size.verified, size.native].map(|number| count(number.into()));
+        rows.push(row([name.to_owned()].into_iter().chain(cells)));
+        report.put(format!("{name}_instructions"), size.instructions.into());
+        report.put(format!("{name}_verified"), size.verified.into());
+    }
+    report.table(&rows)
+}
