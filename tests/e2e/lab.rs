@@ -83,7 +83,7 @@ impl Lab {
         xdp.chain(tcx).collect::<Vec<_>>().join("\n")
     }
 
-    /// Every kind of clients, a few of each, over IPv4 and IPv6.
+    /// Eight clients of every kind, over IPv4 and IPv6; returns when each has been answered.
     pub(crate) fn load(&self) -> Traffic {
         let load = |kind, port, clients, rate| Load {
             kind,
@@ -92,12 +92,19 @@ impl Lab {
             rate,
             life: None,
         };
-        self.start(vec![
+        let traffic = self.start(vec![
             load(Kind::Stream, service::LINES, 8, 20.0),
             load(Kind::Kept, service::WEB, 8, 20.0),
             load(Kind::Datagram, service::DATAGRAMS, 8, 20.0),
             load(Kind::Short, service::WEB, 8, 50.0),
-        ])
+        ]);
+        let open = |tally: &Tally| {
+            [Kind::Stream, Kind::Kept, Kind::Datagram].map(|kind| tally.open_of(kind).iter().sum::<u64>())
+        };
+        let all = || traffic.record().look(open) == [8; 3];
+        wait::until("every client is answered", wait::PATIENCE, all)
+            .unwrap_or_else(|why| panic!("{why:#}; failures: {:?}", traffic.record().tally().examples));
+        traffic
     }
 
     pub(crate) fn start(&self, loads: Vec<Load>) -> Traffic {

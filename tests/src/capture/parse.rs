@@ -1,11 +1,14 @@
 //! A frame as a test asks about it, and whether its checksums are right; computed from scratch, with
 //! nothing shared with the code under test.
 
+use crate::clock;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A captured frame.
 #[derive(Clone, Debug)]
 pub struct Packet {
+    /// CLOCK_MONOTONIC when it was read, shortly after it passed.
+    pub at: u64,
     /// Where it was seen.
     pub interface: String,
     /// Whether that end sent it.
@@ -93,7 +96,7 @@ impl Packet {
     #[must_use]
     pub fn parse(interface: &str, outgoing: bool, frame: &[u8], partial: bool) -> Self {
         let (content, checksum) = ethernet(frame, partial).unwrap_or((Content::Other, Checksum::Absent));
-        Self { interface: interface.to_owned(), outgoing, content, checksum }
+        Self { at: clock::now(), interface: interface.to_owned(), outgoing, content, checksum }
     }
 
     /// The segment it carries.

@@ -189,7 +189,7 @@ pub(super) fn summary(figures: &Figures, tally: &Tally, paint: Paint) -> Vec<Str
             span(*median),
             span(*worst)
         ),
-        format!("   late on old colour     {last_old} of the connections started after a switch returned"),
+        format!("   late on old colour     {last_old} of the connections started after a switch"),
         format!(
             "   long streams           {STREAMS} opened before the first switch, {} cut or moved",
             long.saturating_sub(STREAMS)
