@@ -1,5 +1,7 @@
 //! The packet cases against the library on the host, and its properties.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test ends where something is not as it must be")]
+
 mod fake;
 
 use bg_common::Via;

@@ -7,7 +7,6 @@ use bg_common::{Backend, Bucket, Endpoint, Flow, FlowKey, Reason, Service, Tick,
 use bg_tests::cases::Outcome;
 use bg_tests::world::{self, In, PinRow, World};
 use bg_userspace::dataplane::kernel::OBJECT;
-use nix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
 /// A program of the object.
@@ -113,6 +112,7 @@ impl Machine {
             reasons.set(index, PerCpuValues::try_from(vec![0; cpus]).unwrap(), 0).unwrap();
         }
         for pin in pins {
+            bg_tests::clock::wait_for_uptime(Duration::from_secs(pin.age.into()));
             let seen = Tick(now().0 - Tick::in_seconds(pin.age.into()));
             let flow = Flow { state: pin.state, ..Flow::new(pin.backend, pin.frontend, seen) };
             let name = match pin.table {
@@ -178,6 +178,5 @@ impl Machine {
 }
 
 fn now() -> Tick {
-    let time = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).expect("the clock can be read"));
-    Tick::from_nanos(time.as_nanos() as u64)
+    Tick::from_nanos(bg_tests::clock::now())
 }

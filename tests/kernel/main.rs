@@ -1,6 +1,13 @@
 //! The programs in this kernel, run on single packets by BPF_PROG_TEST_RUN, and the contract between
 //! the built object, the tables and user space. Needs root; touches nothing that is pinned or attached.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where something is not as it must be"
+)]
+
 mod contract;
 mod machine;
 mod pins;

@@ -8,7 +8,6 @@ use bg_userspace::dataplane::{
     AttachPlan, AttachSpec, Attachment, BackendSpec, Dataplane as _, DeploymentSpec, Exchange, Hook,
     Lifetimes, Path, Protocol, ServiceSpec, Side,
 };
-use nix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -273,8 +272,7 @@ fn clsact_filters_serve_where_there_is_no_tcx() {
 }
 
 fn now() -> Tick {
-    let time = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap());
-    Tick::from_nanos(time.as_nanos() as u64)
+    Tick::from_nanos(bg_tests::clock::now())
 }
 
 #[test]
@@ -293,6 +291,7 @@ fn an_idle_pin_is_deleted_by_the_second_sweep_that_finds_it_so() {
         udp: Duration::from_secs(60),
     };
     let ago = |seconds: u64| Tick(now().0 - Tick::in_seconds(seconds));
+    bg_tests::clock::wait_for_uptime(Duration::from_secs(120));
     let fin = Flow::CLIENT_FIN | Flow::BACKEND_FIN;
     let rows = [
         // (port, idle for, state, survives)

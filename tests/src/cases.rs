@@ -1,6 +1,12 @@
 //! THE TABLE: what the product promises about single packets. The same rows run against the host
 //! library, the XDP program and the tc programs.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a wrong fixture shall end the test that uses it"
+)]
+
 use crate::packet::{self, flag, patched};
 use crate::world::{
     DNS, DNS_BLUE, DNS_GREEN, Family, In, POOL, POOL_GREEN, PinRow, WEB, WEB_BLUE, WEB_GREEN,

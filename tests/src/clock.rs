@@ -11,3 +11,10 @@ pub fn now() -> u64 {
         .map(|time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
         .unwrap_or_default()
 }
+
+/// Waits until the machine has been up for so long: before, nothing can be as old as that.
+pub fn wait_for_uptime(age: Duration) {
+    while u128::from(now()) < age.as_nanos() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -1,6 +1,8 @@
 //! Frames to feed to the programs, and a readable account of how two frames differ. Headers and
 //! checksums are etherparse's: nothing of what is tested computes them.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a wrong fixture shall end the test that uses it")]
+
 use etherparse::{PacketBuilder, SlicedPacket};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};

@@ -3,6 +3,12 @@
 //! One deployment with four services. Everything exists for both families; what is IPv6 has ids that
 //! are higher by [`V6`].
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a wrong fixture shall end the test that uses it"
+)]
+
 use bg_common::bucket::{Bucket, Slot, choices, place};
 use bg_common::names::ENDPOINT_BUCKETS;
 use bg_common::{
