@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A status tells counts that are no older than this, if they can be had in time.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH: Duration = Duration::from_millis(500);
 
 /// A status waits so long for a new count.
 const PATIENCE: Duration = Duration::from_millis(300);
