@@ -143,25 +143,11 @@ fn tell(report: &mut Report, variants: &[Variant], samples: &[Vec<Samples>]) -> 
         for (variant, samples) in variants.iter().zip(samples) {
             report.put(format!("{}_{}", case.key(), variant.key()), samples.median());
         }
-        let of = |wanted| {
-            variants
-                .iter()
-                .zip(samples)
-                .find_map(|(variant, samples)| (*variant == wanted).then_some(samples))
-        };
         for base in [Variant::Plain, Variant::Nft] {
-            let Some(beside) = of(base) else { continue };
+            let of_base = variants.iter().zip(samples).find(|(variant, _)| **variant == base);
+            let Some((_, beside)) = of_base else { continue };
             let ratios: Vec<f64> = samples.iter().map(|samples| samples.ratio(beside)).collect();
-            let title = format!("  × {}", base.title());
-            rows.push(row([title].into_iter().chain(ratios.iter().map(|ratio| format!("{ratio:.2}")))));
-            for (variant, ratio) in variants.iter().zip(&ratios).filter(|(variant, _)| **variant != base) {
-                report.put(format!("{}_{}_vs_{}", case.key(), variant.key(), base.key()), *ratio);
-            }
-            let ours = variants.iter().zip(&ratios).filter(|(variant, _)| variant.is_bg());
-            if let Some((best, ratio)) = ours.max_by(|(_, one), (_, other)| one.total_cmp(other)) {
-                report.put(format!("{}_vs_{}", case.key(), base.key()), *ratio);
-                report.name(format!("{}_vs_{}_by", case.key(), base.key()), best.key());
-            }
+            rows.push(compare(report, case, base, variants, &ratios));
         }
     }
     if let Some(rounds) = samples.first().and_then(|samples| samples.first()).map(Samples::len) {
@@ -169,8 +155,35 @@ fn tell(report: &mut Report, variants: &[Variant], samples: &[Vec<Samples>]) -> 
     }
     report.table(&rows)?;
     report.line(
-        "  Ends of links leave checksums and segmentation to the other side, but for the client of bg xdp, whose\n  \
+        "  * the best of bg\n\n  \
+         Ends of links leave checksums and segmentation to the other side, but for the client of bg xdp, whose\n  \
          checksums are complete, as off a wire. Packets: sent by one CPU, which also forwards them; counted and\n  \
          dropped at the slice's ingress by nftables; with GRO on at the gateway's uplink, which makes it poll.",
     )
+}
+
+/// What each variant is to `base`, as a row and as figures: the best of ours under the case's own key.
+fn compare(
+    report: &mut Report,
+    case: Case,
+    base: Variant,
+    variants: &[Variant],
+    ratios: &[f64],
+) -> Vec<String> {
+    let compared = || variants.iter().zip(ratios);
+    let best =
+        compared().filter(|(variant, _)| variant.is_bg()).max_by(|(_, one), (_, other)| one.total_cmp(other));
+    if let Some((best, ratio)) = best {
+        report.put(format!("{}_vs_{}", case.key(), base.key()), *ratio);
+        report.name(format!("{}_vs_{}_by", case.key(), base.key()), best.key());
+    }
+    let mut cells = vec![format!("  × {}", base.title())];
+    for (variant, ratio) in compared() {
+        if variant.is_bg() || (*variant, base) == (Variant::Nft, Variant::Plain) {
+            report.put(format!("{}_{}_vs_{}", case.key(), variant.key(), base.key()), *ratio);
+        }
+        let mark = if best.is_some_and(|(best, _)| best == variant) { "*" } else { "" };
+        cells.push(format!("{mark}{ratio:.2}"));
+    }
+    cells
 }

@@ -19,7 +19,7 @@ ratios of each round, so that a machine that is busy for a while does not bend i
   switch     time of a switch of 1, 100 and 10,000 services, beside nftables replacing its map
   memory     of the tables and of the daemon
 
-  --quick        fewer and shorter rounds: two minutes instead of ten
+  --quick        fewer and shorter rounds: three minutes instead of ten
   --only PART    one of the parts above; may be repeated
   --rounds N     rounds of programs and network
   --json         tell everything on standard error, and print one flat JSON object as the last line of
@@ -150,11 +150,11 @@ impl Effort {
         replacements: 60,
     };
     const QUICK: Self = Self {
-        program_rounds: 9,
+        program_rounds: 5,
         packets: 1_000_000,
-        network_rounds: 3,
+        network_rounds: 5,
         seconds: 1,
-        burst: Duration::from_millis(500),
+        burst: Duration::from_millis(250),
         switches: 100,
         replacements: 15,
     };

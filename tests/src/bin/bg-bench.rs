@@ -9,7 +9,7 @@ fn main() -> ExitCode {
         Ok(Some(options)) => options,
         Ok(None) => return print(HELP),
         Err(error) => {
-            bg_tests::say(&format!("error: {error:#}\n\n{HELP}"));
+            bg_tests::say(&format!("error: {error}\n\n{HELP}"));
             return ExitCode::from(2);
         }
     };
