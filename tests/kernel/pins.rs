@@ -190,6 +190,14 @@ fn attach(gateway: &Namespace, kernel: &mut Kernel, plan: &AttachPlan) -> Vec<(S
     attached.into_iter().map(|attachment| (attachment.hook, attachment.program)).collect()
 }
 
+/// A tc hook as this kernel has it: TCX came with Linux 6.6.
+fn tc(direction: &str) -> String {
+    let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    format!("{}-{direction}", if version >= (6, 6) { "tcx" } else { "clsact" })
+}
+
 fn row(hook: &str, program: &str) -> (String, String) {
     (hook.to_owned(), program.to_owned())
 }
@@ -200,9 +208,9 @@ fn attachments_follow_the_plan_and_outlive_the_daemon() {
     let gateway = gateway("attach");
     let mut kernel = instance.open();
     let redirect = plan(&gateway, Path::Redirect, Hook::Tc);
-    assert_eq!(attach(&gateway, &mut kernel, &redirect), [row("tcx-ingress", names::TC_INGRESS)]);
+    assert_eq!(attach(&gateway, &mut kernel, &redirect), [row(&tc("ingress"), names::TC_INGRESS)]);
     let stack = plan(&gateway, Path::Stack, Hook::Xdp);
-    let both = [row("tcx-egress", names::TC_EGRESS), row("xdp", names::XDP_INGRESS)];
+    let both = [row(&tc("egress"), names::TC_EGRESS), row("xdp", names::XDP_INGRESS)];
     assert_eq!(attach(&gateway, &mut kernel, &stack), both);
     drop(kernel);
     assert!(gateway.output("ip", ["link", "show", "up0"]).unwrap().contains("xdp"));
@@ -245,7 +253,7 @@ fn a_program_of_another_build_is_replaced_where_it_is_attached() {
 
     let mut kernel = instance.open();
     let attached = attach(&gateway, &mut kernel, &stack);
-    assert_eq!(attached, [row("tcx-egress", names::TC_EGRESS), row("tcx-ingress", names::TC_INGRESS)]);
+    assert_eq!(attached, [row(&tc("egress"), names::TC_EGRESS), row(&tc("ingress"), names::TC_INGRESS)]);
 }
 
 #[test]
