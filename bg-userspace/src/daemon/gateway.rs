@@ -47,7 +47,8 @@ impl Gateway {
     /// Puts `plan` in force.
     pub(super) async fn wire(&mut self, plan: Plan) -> Result<(), Refusal> {
         let Plan { wiring, seen } = plan;
-        let wired = self.engine.wire(wiring.attach.clone(), wiring.deployments.clone()).await?;
+        let wired = self.engine.wire(wiring.attach.clone(), wiring.deployments.clone()).await;
+        let wired = wired.map_err(|refusal| with_program(refusal, &seen))?;
         self.report.tell(&wiring, &wired);
         self.own_vips(&wiring, &seen).await
     }
@@ -149,6 +150,16 @@ impl Gateway {
             }
         }
     }
+}
+
+/// Names the program that is in the way: the kernel refuses an interface without saying whose it is.
+fn with_program(mut refusal: Refusal, seen: &Survey) -> Refusal {
+    let interface = refusal.at.split(' ').next().unwrap_or_default();
+    let program = seen.link_named(interface).and_then(|link| link.xdp);
+    if let ("foreign-program", Some(xdp)) = (refusal.code.as_str(), program) {
+        refusal.at = format!("{}, held by XDP program {}", refusal.at, xdp.program);
+    }
+    refusal
 }
 
 /// The keys that differ although only a restart can change them.
