@@ -1,6 +1,12 @@
 //! End to end: real clients and real servers in namespaces, and `bgd` between them. Needs root.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
 
 mod harness;
 mod lab;

@@ -4,7 +4,7 @@ use crate::lab::{Lab, Way};
 use bg_common::Colour;
 use bg_common::names::FLOWS;
 use bg_tests::client::request;
-use bg_tests::daemon::{DEPLOYMENT, Daemon, Settings, frontends, service};
+use bg_tests::daemon::{DEPLOYMENT, Daemon, Settings, binary, frontends, service};
 use bg_tests::foreign::{Program, pin_map};
 use bg_tests::process::Process;
 use bg_tests::topology::{Plan, Topology, UPLINK};
@@ -102,6 +102,38 @@ fn tables_of(daemon: &Daemon) -> PathBuf {
         places.extend(inner.filter(|path| path.is_dir()));
     }
     panic!("no tables below {}", daemon.pins().display());
+}
+
+/// Runs a command as a user without any capability.
+const AS_NOBODY: [&str; 4] = ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
+
+#[test]
+fn each_missing_capability_is_named() {
+    let topology = Topology::new(&Plan::default()).unwrap();
+    let daemon = Daemon::prepare(&topology, &Settings::default()).unwrap();
+    let mut command = topology.gateway.command("setpriv");
+    command.args(AS_NOBODY).arg(binary("bgd").unwrap()).arg("--config").arg(daemon.config());
+    let log = daemon.config().with_file_name("nobody.log");
+    assert_refused(
+        Process::start(command, &log).unwrap(),
+        &["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON", "root"],
+    );
+}
+
+#[test]
+fn a_stranger_may_not_use_the_socket() {
+    let lab = Lab::new(Way::Redirect);
+    let bgctl = binary("bgctl").unwrap();
+    let socket = lab.daemon.socket();
+    let order =
+        [bgctl.as_os_str(), "--socket".as_ref(), socket.as_os_str(), "switch".as_ref(), DEPLOYMENT.as_ref()];
+    let mut command = lab.topology.gateway.command("setpriv");
+    let outcome = command.args(AS_NOBODY).args(order).output().unwrap();
+    let complaint = String::from_utf8_lossy(&outcome.stderr);
+    assert_eq!(outcome.status.code(), Some(3), "{complaint}");
+    assert!(complaint.contains("sudo"), "{complaint}");
+    assert_eq!(lab.daemon.live().unwrap(), Colour::Blue);
+    assert!(request(&lab.topology.client, frontends(service::WEB)[0]).is_ok());
 }
 
 #[test]

@@ -82,3 +82,24 @@ fn the_drain_is_seen_and_ends_with_the_last_connection(lab: Lab) {
         panic!("{why:#}: {}", status());
     });
 }
+
+ways!(the_counters_agree_with_what_clients_saw);
+
+fn the_counters_agree_with_what_clients_saw(lab: Lab) {
+    let traffic = lab.load();
+    await_new(&traffic, Colour::Blue, 50);
+    lab.daemon.switch(Colour::Green).unwrap();
+    await_new(&traffic, Colour::Green, 50);
+    let tally = traffic.stop().unwrap();
+    assert_unharmed(&tally);
+    let counters = lab.daemon.json(&["counters"]).unwrap();
+    for colour in Colour::BOTH {
+        let counted = &counters["deployments"][0][colour.as_str()];
+        let seen: Vec<_> = tally.connections.iter().filter(|it| it.stamp.colour == colour).collect();
+        let streams = seen.iter().filter(|it| it.kind != Kind::Datagram).count();
+        assert_eq!(counted["flows"], seen.len(), "{colour}: {counted}");
+        assert_eq!(counted["handshakes"], streams, "{colour}: {counted}");
+        assert_eq!(counted["answered"], seen.len(), "{colour}: {counted}");
+        assert_eq!(counted["resets"], 0, "{colour}: {counted}");
+    }
+}

@@ -17,6 +17,7 @@ const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_XDP: u32 = 37;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 const BPF_TCX_INGRESS: u32 = 46;
 const BPF_TCX_EGRESS: u32 = 47;
 
@@ -57,7 +58,7 @@ impl Program {
             let load = [BPF_PROG_TYPE_XDP, PASS.len() as u32, code_low, code_high, licence_low, licence_high];
             let program = descriptor(bpf(BPF_PROG_LOAD, &Attr::new(&load))?);
             let ifindex = if_nametoindex(interface)?;
-            let create = [program.as_raw_fd().cast_unsigned(), ifindex, BPF_XDP, 0];
+            let create = [program.as_raw_fd().cast_unsigned(), ifindex, BPF_XDP, XDP_FLAGS_DRV_MODE];
             Ok::<_, io::Error>(descriptor(bpf(BPF_LINK_CREATE, &Attr::new(&create))?))
         };
         let link = namespace.run(attach).with_context(|| format!("attach a program to {interface}"))?;

@@ -3,7 +3,7 @@
 use super::options::{Attach, Options};
 use crate::traffic::{Connection, Failure, Kind, Tally};
 use bg_common::Colour;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::time::Duration;
 
 /// One switch or rollback.
@@ -101,18 +101,31 @@ impl Figures {
     }
 
     /// The object of `--json`.
-    pub(super) fn json(&self) -> Value {
-        json!({
-            "requests": self.requests,
-            "failed": self.failed,
-            "resets": self.resets,
-            "flips": self.flips,
-            "switch_ns_p50": self.exchange.as_nanos() as u64,
-            "switch_ms_p99": (self.wall[1].as_secs_f64() * 1e6).round() / 1e3,
-            "last_old_colour_us_max": self.last_old.as_nanos().div_ceil(1_000) as u64,
-            "attach": self.attach.as_str(),
-        })
+    pub(super) fn json(&self) -> Object {
+        Object {
+            requests: self.requests,
+            failed: self.failed,
+            resets: self.resets,
+            flips: self.flips,
+            switch_ns_p50: self.exchange.as_nanos() as u64,
+            switch_ms_p99: (self.wall[1].as_secs_f64() * 1e6).round() / 1e3,
+            last_old_colour_us_max: self.last_old.as_nanos().div_ceil(1_000) as u64,
+            attach: self.attach.as_str(),
+        }
     }
+}
+
+/// What `--json` prints, in this order.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub(super) struct Object {
+    requests: u64,
+    failed: u64,
+    resets: u64,
+    flips: usize,
+    switch_ns_p50: u64,
+    switch_ms_p99: f64,
+    last_old_colour_us_max: u64,
+    attach: &'static str,
 }
 
 /// The nearest-rank percentile; zero of nothing.

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
+use std::num::NonZero;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ impl Options {
         let mut this = Self { flips: 6, attach: Attach::Xdp, json: false };
         while let Some(arg) = args.next()? {
             match arg {
-                Arg::Long("flips") => this.flips = args.value()?.parse()?,
+                Arg::Long("flips") => this.flips = args.value()?.parse::<NonZero<u32>>()?.get(),
                 Arg::Long("attach") => this.attach = args.value()?.parse()?,
                 Arg::Long("json") => this.json = true,
                 Arg::Short('h') | Arg::Long("help") => return Ok(None),
@@ -107,7 +108,9 @@ mod tests {
         );
         assert_eq!(parse("--attach=tc").unwrap(), Some(Options { attach: Attach::Tc, ..six }));
         assert_eq!(parse("--flips 3 --help").unwrap(), None);
-        for wrong in ["--flips", "--flips many", "--flips -1", "--attach magic", "--fast", "green"] {
+        for wrong in
+            ["--flips", "--flips many", "--flips -1", "--flips 0", "--attach magic", "--fast", "green"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

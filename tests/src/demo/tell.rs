@@ -101,7 +101,7 @@ impl<'a> Teller<'a> {
             self.line(&line)?;
         }
         if self.options.json {
-            writeln!(io::stdout(), "{}", figures.json())?;
+            writeln!(io::stdout(), "{}", serde_json::to_string(&figures.json())?)?;
         }
         Ok(())
     }
