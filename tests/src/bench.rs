@@ -12,7 +12,7 @@ mod report;
 mod services;
 mod switch;
 
-use crate::demo::signals;
+use crate::signals;
 use anyhow::{Result, bail};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;

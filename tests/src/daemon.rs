@@ -1,78 +1,23 @@
 //! `bgd` in the gateway's namespace with a configuration made from the topology, and `bgctl` beside it.
 //! Each has an instance of its own; on drop the daemon is killed and its data plane taken down.
 
+mod settings;
+
 use crate::netns::Namespace;
 use crate::process::Process;
 use crate::run::{self, Scratch};
-use crate::servers::port;
-use crate::topology::{Topology, UPLINK, VIPS};
+use crate::topology::Topology;
 use crate::wait;
 use anyhow::{Context, Result, ensure};
 use bg_common::Colour;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::fmt::Write;
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// Name of the deployment that every test moves.
-pub const DEPLOYMENT: &str = "shop";
-
-/// Ports of the deployment's services on its VIPs.
-pub mod service {
-    /// HTTP, served at [`super::port::WEB`].
-    pub const WEB: u16 = 80;
-    /// Echo of lines, served at [`super::port::LINES`].
-    pub const LINES: u16 = 7;
-    /// Echo of datagrams, served at [`super::port::DATAGRAMS`].
-    pub const DATAGRAMS: u16 = 9;
-    /// iperf3 over TCP, on the same port.
-    pub const BULK: u16 = super::port::BULK;
-}
-
-/// What is configured.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `attach`.
-    pub attach: &'static str,
-    /// `path`.
-    pub path: &'static str,
-    /// `own_vips`.
-    pub own_vips: bool,
-    /// `uplinks`.
-    pub uplinks: Vec<String>,
-    /// Further lines of TOML, after the tables of `[gateway]`.
-    pub more: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            attach: "auto",
-            path: "auto",
-            own_vips: true,
-            uplinks: vec![UPLINK.to_owned()],
-            more: String::new(),
-        }
-    }
-}
-
-impl Settings {
-    /// Settings that force a hook and a path.
-    #[must_use]
-    pub fn hooked(attach: &'static str, path: &'static str) -> Self {
-        Self { attach, path, ..Self::default() }
-    }
-}
-
-/// Where a client reaches a service: its IPv4 and its IPv6 frontend.
-#[must_use]
-pub fn frontends(port: u16) -> [SocketAddr; 2] {
-    VIPS.map(|vip| SocketAddr::new(vip, port))
-}
+pub use settings::{DEPLOYMENT, Settings, frontends, service};
 
 /// How a run of `bgctl` ended.
 #[derive(Clone, Debug)]
@@ -126,7 +71,7 @@ impl Daemon {
     pub fn prepare(topology: &Topology, settings: &Settings) -> Result<Self> {
         let instance = run::unique();
         let files = Scratch::new()?;
-        fs::write(files.path().join("bg.toml"), config(topology, &instance, settings)?)?;
+        fs::write(files.path().join("bg.toml"), settings::toml(topology, &instance, settings)?)?;
         Ok(Self { instance, namespace: topology.gateway.clone(), files, process: None })
     }
 
@@ -288,31 +233,4 @@ pub fn binary(name: &str) -> Result<PathBuf> {
         .map(|place| place.join(name))
         .find(|path| path.is_file())
         .with_context(|| format!("{name} is not built: run `cargo build`, or set BG_BIN_DIR to where it is"))
-}
-
-fn config(topology: &Topology, instance: &str, settings: &Settings) -> Result<String> {
-    let Settings { attach, path, own_vips, uplinks, more } = settings;
-    let mut text = format!(
-        "[gateway]\ninstance = {instance:?}\nuplinks = {uplinks:?}\nattach = {attach:?}\npath = {path:?}\n\
-         own_vips = {own_vips}\n{more}\n[deployment.{DEPLOYMENT}]\ninitial = \"blue\"\n"
-    );
-    for colour in Colour::BOTH {
-        let addrs: Vec<_> =
-            topology.slice(colour).flat_map(|machine| machine.addrs).map(|addr| addr.to_string()).collect();
-        writeln!(text, "{colour} = {addrs:?}")?;
-    }
-    let vips = VIPS.map(|vip| vip.to_string());
-    for (name, protocol, port, backend) in [
-        ("web", "tcp", service::WEB, port::WEB),
-        ("lines", "tcp", service::LINES, port::LINES),
-        ("datagrams", "udp", service::DATAGRAMS, port::DATAGRAMS),
-        ("bulk", "tcp", service::BULK, port::BULK),
-    ] {
-        writeln!(
-            text,
-            "[deployment.{DEPLOYMENT}.service.{name}]\nvips = {vips:?}\nport = {port}\nprotocol = {protocol:?}\n\
-             backend_port = {backend}"
-        )?;
-    }
-    Ok(text)
 }

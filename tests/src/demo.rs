@@ -4,14 +4,12 @@
 mod chart;
 mod figures;
 mod options;
-pub(crate) mod paint;
 mod panels;
-pub(crate) mod signals;
 mod stage;
 mod tell;
 mod terminal;
 
-use crate::clock;
+use crate::{clock, signals};
 use anyhow::Result;
 use figures::{Figures, Flip};
 use stage::Stage;

@@ -4,7 +4,7 @@
 use super::report::{Report, row};
 use super::services::{self, NUMBERS};
 use crate::daemon::{Daemon, Settings};
-use crate::demo::paint::count;
+use crate::paint::count;
 use crate::topology::{Plan, Topology};
 use anyhow::{Context, Result};
 use aya::maps::MapData;

@@ -10,7 +10,7 @@ use super::figures::Samples;
 use super::go_on;
 use super::options::Effort;
 use super::report::{Report, row};
-use crate::demo::paint::count;
+use crate::paint::count;
 use anyhow::{Context, Result};
 use lab::{Lab, Variant};
 

@@ -1,7 +1,7 @@
 //! What the benchmark says: text while it goes on, and all figures under their keys at the end.
 
 use super::figures::rounded;
-use crate::demo::paint::Paint;
+use crate::paint::Paint;
 use anyhow::Result;
 use serde_json::{Map, Value};
 use std::io::{self, IsTerminal, Write};

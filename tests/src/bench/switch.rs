@@ -10,7 +10,7 @@ use super::options::Effort;
 use super::report::{Report, row};
 use super::services::{self, NUMBERS};
 use crate::daemon::{Daemon, binary};
-use crate::demo::paint::{count, span};
+use crate::paint::{count, span};
 use crate::process::output;
 use crate::topology::{Plan, Topology};
 use anyhow::{Context, Result};

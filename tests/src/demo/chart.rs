@@ -1,6 +1,6 @@
 //! Requests per second over time: bars of blue with green on top.
 
-use super::paint::{Paint, count};
+use crate::paint::{Paint, count};
 use bg_common::Colour;
 use std::iter;
 

@@ -3,8 +3,8 @@
 use super::chart::{Chart, MARGIN};
 use super::figures::{Figures, Flip, on};
 use super::options::Options;
-use super::paint::{Paint, count, span};
 use super::stage::{MACHINES, STREAMS};
+use crate::paint::{Paint, count, span};
 use crate::topology::VIPS;
 use crate::traffic::{Failure, Kind, Record, Tally};
 use bg_common::Colour;

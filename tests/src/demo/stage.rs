@@ -2,11 +2,11 @@
 
 use super::figures::Flip;
 use super::options::{Attach, Options};
-use super::signals;
 use super::tell::Teller;
 use crate::clock;
 use crate::daemon::{Daemon, Settings, frontends, service};
 use crate::servers::Servers;
+use crate::signals;
 use crate::topology::{Plan, Topology};
 use crate::traffic::{Kind, Load, Record, Tally, Traffic};
 use crate::wait;

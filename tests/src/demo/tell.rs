@@ -2,11 +2,11 @@
 
 use super::figures::{Figures, Flip};
 use super::options::Options;
-use super::paint::{Paint, count, span};
 use super::panels::{View, summary};
 use super::stage::Stage;
 use super::terminal::{self, Terminal};
 use crate::clock;
+use crate::paint::{Paint, count, span};
 use crate::traffic::{Record, Tally};
 use anyhow::Result;
 use bg_common::Colour;
