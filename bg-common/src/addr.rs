@@ -78,6 +78,7 @@ impl Addr {
     }
 
     /// Whether this is a v4-mapped address.
+    #[inline(always)]
     #[must_use]
     pub const fn is_v4(&self) -> bool {
         let [first, second] = self.0;

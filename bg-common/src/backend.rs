@@ -83,6 +83,7 @@ impl Backend {
     }
 
     /// Whether this slot of the table holds no backend.
+    #[inline(always)]
     #[must_use]
     pub const fn is_vacant(&self) -> bool {
         self.proto.0 == 0

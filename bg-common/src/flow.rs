@@ -77,6 +77,9 @@ impl Flow {
     /// Either has sent RST, and nothing followed.
     pub const RESET: u8 = 1 << 3;
 
+    /// The client has come back, but FLOWS had no room: as good as established.
+    pub const CONFIRMED: u8 = 1 << 4;
+
     /// How long an unanswered pin counts: a minute, in ticks.
     pub const HALF_OPEN_TICKS: u32 = Tick::in_seconds(60);
 
@@ -94,6 +97,13 @@ impl Flow {
     #[must_use]
     pub const fn answered(&self) -> bool {
         self.state & Self::ANSWERED != 0
+    }
+
+    /// Whether it is established, although it is in HALF_OPEN.
+    #[inline(always)]
+    #[must_use]
+    pub const fn confirmed(&self) -> bool {
+        self.state & Self::CONFIRMED != 0
     }
 
     /// Whether the conversation is over: both sides have sent FIN, or one RST.

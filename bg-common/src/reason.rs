@@ -66,9 +66,11 @@ reasons! {
     16 SharedPort Forward "shared-port" "The client uses one port for two frontends of a service at once; the first one keeps it.",
     17 Midstream Forward "midstream" "TCP without a pin and without SYN, sent to the live colour.",
     18 MidstreamDrain Forward "midstream-drain" "TCP without a pin and without SYN during a drain, sent to the old colour.",
-    19 HopLimit Forward "hop-limit" "Its hop limit is used up; the kernel tells the sender.",
+    19 HopLimit Pass "hop-limit" "Its hop limit is used up; the kernel tells the sender.",
     20 TooBig Pass "too-big" "A reply larger than the way to the client takes; the kernel tells the backend.",
-    21 NoRoute Forward "no-route" "The way to the client is not one to redirect to; the kernel routes it.",
+    21 NoRoute Pass "no-route" "The way to the client is not one to redirect to; the kernel routes the reply.",
+    22 MappedAddress Pass "mapped-address" "An IPv6 packet with an address that stands for an IPv4 one, which no host sends.",
+    23 OwnAddress Drop "own-address" "A machine of a slice asks for a service that it would serve itself: it would get its own packet back.",
 }
 
 impl Reason {

@@ -31,6 +31,9 @@ pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>
     let key = FlowKey::new(packet.src, packet.src_port, packet.proto, frontend.service);
     let id = backend_of(packet, tables, &frontend, &key)?;
     let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
+    if backend.endpoint().addr() == packet.src {
+        return Err(Reason::OwnAddress);
+    }
     tables.traffic(backend.slice(), |traffic| {
         traffic.packets_in += u64::from(packet.segments);
         traffic.bytes_in += u64::from(packet.len);
@@ -50,10 +53,7 @@ pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, 
     };
     let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
     let key = FlowKey::new(packet.dst, packet.dst_port, packet.proto, backend.service());
-    let pin = match tables.flow(&key) {
-        Some(pin) => pin,
-        None => tables.half_open(&key).ok_or(Reason::DirectReply)?,
-    };
+    let (_, pin) = find(tables, &key).ok_or(Reason::DirectReply)?;
     let flow = pin.get();
     if flow.backend != id {
         return Err(Reason::StaleReply);
@@ -80,6 +80,26 @@ pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, R
     }
 }
 
+/// Which table a pin is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum In {
+    Flows,
+    HalfOpen,
+}
+
+/// A flow's pin.
+#[inline(always)]
+fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
+    if let Some(pin) = tables.flow(key) {
+        return Some((In::Flows, pin));
+    }
+    if let Some(pin) = tables.half_open(key) {
+        return Some((In::HalfOpen, pin));
+    }
+    // Another CPU may just have moved it from the second table to the first.
+    tables.flow(key).map(|pin| (In::Flows, pin))
+}
+
 /// The backend of a packet's flow: the pinned one, or a new choice.
 #[inline(always)]
 fn backend_of<T: Tables>(
@@ -89,51 +109,52 @@ fn backend_of<T: Tables>(
     key: &FlowKey,
 ) -> Result<u32, Reason> {
     let now = tables.now();
-    let established = tables.flow(key);
-    if let Some(pin) = &established {
+    let found = find(tables, key);
+    if let Some((place, pin)) = &found {
         let flow = pin.get();
-        if flow.frontend != u32::from(frontend.id) {
-            tables.count(Reason::SharedPort);
-            return Ok(flow.backend);
-        }
-        if !packet.is_bare_syn() {
-            client_spoke(packet, pin, &flow, now);
-            return Ok(flow.backend);
-        }
-    }
-    let half_open = if established.is_none() { tables.half_open(key) } else { None };
-    if let Some(pin) = &half_open {
-        let flow = pin.get();
-        if still_counts(packet, frontend, &flow, now) {
-            come_back(packet, tables, key, pin, &flow, now);
+        if keeps(packet, frontend, &flow, *place, now) {
+            if flow.frontend != u32::from(frontend.id) {
+                tables.count(Reason::SharedPort);
+            } else if *place == In::Flows {
+                client_spoke(packet, pin, &flow, now);
+            } else {
+                come_back(packet, tables, key, pin, &flow, now);
+            }
             return Ok(flow.backend);
         }
     }
     let backend = choose(packet, tables, frontend)?;
-    let flow = Flow::new(backend, frontend.id.into(), now);
-    let reused = match (established, half_open) {
-        (Some(pin), _) if pin.get().backend == backend => Some(pin),
-        (Some(_), _) => {
-            tables.remove_flow(key);
-            None
-        }
-        (None, half_open) => half_open,
-    };
-    match reused {
-        Some(pin) => pin.replace(flow),
-        None if packet.is_rst() => return Ok(backend),
-        None => match tables.insert_half_open(key, &flow) {
-            Insert::Done => {}
-            // Another CPU was first.
-            Insert::Exists => return Ok(tables.half_open(key).map_or(backend, |pin| pin.get().backend)),
-            Insert::Full => {
-                tables.count(Reason::HalfOpenFull);
-                return Ok(backend);
-            }
-        },
+    if packet.is_rst() {
+        return Ok(backend);
     }
-    opened(packet, tables, backend);
+    match found {
+        Some((In::Flows, _)) => tables.remove_flow(key),
+        Some((In::HalfOpen, _)) => tables.remove_half_open(key),
+        None => {}
+    }
+    match tables.insert_half_open(key, &Flow::new(backend, frontend.id.into(), now)) {
+        Insert::Done => opened(packet, tables, backend),
+        // Another CPU was first.
+        Insert::Exists => return Ok(tables.half_open(key).map_or(backend, |pin| pin.get().backend)),
+        Insert::Full => tables.count(Reason::HalfOpenFull),
+    }
     Ok(backend)
+}
+
+/// Whether a pin decides about this packet.
+#[inline(always)]
+fn keeps(packet: &Packet, frontend: &Frontend, flow: &Flow, place: In, now: Tick) -> bool {
+    let established = place == In::Flows || flow.confirmed();
+    if !established && now.since(flow.seen) >= Flow::HALF_OPEN_TICKS {
+        return false;
+    }
+    if !packet.is_bare_syn() {
+        return true;
+    }
+    // A SYN repeats the one that made a half-open pin; on an established one it is a reused port. Through
+    // another VIP it is neither, and the conversation that is going on keeps the port.
+    let other_vip = flow.frontend != u32::from(frontend.id);
+    !flow.closed() && (other_vip || !established)
 }
 
 /// Chooses the backend of a flow without a pin.
@@ -164,14 +185,6 @@ fn choose<T: Tables>(packet: &Packet, tables: &T, frontend: &Frontend) -> Result
     tables.ring(position).ok_or(Reason::BrokenTable)
 }
 
-/// Whether a half-open pin decides about this packet.
-#[inline(always)]
-fn still_counts(packet: &Packet, frontend: &Frontend, flow: &Flow, now: Tick) -> bool {
-    let fresh = now.since(flow.seen) < Flow::HALF_OPEN_TICKS;
-    // A SYN repeats the one that made the pin, unless that connection is over.
-    fresh && !(packet.is_bare_syn() && (flow.closed() || flow.frontend != u32::from(frontend.id)))
-}
-
 /// The client of a half-open flow speaks: it is established if the backend has answered.
 ///
 /// An unanswered pin keeps the time of its first packet, so that retransmissions and one-way
@@ -181,23 +194,30 @@ fn come_back<T: Tables>(packet: &Packet, tables: &T, key: &FlowKey, pin: &T::Pin
     if !flow.answered() || packet.is_bare_syn() {
         return;
     }
-    client_spoke(packet, pin, flow, now);
+    let state = client_spoke(packet, pin, flow, now);
     if packet.is_rst() {
         return;
     }
-    match tables.insert_flow(key, &pin.get()) {
+    // Not read again from the pin, whose memory may be another flow's by now.
+    let established = Flow { seen: now, state: state & !Flow::CONFIRMED, ..*flow };
+    match tables.insert_flow(key, &established) {
         Insert::Done | Insert::Exists => tables.remove_half_open(key),
-        Insert::Full => tables.count(Reason::FlowsFull),
+        Insert::Full => {
+            tables.count(Reason::FlowsFull);
+            if !flow.confirmed() {
+                pin.set_state(state | Flow::CONFIRMED);
+            }
+        }
     }
 }
 
-/// Notes a packet of the client in its pin.
+/// Notes a packet of the client in its pin, and returns the pin's state.
 #[inline(always)]
-fn client_spoke(packet: &Packet, pin: &impl Pin, flow: &Flow, now: Tick) {
-    note(packet, pin, flow, flow.state, Flow::CLIENT_FIN);
+fn client_spoke(packet: &Packet, pin: &impl Pin, flow: &Flow, now: Tick) -> u8 {
     if flow.seen != now {
         pin.touch(now);
     }
+    note(packet, pin, flow, flow.state, Flow::CLIENT_FIN)
 }
 
 /// Notes a packet of the backend in its flow's pin and counts it.
@@ -219,10 +239,10 @@ fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, b
     });
 }
 
-/// Writes the state bits when the packet changes them. Any packet after a RST takes that back: the
+/// Writes the state bits when the packet changes them, and returns them. Any packet after a RST takes that back: the
 /// RST was not the connection's.
 #[inline(always)]
-fn note(packet: &Packet, pin: &impl Pin, flow: &Flow, state: u8, fin: u8) {
+fn note(packet: &Packet, pin: &impl Pin, flow: &Flow, state: u8, fin: u8) -> u8 {
     let state = match (packet.is_rst(), packet.is_fin()) {
         (true, _) => state | Flow::RESET,
         (false, true) => state & !Flow::RESET | fin,
@@ -231,6 +251,7 @@ fn note(packet: &Packet, pin: &impl Pin, flow: &Flow, state: u8, fin: u8) {
     if state != flow.state {
         pin.set_state(state);
     }
+    state
 }
 
 /// Counts a flow that a slice was given.

@@ -34,6 +34,9 @@ struct Network {
 /// The reason why the frame is none of ours to touch.
 #[inline(always)]
 pub fn parse<V: View>(view: &V) -> Result<Packet, Reason> {
+    if let Some(reason) = view.stray() {
+        return Err(reason);
+    }
     match view.read::<2>(ETHERTYPE).ok_or(Reason::Truncated)? {
         IPV4 => transport(view, ipv4(view)?),
         IPV6 => transport(view, ipv6(view)?),
@@ -83,10 +86,15 @@ fn ipv6<V: View>(view: &V) -> Result<Network, Reason> {
     if matches!(next, 0 | 43 | 44 | 51 | 60 | 135) {
         return Err(Reason::ExtensionHeader);
     }
+    let (src, dst) = (Addr::from_longs([s0, s1]), Addr::from_longs([d0, d1]));
+    // Its flow would have the key of an IPv4 flow.
+    if src.is_v4() || dst.is_v4() {
+        return Err(Reason::MappedAddress);
+    }
     Ok(Network {
         family: Family::V6,
-        src: Addr::from_longs([s0, s1]),
-        dst: Addr::from_longs([d0, d1]),
+        src,
+        dst,
         proto: Proto(next),
         hop_limit,
         payload: usize::from(u16::from_be_bytes([len_high, len_low])),

@@ -132,7 +132,9 @@ impl Rewrite {
     #[inline(always)]
     fn apply_v6<V: View>(&self, packet: &Packet, view: &mut V, hop: Hop) -> Option<()> {
         if hop == Hop::Take {
-            view.write(L3 + offset::V6_HOP_LIMIT, [packet.hop_limit.wrapping_sub(1)])?;
+            let (next, hops) = (packet.proto.0, packet.hop_limit.wrapping_sub(1));
+            view.write(L3 + offset::V6_HOP_LIMIT, [hops])?;
+            view.uncovered(Delta::new().replace2([next, packet.hop_limit], [next, hops]));
         }
         let at = match self.end {
             End::Destination => offset::V6_DESTINATION,

@@ -13,8 +13,9 @@ pub enum Insert {
     Full,
 }
 
-/// An entry of a flow table, changed in place: an update of the key would replace the entry, and in
-/// an LRU table throw out a stranger for it.
+/// An entry of a flow table. Time and state are changed in place, because an update of the key would
+/// replace the entry, and in an LRU table throw out a stranger for it. Whose entry it is never changes in
+/// place: the kernel may have given the memory to another flow since the look-up.
 pub trait Pin {
     /// The entry as it is.
     fn get(&self) -> Flow;
@@ -24,9 +25,6 @@ pub trait Pin {
 
     /// Sets the state bits.
     fn set_state(&self, state: u8);
-
-    /// Makes it the entry of a new flow.
-    fn replace(&self, flow: Flow);
 }
 
 /// Look-ups and changes that deciding needs. Every method is one table operation.

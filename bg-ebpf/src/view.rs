@@ -1,6 +1,7 @@
 //! The seam to a packet's bytes.
 
-use crate::checksum::Change;
+use crate::checksum::{Change, Delta};
+use bg_common::Reason;
 
 /// A frame from its Ethernet header on: an XDP buffer, a socket buffer, or a slice of bytes.
 ///
@@ -18,6 +19,11 @@ pub trait View {
     /// Packets that the frame stands for: more than one when segmentation is left to the device.
     fn segments(&self) -> u32 {
         1
+    }
+
+    /// Why the frame is none of ours, before anything is read of it.
+    fn stray(&self) -> Option<Reason> {
+        None
     }
 
     /// Reads `N` bytes at `offset`; `None` past the end.
@@ -41,4 +47,7 @@ pub trait View {
     /// This is the view's business because a frame of a local sender may carry a checksum that the
     /// device is to complete, and only the kernel knows.
     fn mend_checksum(&mut self, offset: usize, change: &Change) -> Option<()>;
+
+    /// Tells of a change that no checksum in the packet covers, for views that keep a sum of their own.
+    fn uncovered(&mut self, _delta: Delta) {}
 }

@@ -7,6 +7,7 @@ mod buckets;
 pub mod fake;
 pub mod kernel;
 mod load;
+mod lock;
 mod mapped;
 mod observer;
 mod pins;
@@ -235,6 +236,8 @@ pub struct Sweep {
     pub expired: u64,
     /// Ids of the backends that a pin names.
     pub backends: HashSet<u32>,
+    /// Ids of the frontends that a pin names.
+    pub frontends: HashSet<u32>,
     /// How long the pass took.
     pub took: Duration,
 }
@@ -295,7 +298,8 @@ pub trait Dataplane: Send {
     /// When a table cannot be opened a second time.
     fn observer(&self) -> Result<Box<dyn Observer>, Refusal>;
 
-    /// Frees the ids of removed backends that a sweep has found no pin of.
+    /// Frees the ids of removed backends and frontends that this sweep and the one before have found no pin
+    /// of.
     ///
     /// # Errors
     ///

@@ -147,24 +147,22 @@ impl Engine {
         }
     }
 
-    /// Puts tables and programs in line. What was there before is put back if an interface refuses.
+    /// Puts programs, then tables in line: if an interface refuses, the tables have not changed, and what
+    /// was attached before is attached still or again.
     fn wire(&mut self, attach: AttachPlan, deployments: Vec<DeploymentSpec>) -> Result<Wired, Refusal> {
-        let applied = self.dataplane.apply(&deployments)?;
-        self.wired = self.now();
         let attachments = match self.dataplane.attach(&attach) {
             Ok(attachments) => attachments,
             Err(refusal) => {
-                if let Some((attach, deployments)) = self.wiring.clone() {
-                    let back =
-                        self.dataplane.apply(&deployments).and_then(|_| self.dataplane.attach(&attach));
-                    if let Err(worse) = back {
-                        tracing::error!(%worse, "what was wired before cannot be put back");
-                    }
+                if let Some((attach, _)) = &self.wiring
+                    && let Err(worse) = self.dataplane.attach(attach)
+                {
+                    tracing::error!(%worse, "what was attached before cannot be put back");
                 }
-                self.reread()?;
                 return Err(refusal);
             }
         };
+        let applied = self.dataplane.apply(&deployments)?;
+        self.wired = self.now();
         self.wiring = Some((attach, deployments));
         self.reread()?;
         Ok(Wired { applied, attachments })

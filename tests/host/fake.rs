@@ -16,6 +16,8 @@ type Flows = RefCell<HashMap<FlowKey, Rc<Cell<Flow>>>>;
 pub(crate) struct Fake {
     pub(crate) now: Cell<Tick>,
     pub(crate) word: Cell<Word>,
+    /// As if another CPU moved a pin to the established ones between two look-ups.
+    pub(crate) promotes: Cell<bool>,
     /// Established pins that fit.
     pub(crate) room: Cell<usize>,
     services: Vec<Service>,
@@ -48,6 +50,7 @@ impl Fake {
         Self {
             now: Cell::new(Tick(1_000_000)),
             word: Cell::new(word),
+            promotes: Cell::new(false),
             room: Cell::new(usize::MAX),
             services: world.services.clone(),
             frontends: world.frontends.iter().copied().collect(),
@@ -72,7 +75,9 @@ impl Fake {
     pub(crate) fn pins(&self) -> Vec<PinRow> {
         let read = |table, flows: &Flows| {
             let rows = flows.borrow();
-            rows.iter().map(|(key, flow)| PinRow::read(table, *key, flow.get())).collect::<Vec<_>>()
+            rows.iter()
+                .map(|(key, flow)| PinRow::read(table, *key, flow.get(), self.now.get()))
+                .collect::<Vec<_>>()
         };
         [read(In::Established, &self.flows), read(In::HalfOpen, &self.half_open)].concat()
     }
@@ -104,10 +109,6 @@ impl Pin for FakePin {
     fn set_state(&self, state: u8) {
         self.0.set(Flow { state, ..self.0.get() });
     }
-
-    fn replace(&self, flow: Flow) {
-        self.0.set(flow);
-    }
 }
 
 impl Tables for Fake {
@@ -138,7 +139,7 @@ impl Tables for Fake {
     }
 
     fn backend(&self, id: u32) -> Option<Backend> {
-        self.backends.get(&id).copied()
+        self.backends.get(&id).copied().filter(|backend| !backend.is_vacant())
     }
 
     fn backend_at(&self, at: &Endpoint) -> Option<u32> {
@@ -150,6 +151,11 @@ impl Tables for Fake {
     }
 
     fn half_open(&self, key: &FlowKey) -> Option<FakePin> {
+        if self.promotes.take()
+            && let Some(flow) = self.half_open.borrow_mut().remove(key)
+        {
+            self.flows.borrow_mut().insert(*key, flow);
+        }
         self.half_open.borrow().get(key).cloned().map(FakePin)
     }
 

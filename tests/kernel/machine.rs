@@ -45,6 +45,7 @@ pub(crate) struct Machine {
 
 const XDP_DROP: i32 = 1;
 const TC_ACT_SHOT: i32 = 2;
+pub(crate) const TC_ACT_REDIRECT: i32 = 7;
 
 impl Machine {
     pub(crate) fn new(world: &World) -> Self {
@@ -171,7 +172,9 @@ impl Machine {
         let mut pins = Vec::new();
         for (table, name) in [(In::Established, names::FLOWS), (In::HalfOpen, names::HALF_OPEN)] {
             let entries = self.hash::<FlowKey, Flow>(name);
-            pins.extend(entries.iter().map(Result::unwrap).map(|(key, flow)| PinRow::read(table, key, flow)));
+            pins.extend(
+                entries.iter().map(Result::unwrap).map(|(key, flow)| PinRow::read(table, key, flow, now())),
+            );
         }
         pins
     }

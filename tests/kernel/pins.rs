@@ -153,6 +153,24 @@ fn pins_that_are_not_in_the_form_of_this_version_are_refused_by_name() {
 }
 
 #[test]
+fn what_another_user_may_have_put_there_is_refused_and_not_followed() {
+    let instance = Instance::new("planted");
+    let precious = tempfile::tempdir().unwrap();
+    fs::write(precious.path().join("file"), "kept").unwrap();
+    fs::create_dir_all(instance.base()).unwrap();
+    std::os::unix::fs::symlink(precious.path(), instance.base().join("new-1")).unwrap();
+    instance.assert_refused("other-layout", &["new-1"]);
+    Kernel::remove(&instance.0).unwrap();
+    assert!(precious.path().join("file").exists());
+
+    fs::create_dir_all(instance.base()).unwrap();
+    fs::set_permissions(instance.base(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    instance.assert_refused("untrusted-pins", &[&instance.0]);
+    assert!(Kernel::remove(&instance.0).is_err());
+    fs::set_permissions(instance.base(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+}
+
+#[test]
 fn what_an_interrupted_start_left_is_swept_away() {
     let instance = Instance::new("interrupted");
     fs::create_dir_all(instance.base().join("new-1/programs")).unwrap();
@@ -208,7 +226,8 @@ fn attachments_follow_the_plan_and_outlive_the_daemon() {
     let gateway = gateway("attach");
     let mut kernel = instance.open();
     let redirect = plan(&gateway, Path::Redirect, Hook::Tc);
-    assert_eq!(attach(&gateway, &mut kernel, &redirect), [row(&tc("ingress"), names::TC_INGRESS)]);
+    let egress = row(&tc("egress"), names::TC_EGRESS);
+    assert_eq!(attach(&gateway, &mut kernel, &redirect), [egress, row(&tc("ingress"), names::TC_INGRESS)]);
     let stack = plan(&gateway, Path::Stack, Hook::Xdp);
     let both = [row(&tc("egress"), names::TC_EGRESS), row("xdp", names::XDP_INGRESS)];
     assert_eq!(attach(&gateway, &mut kernel, &stack), both);
@@ -232,7 +251,7 @@ fn an_interface_that_comes_back_is_attached_to_again() {
     attach(&gateway, &mut kernel, &plan(&gateway, Path::Redirect, Hook::Tc));
     gateway.ip("link del up0").unwrap();
     let gone = kernel.attachments().unwrap();
-    assert_eq!(gone.iter().map(|attachment| attachment.ifindex).collect::<Vec<_>>(), [0]);
+    assert_eq!(gone.iter().map(|attachment| attachment.ifindex).collect::<Vec<_>>(), [0, 0]);
     gateway.ip("link add up0 type veth peer name far0\nlink set up0 up").unwrap();
     attach(&gateway, &mut kernel, &plan(&gateway, Path::Redirect, Hook::Tc));
 }
@@ -347,8 +366,11 @@ fn a_removed_backend_is_forgotten_once_no_pin_names_it() {
     let mut sweep = bg_userspace::dataplane::Sweep::default();
     sweep.backends.extend([0, 1, 2]);
     kernel.settle(&sweep).unwrap();
+    kernel.settle(&sweep).unwrap();
     assert_eq!(known(), 3, "pins still name it");
     sweep.backends.clear();
+    kernel.settle(&sweep).unwrap();
+    assert_eq!(known(), 3, "one sweep may have missed a pin");
     kernel.settle(&sweep).unwrap();
     assert_eq!(known(), 2);
 }

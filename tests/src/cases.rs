@@ -11,7 +11,8 @@ use crate::packet::{self, flag, patched};
 use crate::world::{
     DNS, DNS_BLUE, DNS_GREEN, Family, In, POOL, POOL_GREEN, PinRow, WEB, WEB_BLUE, WEB_GREEN,
 };
-use bg_common::{Colour, Flow, Proto, Reason, Word};
+use bg_common::{Colour, Flow, FlowKey, Proto, Reason, Word};
+use std::net::SocketAddr;
 
 /// Which program a packet meets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,6 +106,9 @@ fn green() -> Word {
     green_draining().drained().expect("a draining word can be settled")
 }
 
+/// Age of pins before most cases, in seconds: those that a packet touches are young afterwards.
+const AGE: u32 = 20;
+
 /// Every row.
 #[must_use]
 pub fn all() -> Vec<Case> {
@@ -127,6 +131,11 @@ pub fn all() -> Vec<Case> {
     cases.extend(headers());
     cases.extend(truncated());
     cases
+}
+
+/// The key of another client's flow to [`WEB`].
+fn key_of(client: SocketAddr) -> FlowKey {
+    FlowKey::new(client.ip().into(), client.port().into(), Proto::TCP, WEB)
 }
 
 fn web_pin(family: Family, table: In, backend: u32) -> PinRow {
@@ -204,8 +213,9 @@ fn pinned(family: Family) -> Vec<Case> {
     let to = |at, flags| packet::tcp(client, at, flags, b"GET / HTTP/1.1\r\n\r\n");
     let (blue, green_at) = (family.backend(WEB_BLUE), family.backend(WEB_GREEN));
     let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED);
+    let aged = pin.age(AGE);
     let case =
-        |name, flags| Case::new(name, Hook::ToSlice, to(vip, flags)).before([pin]).word(green_draining());
+        |name, flags| Case::new(name, Hook::ToSlice, to(vip, flags)).before([aged]).word(green_draining());
     vec![
         case("an established flow stays on its colour after a switch", flag::ACK | flag::PSH)
             .becomes(to(blue, flag::ACK | flag::PSH))
@@ -221,27 +231,40 @@ fn pinned(family: Family) -> Vec<Case> {
             .becomes(to(blue, flag::RST))
             .after([pin.state(Flow::ANSWERED | Flow::RESET)]),
         case("a packet after a RST takes the RST back", flag::ACK)
-            .before([pin.state(Flow::ANSWERED | Flow::RESET)])
+            .before([aged.state(Flow::ANSWERED | Flow::RESET)])
             .becomes(to(blue, flag::ACK))
             .after([pin]),
         case("a reused port is a new connection and goes to the new colour", flag::SYN)
             .becomes(to(green_at, flag::SYN))
             .after([web_pin(family, In::HalfOpen, WEB_GREEN)]),
-        case("a reused port on the same backend starts its pin anew", flag::SYN)
+        case("a reused port on the same backend begins anew, too", flag::SYN)
             .word(Word::initial(Colour::Blue))
-            .before([pin.state(Flow::ANSWERED | Flow::CLIENT_FIN | Flow::BACKEND_FIN)])
+            .before([aged.state(Flow::ANSWERED | Flow::CLIENT_FIN | Flow::BACKEND_FIN)])
             .becomes(to(blue, flag::SYN))
-            .after([pin.state(0)]),
+            .after([web_pin(family, In::HalfOpen, WEB_BLUE)]),
         Case::new(
             "one port on two VIPs: the first one keeps it",
             Hook::ToSlice,
             to(family.vip(2, 80), flag::SYN),
         )
-        .before([pin])
+        .before([aged])
         .word(green_draining())
         .because(Reason::SharedPort)
         .becomes(to(blue, flag::SYN))
-        .after([pin]),
+        .after([aged]),
+        Case::new(
+            "one port on two VIPs, one after the other",
+            Hook::ToSlice,
+            to(family.vip(2, 80), flag::SYN),
+        )
+        .before([aged.state(Flow::ANSWERED | Flow::CLIENT_FIN | Flow::BACKEND_FIN)])
+        .word(green_draining())
+        .becomes(to(green_at, flag::SYN))
+        .after([web_pin(family, In::HalfOpen, WEB_GREEN).second_vip()]),
+        case("a pin that names no backend drops", flag::ACK)
+            .before([PinRow { backend: 99, ..aged }])
+            .dropped(Reason::BrokenTable)
+            .after([PinRow { backend: 99, ..pin }]),
     ]
 }
 
@@ -249,8 +272,9 @@ fn half_open(family: Family) -> Vec<Case> {
     let (client, vip) = (family.client(), family.vip(1, 80));
     let to = |at, flags| packet::tcp(client, at, flags, b"");
     let (blue, green_at) = (family.backend(WEB_BLUE), family.backend(WEB_GREEN));
-    let pin = web_pin(family, In::HalfOpen, WEB_BLUE);
+    let pin = web_pin(family, In::HalfOpen, WEB_BLUE).age(AGE);
     let answered = pin.state(Flow::ANSWERED);
+    let full = pin.state(Flow::ANSWERED | Flow::CONFIRMED);
     let case =
         |name, flags| Case::new(name, Hook::ToSlice, to(vip, flags)).before([pin]).word(green_draining());
     vec![
@@ -266,15 +290,29 @@ fn half_open(family: Family) -> Vec<Case> {
             .becomes(to(green_at, flag::SYN))
             .after([web_pin(family, In::HalfOpen, WEB_GREEN)]),
         case("a SYN of a minute ago still counts", flag::SYN)
-            .before([pin.age(58)])
+            .before([pin.age(55)])
             .becomes(to(blue, flag::SYN))
-            .after([pin]),
+            .after([pin.age(55)]),
         case("a SYN after a refusal is decided anew", flag::SYN)
             .before([pin.state(Flow::RESET)])
             .becomes(to(green_at, flag::SYN))
             .after([web_pin(family, In::HalfOpen, WEB_GREEN)]),
-        case("a SYN to the other VIP is a flow of its own", flag::SYN)
+        case("a SYN to the other VIP does not take the port from a flow that begins", flag::SYN)
             .before([pin.second_vip()])
+            .because(Reason::SharedPort)
+            .becomes(to(blue, flag::SYN))
+            .after([pin.second_vip()]),
+        case("a RST does not renew a pin that counts no more", flag::RST)
+            .before([pin.age(61)])
+            .because(Reason::MidstreamDrain)
+            .becomes(to(blue, flag::RST))
+            .after([pin.age(61)]),
+        case("a flow that found no room is established all the same, and moves when there is", flag::ACK)
+            .before([full.age(3600)])
+            .becomes(to(blue, flag::ACK))
+            .after([web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED)]),
+        case("a reused port begins anew there, too", flag::SYN)
+            .before([full])
             .becomes(to(green_at, flag::SYN))
             .after([web_pin(family, In::HalfOpen, WEB_GREEN)]),
         case("the client's answer to the backend's establishes the flow", flag::ACK)
@@ -288,7 +326,7 @@ fn half_open(family: Family) -> Vec<Case> {
         case("a RST in answer establishes nothing", flag::RST)
             .before([answered])
             .becomes(to(blue, flag::RST))
-            .after([answered.state(Flow::ANSWERED | Flow::RESET)]),
+            .after([answered.state(Flow::ANSWERED | Flow::RESET).age(0)]),
         case("an ACK that no backend asked for establishes nothing", flag::ACK)
             .becomes(to(blue, flag::ACK))
             .after([pin]),
@@ -312,11 +350,11 @@ fn replies(family: Family) -> Vec<Case> {
                 .becomes(from(vip, flag::ACK))
                 .after([pin]),
             case("a reply leaves with the VIP that the client used", flag::ACK)
-                .before([pin.second_vip()])
+                .before([pin.second_vip().age(AGE)])
                 .becomes(from(family.vip(2, 80), flag::ACK))
                 .after([pin.second_vip()]),
             case("the first answer is noted", flag::SYN | flag::ACK)
-                .before([half])
+                .before([half.age(AGE)])
                 .becomes(from(vip, flag::SYN | flag::ACK))
                 .after([half.state(Flow::ANSWERED)]),
             case("a refusal is no answer", flag::RST | flag::ACK)
@@ -330,9 +368,9 @@ fn replies(family: Family) -> Vec<Case> {
                 .before([])
                 .because(Reason::DirectReply),
             case("a late reply of the backend that the flow has left does not become the VIP's", flag::ACK)
-                .before([web_pin(family, In::Established, WEB_GREEN)])
+                .before([web_pin(family, In::Established, WEB_GREEN).age(AGE)])
                 .because(Reason::StaleReply)
-                .after([web_pin(family, In::Established, WEB_GREEN)]),
+                .after([web_pin(family, In::Established, WEB_GREEN).age(AGE)]),
         ]);
     }
     rows
@@ -350,7 +388,10 @@ fn udp(family: Family) -> Vec<Case> {
         case("a datagram of no known flow goes to the live colour, drain or not")
             .becomes(to(green_at))
             .after([dns_pin(family, In::HalfOpen, DNS_GREEN)]),
-        case("an unanswered flow stays for a minute").before([half]).becomes(to(blue)).after([half]),
+        case("an unanswered flow stays for a minute")
+            .before([half.age(55)])
+            .becomes(to(blue))
+            .after([half.age(55)]),
         case("an unanswered flow does not hold out on its own refreshes")
             .before([half.age(61)])
             .becomes(to(green_at))
@@ -359,7 +400,7 @@ fn udp(family: Family) -> Vec<Case> {
             .before([half.state(Flow::ANSWERED)])
             .becomes(to(blue))
             .after([pin]),
-        case("an established flow stays on its colour").before([pin]).becomes(to(blue)).after([pin]),
+        case("an established flow stays on its colour").before([pin.age(AGE)]).becomes(to(blue)).after([pin]),
         Case::new("an answer leaves with the VIP as its source", Hook::ToClient, from(blue))
             .before([half])
             .becomes(from(vip))
@@ -394,13 +435,15 @@ fn not_ours(family: Family) -> Vec<Case> {
         .before([])
         .because(Reason::Midstream)
         .becomes(packet::tcp(family.backend(DNS_BLUE), family.backend(WEB_BLUE), flag::ACK, b""))
+        .after([PinRow { key: key_of(family.backend(DNS_BLUE)), ..web_pin(family, In::HalfOpen, WEB_BLUE) }]),
+        Case::new(
+            "a machine that would get its own packet back gets none",
+            Hook::Zone,
+            packet::tcp(SocketAddr::new(family.backend(WEB_BLUE).ip(), 40_000), vip, flag::SYN, b""),
+        )
+        .dropped(Reason::OwnAddress)
         .after([PinRow {
-            key: bg_common::FlowKey::new(
-                family.backend(DNS_BLUE).ip().into(),
-                family.backend(DNS_BLUE).port().into(),
-                Proto::TCP,
-                WEB,
-            ),
+            key: key_of(SocketAddr::new(family.backend(WEB_BLUE).ip(), 40_000)),
             ..web_pin(family, In::HalfOpen, WEB_BLUE)
         }]),
         Case::new(
@@ -448,6 +491,12 @@ fn headers() -> Vec<Case> {
             ))
             .after([web_pin(Family::V4, In::HalfOpen, WEB_BLUE)]),
     ];
+    for (name, at) in [("source", 14 + 8), ("destination", 14 + 24)] {
+        let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 9, 0, 7];
+        let packet = patched(v6(), at, &mapped);
+        let name = format!("an IPv6 {name} that stands for an IPv4 address");
+        rows.push(Case::new(name, Hook::ToSlice, packet).because(Reason::MappedAddress));
+    }
     for next in [0, 43, 44, 51, 60, 135] {
         let name = format!("the IPv6 extension header {next}");
         let packet = patched(v6(), 20, &[next]);

@@ -22,7 +22,8 @@ pub mod flag {
 }
 
 const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-const GATEWAY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+/// That of the loopback interface, which test runs use: to tc a frame for another address is a stranger's.
+const GATEWAY_MAC: [u8; 6] = [0; 6];
 
 /// Hop limit of every frame that is built.
 pub const HOPS: u8 = 64;
@@ -87,6 +88,23 @@ fn ip(from: IpAddr, to: IpAddr, hops: u8) -> etherparse::PacketBuilderStep<ether
 pub fn patched(mut frame: Vec<u8>, offset: usize, bytes: &[u8]) -> Vec<u8> {
     frame.splice(offset..offset + bytes.len(), bytes.iter().copied());
     frame
+}
+
+/// The frame after a hop more: its hop limit is one less, and an IPv4 header's checksum right again.
+#[must_use]
+pub fn one_hop_on(mut frame: Vec<u8>) -> Vec<u8> {
+    if frame.get(12..14) == Some(&[0x86, 0xdd]) {
+        if let Some(hops) = frame.get_mut(14 + 7) {
+            *hops -= 1;
+        }
+        return frame;
+    }
+    if let Some(hops) = frame.get_mut(14 + 8) {
+        *hops -= 1;
+    }
+    let header = etherparse::Ipv4HeaderSlice::from_slice(frame.get(14..).unwrap_or_default());
+    let sum = header.expect("the frame has an IPv4 header").to_header().calc_header_checksum();
+    patched(frame, 24, &sum.to_be_bytes())
 }
 
 /// How two frames differ, field by field where they can be read, byte by byte where not; empty when

@@ -12,7 +12,7 @@
 use bg_common::bucket::{Bucket, Slot, choices, place};
 use bg_common::names::ENDPOINT_BUCKETS;
 use bg_common::{
-    Backend, Colour, Endpoint, Flow, FlowKey, Frontend, Port, Proto, Ring, Service, SliceId, Via,
+    Backend, Colour, Endpoint, Flow, FlowKey, Frontend, Port, Proto, Ring, Service, SliceId, Tick, Via,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -198,7 +198,7 @@ pub struct PinRow {
     pub frontend: u32,
     /// State bits.
     pub state: u8,
-    /// Seconds since its last packet, or since it began. Counts before a case, not after it.
+    /// Seconds since its last packet, or since it began.
     pub age: u32,
 }
 
@@ -231,20 +231,11 @@ impl PinRow {
         Self { frontend: self.frontend + 1, ..self }
     }
 
-    /// What must be the same after a case: all but the time.
-    #[must_use]
-    pub fn identity(&self) -> (In, FlowIdentity) {
-        let Self { table, key, backend, frontend, state, age: _ } = *self;
-        (table, (key, backend, frontend, state))
-    }
-
     /// Reads a table entry.
     #[must_use]
-    pub fn read(table: In, key: FlowKey, flow: Flow) -> Self {
-        let Flow { backend, frontend, state, .. } = flow;
-        Self { table, key, backend, frontend, state, age: 0 }
+    pub fn read(table: In, key: FlowKey, flow: Flow, now: Tick) -> Self {
+        let Flow { backend, frontend, state, seen, .. } = flow;
+        let age = u64::from(now.since(seen)) * Tick::NANOS / 1_000_000_000;
+        Self { table, key, backend, frontend, state, age: age as u32 }
     }
 }
-
-/// Key, backend, frontend and state of a pin.
-pub type FlowIdentity = (FlowKey, u32, u32, u8);

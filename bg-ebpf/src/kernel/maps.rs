@@ -4,11 +4,11 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
-use bg_common::names::{
-    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_RING, MAX_SERVICES,
-    Name,
-};
 use bg_common::bucket::choices;
+use bg_common::names::{
+    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS,
+    MAX_RING, MAX_SERVICES, Name,
+};
 use bg_common::{
     Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word,
 };
@@ -64,12 +64,6 @@ impl Pin for KernelPin {
     fn set_state(&self, state: u8) {
         // SAFETY: as in `touch`.
         unsafe { (&raw mut (*self.0).state).write(state) }
-    }
-
-    #[inline(always)]
-    fn replace(&self, flow: Flow) {
-        // SAFETY: as in `get`.
-        unsafe { self.0.write(flow) }
     }
 }
 
@@ -143,7 +137,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn backend(&self, id: u32) -> Option<Backend> {
-        copy(BACKENDS.get_ptr(id))
+        copy(BACKENDS.get_ptr(id)).filter(|backend| !backend.is_vacant())
     }
 
     #[inline(always)]

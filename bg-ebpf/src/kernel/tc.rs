@@ -9,11 +9,11 @@ use aya_ebpf::bindings::{
     BPF_FIB_LKUP_RET_SUCCESS, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_fib_lookup as FibLookup,
     bpf_redir_neigh as NextHop,
 };
-use aya_ebpf::helpers::generated::{bpf_fib_lookup, bpf_redirect_neigh, bpf_redirect_peer};
+use aya_ebpf::helpers::generated::{bpf_csum_update, bpf_fib_lookup, bpf_redirect_neigh, bpf_redirect_peer};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use bg_common::{Addr, Reason, Verdict, Via};
-use bg_ebpf::checksum::Change;
+use bg_ebpf::checksum::{Change, Delta};
 use bg_ebpf::decide::Way;
 use bg_ebpf::packet::{Family, L3, Packet};
 use bg_ebpf::{Hop, Rewrite, Tables as _, View, forward, parse, reply, zone};
@@ -73,6 +73,22 @@ impl View for TcFrame {
     }
 
     #[inline(always)]
+    fn stray(&self) -> Option<Reason> {
+        /// Caught for another machine, by an interface that listens to everything.
+        const PACKET_OTHERHOST: u32 = 3;
+        // SAFETY: as in `ifindex`.
+        let tagged = unsafe { (*self.metadata()).vlan_present };
+        // SAFETY: as in `ifindex`.
+        let kind = unsafe { (*self.metadata()).pkt_type };
+        if tagged != 0 {
+            // The kernel has moved the tag out of the frame.
+            Some(Reason::Vlan)
+        } else {
+            (kind == PACKET_OTHERHOST).then_some(Reason::NotOurs)
+        }
+    }
+
+    #[inline(always)]
     fn segments(&self) -> u32 {
         // SAFETY: as in `ifindex`.
         let segments = unsafe { (*self.metadata()).gso_segs };
@@ -107,6 +123,13 @@ impl View for TcFrame {
     fn write_longs(&mut self, offset: usize, new: [u64; 2]) -> Option<()> {
         // SAFETY: as in `words` and `write`.
         self.at::<[u64; 2]>(offset).map(|longs| unsafe { longs.write_unaligned(new) })
+    }
+
+    #[inline(always)]
+    fn uncovered(&mut self, delta: Delta) {
+        // SAFETY: the context is valid for the whole run. That the buffer has no sum of its own to update
+        // is no failure.
+        let _ = unsafe { bpf_csum_update(self.context.as_ptr().cast(), delta.to_difference()) };
     }
 
     #[inline(always)]
@@ -206,14 +229,16 @@ fn send(frame: &mut TcFrame, packet: &Packet, rewrite: &Rewrite) -> Result<i32, 
     Ok(TC_ACT_UNSPEC)
 }
 
-/// Sends a reply out where the route to the client leads. A packet that only the kernel can handle,
-/// because an error has to be sent to the backend, goes to it as the backend sent it.
+/// Sends a reply out where the route to the client leads. A reply that only the kernel can handle goes to
+/// it as the backend sent it: the kernel's errors then quote what the backend knows, and what the kernel
+/// routes is rewritten at egress.
 #[inline(always)]
 fn send_to_client(frame: &mut TcFrame, packet: &Packet, rewrite: &Rewrite) -> Result<i32, Reason> {
     if packet.hop_limit <= 1 {
         return Err(Reason::HopLimit);
     }
-    let mut route = route(frame, packet, rewrite);
+    let len = wire_len(frame, packet).ok_or(Reason::Truncated)?;
+    let mut route = route(frame, packet, rewrite, len);
     let size = size_of::<FibLookup>() as i32;
     // SAFETY: context and parameters are valid for the call, and the size is the parameters'.
     let found = unsafe { bpf_fib_lookup(frame.context.as_ptr(), &raw mut route, size, 0) };
@@ -221,11 +246,7 @@ fn send_to_client(frame: &mut TcFrame, packet: &Packet, rewrite: &Rewrite) -> Re
         // The kernel resolves the neighbour when it sends.
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH => {}
         BPF_FIB_LKUP_RET_FRAG_NEEDED => return Err(Reason::TooBig),
-        _ => {
-            KernelTables.count(Reason::NoRoute);
-            rewrite.apply(packet, frame, Hop::Keep)?;
-            return Ok(TC_ACT_UNSPEC);
-        }
+        _ => return Err(Reason::NoRoute),
     }
     let mut next = next_hop(&route);
     rewrite.apply(packet, frame, Hop::Take)?;
@@ -234,14 +255,16 @@ fn send_to_client(frame: &mut TcFrame, packet: &Packet, rewrite: &Rewrite) -> Re
     Ok(unsafe { bpf_redirect_neigh(route.ifindex, &raw mut next, size, 0) } as i32)
 }
 
-/// The question for the way to the client. A total length of 0 makes the kernel compare the buffer,
-/// segments and all, with the MTU of the interface that it finds.
+/// The question for the way to the client.
 #[inline(always)]
-fn route(frame: &TcFrame, packet: &Packet, rewrite: &Rewrite) -> FibLookup {
+fn route(frame: &TcFrame, packet: &Packet, rewrite: &Rewrite, len: u16) -> FibLookup {
     // SAFETY: integers and unions of them, for which zero is a value.
     let mut route: FibLookup = unsafe { core::mem::zeroed() };
     route.l4_protocol = packet.proto.0;
     route.ifindex = frame.ifindex();
+    route.sport = u16::from_ne_bytes(rewrite.port.to_wire());
+    route.dport = u16::from_ne_bytes(packet.dst_port.to_wire());
+    route.__bindgen_anon_1.tot_len = len;
     match packet.family {
         Family::V4 => {
             route.family = AF_INET;
@@ -255,6 +278,24 @@ fn route(frame: &TcFrame, packet: &Packet, rewrite: &Rewrite) -> FibLookup {
         }
     }
     route
+}
+
+/// Length of the network packet as it will be on the wire: of one segment, when the buffer holds several.
+#[inline(always)]
+fn wire_len(frame: &TcFrame, packet: &Packet) -> Option<u16> {
+    const UDP_HEADER: u32 = 8;
+    // SAFETY: the context is valid for the whole run.
+    let segment = unsafe { (*frame.metadata()).gso_size };
+    if segment == 0 {
+        return Some((packet.len - L3 as u32) as u16);
+    }
+    let transport = if packet.is_tcp() {
+        let [offset] = frame.read::<1>(packet.l4() + 12)?;
+        u32::from(offset >> 4) * 4
+    } else {
+        UDP_HEADER
+    };
+    Some((packet.family.header_len() as u32 + transport + segment) as u16)
 }
 
 /// The next hop that a look-up has put in the place of the destination.

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Most entries of a flow table: 16 million, about 2 GiB of kernel memory.
+/// Below this, the kernel's batches of LRU entries, one for each CPU, leave next to nothing to use.
+const MIN_FLOWS: u32 = 1024;
 const MAX_FLOWS: u32 = 1 << 24;
 
 const LIFETIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
@@ -132,10 +134,10 @@ fn socket(At { value, place }: At<String>, problems: &mut Problems<'_>) -> Optio
 }
 
 fn table_size(raw: &At<i64>, problems: &mut Problems<'_>) -> Option<u32> {
-    let size = u32::try_from(raw.value).ok().filter(|size| (1..=MAX_FLOWS).contains(size));
+    let size = u32::try_from(raw.value).ok().filter(|size| (MIN_FLOWS..=MAX_FLOWS).contains(size));
     if size.is_none() {
         let what = format!("a flow table of {} entries is not possible", raw.value);
-        problems.add("config-range", &raw.place, what, format!("choose from 1 to {MAX_FLOWS}"));
+        problems.add("config-range", &raw.place, what, format!("choose from {MIN_FLOWS} to {MAX_FLOWS}"));
     }
     size
 }

@@ -160,7 +160,7 @@ fn each_mistake_is_named_with_its_place_and_its_mend() {
             "out of range",
             "1 to 65535",
         ),
-        ("instance = \"lab\"", "flows = 0", "2:9 (gateway.flows)".into(), "0 entries", "1 to 16777216"),
+        ("instance = \"lab\"", "flows = 0", "2:9 (gateway.flows)".into(), "0 entries", "1024 to 16777216"),
         (
             "instance = \"lab\"",
             "half_open = 99999999",

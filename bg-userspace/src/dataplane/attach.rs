@@ -8,7 +8,7 @@ mod link;
 mod refused;
 
 use super::load::{self, Loaded, chain};
-use super::pins::{Pins, names, refused as pin_refused};
+use super::pins::{Pins, file_names, refused as pin_refused};
 use super::sys::{self, LinkInfo};
 use crate::dataplane::{AttachPlan, AttachSpec, Attachment, Hook, Path, Side};
 use crate::refusal::Refusal;
@@ -79,10 +79,8 @@ fn wanted(tc: Tc, path: Path, link: &AttachSpec) -> Vec<Wanted<'_>> {
         (Hook::Tc, Side::Uplink, _) | (_, _, Path::Stack) => want(tc.ingress(), TC_INGRESS),
         (_, Side::Zone | Side::Both, Path::Redirect) => want(tc.ingress(), TC_ZONE),
     };
-    match path {
-        Path::Redirect => vec![ingress],
-        Path::Stack => vec![ingress, want(tc.egress(), TC_EGRESS)],
-    }
+    // On the redirect path, too: a reply that cannot be redirected is the kernel's to route.
+    vec![ingress, want(tc.egress(), TC_EGRESS)]
 }
 
 /// The pinned links of an instance.
@@ -100,32 +98,45 @@ impl<'a> Links<'a> {
         self.pins.dir().join("links")
     }
 
-    /// Attaches what is wanted, first taking off what is not: two modes of XDP exclude each other.
+    /// Attaches what is wanted, then takes off what is not: in between some packets meet a program too many,
+    /// which finds nothing to do, but none meets one too few.
     pub(super) fn bring_in_line(&self, plan: &AttachPlan) -> Result<(), Refusal> {
         let wanted: Vec<Wanted<'_>> =
             plan.links.iter().flat_map(|link| wanted(self.tc, plan.path, link)).collect();
-        for name in names(&self.dir()) {
-            if !wanted.iter().any(|wanted| pin_name(&wanted.link.name, wanted.hook) == name) {
-                self.unpin(&name)?;
-            }
-        }
         let mut programs = BTreeMap::new();
         for wanted in &wanted {
             if !programs.contains_key(wanted.program) {
                 programs.insert(wanted.program, load::open(self.pins, wanted.program)?);
             }
             if let Some(program) = programs.get_mut(wanted.program) {
+                self.make_way(wanted)?;
                 self.ensure(wanted, program)?;
             }
         }
+        for name in file_names(&self.dir()) {
+            if !wanted.iter().any(|wanted| pin_name(&wanted.link.name, wanted.hook) == name) {
+                self.unpin(&name)?;
+            }
+        }
         Ok(())
+    }
+
+    /// The two modes of XDP exclude each other: only here one has to go before the other can come.
+    fn make_way(&self, wanted: &Wanted<'_>) -> Result<(), Refusal> {
+        let other = match wanted.hook {
+            XDP => XDP_GENERIC,
+            XDP_GENERIC => XDP,
+            _ => return Ok(()),
+        };
+        let name = pin_name(&wanted.link.name, other);
+        if self.dir().join(&name).exists() { self.unpin(&name) } else { Ok(()) }
     }
 
     /// What is attached, in the order of the pins' names.
     pub(super) fn list(&self) -> Result<Vec<Attachment>, Refusal> {
         let programs = load::program_ids(self.pins);
         let mut list = Vec::new();
-        for name in names(&self.dir()) {
+        for name in file_names(&self.dir()) {
             let info = self.info(&name)?;
             let (interface, hook) = parse_pin_name(&name);
             let program = programs.iter().find(|(id, _)| *id == info.program);
@@ -158,7 +169,7 @@ impl<'a> Links<'a> {
 
     /// Takes everything off, whatever state it is in.
     pub(super) fn take_off(&self) {
-        for name in names(&self.dir()) {
+        for name in file_names(&self.dir()) {
             // What cannot be taken off here goes with its pin.
             let _ = self.unpin(&name);
         }
@@ -213,9 +224,9 @@ mod tests {
     fn each_side_gets_the_programs_of_its_path() {
         let ingress = (TCX_INGRESS, TC_INGRESS);
         let egress = (TCX_EGRESS, TC_EGRESS);
-        assert_eq!(programs(Path::Redirect, Side::Uplink, Hook::Tc), [ingress]);
-        assert_eq!(programs(Path::Redirect, Side::Zone, Hook::Tc), [(TCX_INGRESS, TC_ZONE)]);
-        assert_eq!(programs(Path::Redirect, Side::Both, Hook::Tc), [(TCX_INGRESS, TC_ZONE)]);
+        assert_eq!(programs(Path::Redirect, Side::Uplink, Hook::Tc), [ingress, egress]);
+        assert_eq!(programs(Path::Redirect, Side::Zone, Hook::Tc), [(TCX_INGRESS, TC_ZONE), egress]);
+        assert_eq!(programs(Path::Redirect, Side::Both, Hook::Tc), [(TCX_INGRESS, TC_ZONE), egress]);
         assert_eq!(programs(Path::Stack, Side::Uplink, Hook::Xdp), [(XDP, XDP_INGRESS), egress]);
         assert_eq!(programs(Path::Stack, Side::Both, Hook::XdpGeneric), [(XDP_GENERIC, XDP_INGRESS), egress]);
         assert_eq!(programs(Path::Stack, Side::Uplink, Hook::Tc), [ingress, egress]);

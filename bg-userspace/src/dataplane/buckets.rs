@@ -30,20 +30,28 @@ where
 
     /// Puts an endpoint in, or changes what it leads to.
     pub(super) fn set(&self, at: &Endpoint, value: &V) -> Result<(), Refusal> {
-        let place = place(at, self.candidates(at)?).ok_or_else(|| {
+        let candidates = self.candidates(at)?;
+        let slot = Slot { at: *at, value: *value };
+        if let Some(place) = find(at, candidates) {
+            // Eight aligned bytes change, which no reader sees by half.
+            return self.write(&place, slot);
+        }
+        let place = place(at, candidates).ok_or_else(|| {
             self.0.refused(&"both places that this endpoint could take are full; use fewer endpoints")
         })?;
         // A program may read while the kernel copies: it must not find the key before the value.
         self.write(&place, Slot { at: nowhere(at), value: *value })?;
-        self.write(&place, Slot { at: *at, value: *value })
+        self.write(&place, slot)
     }
 
-    /// Takes an endpoint out; one that is not in is as good as taken out.
+    /// Takes an endpoint out; one that is not in is as good as taken out. The value stays, for a program
+    /// that has just compared the key.
     pub(super) fn remove(&self, at: &Endpoint) -> Result<(), Refusal> {
-        match find(at, self.candidates(at)?) {
-            Some(place) => self.write(&place, Slot::default()),
-            None => Ok(()),
-        }
+        let Some(place) = find(at, self.candidates(at)?) else {
+            return Ok(());
+        };
+        let value = place.bucket.get(at).unwrap_or_default();
+        self.write(&place, Slot { at: nowhere(at), value })
     }
 
     fn write(&self, place: &Place<V>, slot: Slot<V>) -> Result<(), Refusal> {

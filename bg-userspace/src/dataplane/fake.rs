@@ -155,6 +155,6 @@ impl Observer for Fake {
         };
         std::thread::sleep(takes);
         let pins = u64::try_from(pins).unwrap_or(u64::MAX);
-        Ok(Sweep { open, pins, expired: 0, backends: HashSet::new(), took: takes })
+        Ok(Sweep { open, pins, took: takes, ..Sweep::default() })
     }
 }

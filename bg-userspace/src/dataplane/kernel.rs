@@ -2,10 +2,11 @@
 
 use super::attach::{Links, Tc};
 use super::load::{self, Sizes};
+use super::lock::Lock;
 use super::observer::TableObserver;
-use super::pins::{Lock, Pins};
-use super::reconcile::{forget_backend, reconcile};
-use super::state::{Op, State};
+use super::pins::Pins;
+use super::reconcile::{forget_backend, forget_frontend, reconcile};
+use super::state::{Op, Retired, State};
 use super::tables::Tables;
 use crate::dataplane::{
     Applied, AttachPlan, Attachment, Dataplane, DeploymentSpec, Detached, Exchange, Observer, Sweep,
@@ -34,6 +35,8 @@ pub struct Kernel {
     tables: Tables,
     state: State,
     tc: Tc,
+    /// What the last sweep found no pin of.
+    unnamed: Retired,
     /// Held by the daemon; `bgctl --offline` goes without.
     _lock: Option<Lock>,
 }
@@ -51,9 +54,11 @@ impl Kernel {
         Pins::require_bpffs()?;
         let lock = Lock::take(instance)?;
         let pins = Pins::new(instance);
+        pins.require_own()?;
         pins.tidy_up()?;
         if pins.exists() {
             pins.check_layout()?;
+            pins.compare_sizes(*flows, *half_open);
             load::upgrade(&pins)?;
         } else {
             load::create(&pins, Sizes { flows: *flows, half_open: *half_open })?;
@@ -77,6 +82,7 @@ impl Kernel {
                 "start the daemon (systemctl start bgd), or name another --instance",
             ));
         }
+        pins.require_own()?;
         pins.check_layout()?;
         Self::assemble(pins, None)
     }
@@ -89,13 +95,15 @@ impl Kernel {
     pub fn remove(instance: &str) -> Result<Detached, Refusal> {
         Pins::require_bpffs()?;
         let _lock = Lock::take(instance)?;
-        take_down(&Pins::new(instance))
+        let pins = Pins::new(instance);
+        pins.require_own()?;
+        take_down(&pins)
     }
 
     fn assemble(pins: Pins, lock: Option<Lock>) -> Result<Self, Refusal> {
         let tables = Tables::open(&pins.dir())?;
         let state = tables.state()?;
-        Ok(Self { pins, tables, state, tc: Tc::of_this_kernel(), _lock: lock })
+        Ok(Self { pins, tables, state, tc: Tc::of_this_kernel(), unnamed: Retired::default(), _lock: lock })
     }
 
     /// Attaches tc programs as kernels before 6.6 need it, whatever this kernel has.
@@ -181,11 +189,20 @@ impl Dataplane for Kernel {
     }
 
     fn settle(&mut self, sweep: &Sweep) -> Result<(), Refusal> {
-        for id in self.state.retired() {
-            if !sweep.backends.contains(&id) {
-                let ops = forget_backend(&mut self.state, id);
-                self.execute(&ops)?;
-            }
+        let Retired { mut backends, mut frontends } = self.state.retired();
+        backends.retain(|id| !sweep.backends.contains(id));
+        frontends.retain(|id| !sweep.frontends.contains(id));
+        let before = std::mem::replace(
+            &mut self.unnamed,
+            Retired { backends: backends.clone(), frontends: frontends.clone() },
+        );
+        for id in backends.intersection(&before.backends) {
+            let ops = forget_backend(&mut self.state, *id);
+            self.execute(&ops)?;
+        }
+        for id in frontends.intersection(&before.frontends) {
+            let ops = forget_frontend(&mut self.state, *id);
+            self.execute(&ops)?;
         }
         Ok(())
     }

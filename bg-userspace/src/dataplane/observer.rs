@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+/// Most suspects of one table that a sweep remembers, which bounds its memory; the rest is for later sweeps.
+const SUSPECTS: usize = 1 << 18;
+
 /// Pins that a sweep found idle, with the time of their last packet.
 type Suspects = HashMap<FlowKey, Tick>;
 
@@ -43,11 +46,8 @@ impl TableObserver {
 impl Observer for TableObserver {
     fn flows(&mut self) -> Result<Vec<FlowRow>, Refusal> {
         let state = self.tables.state()?;
-        let frontends: BTreeMap<u32, SocketAddr> = state
-            .frontends
-            .iter()
-            .map(|(at, frontend)| (frontend.id.into(), socket_addr(at.addr(), at.port())))
-            .collect();
+        let frontends: BTreeMap<u32, SocketAddr> =
+            state.frontend_addrs.iter().map(|(id, at)| (*id, socket_addr(at.addr(), at.port()))).collect();
         let now = now()?;
         let mut rows = Vec::new();
         self.flows.each(|key, flow| rows.extend(row(&state, &frontends, key, flow, now, true)))?;
@@ -83,13 +83,16 @@ impl Observer for TableObserver {
         let state = tables.slices()?;
         let mut sweep = Sweep::default();
         let mut open: BTreeMap<u32, [u64; 2]> = state.deployments.keys().map(|id| (*id, [0, 0])).collect();
+        // In this order, because pins move from the second table to the first: one may be seen twice, but
+        // none is missed.
+        pass(half_open, fresh, &mut sweep, |flow, key| {
+            note(&state, flow, now, flow.confirmed(), &mut open);
+            let lifetime = established_ticks(lifetimes, key.proto(), flow);
+            now.since(flow.seen) > if flow.confirmed() { lifetime } else { Flow::HALF_OPEN_TICKS }
+        })?;
         pass(flows, established, &mut sweep, |flow, key| {
             note(&state, flow, now, true, &mut open);
             now.since(flow.seen) > established_ticks(lifetimes, key.proto(), flow)
-        })?;
-        pass(half_open, fresh, &mut sweep, |flow, _| {
-            note(&state, flow, now, false, &mut open);
-            now.since(flow.seen) > Flow::HALF_OPEN_TICKS
         })?;
         sweep.open = open
             .into_iter()
@@ -113,10 +116,11 @@ fn pass(
     table.each(|key, flow| {
         sweep.pins += 1;
         sweep.backends.insert(flow.backend);
+        sweep.frontends.insert(flow.frontend);
         if idle(flow, key) {
             if suspects.get(key) == Some(&flow.seen) {
                 condemned.push((*key, flow.seen));
-            } else {
+            } else if found.len() < SUSPECTS {
                 found.insert(*key, flow.seen);
             }
         }
@@ -182,7 +186,7 @@ fn row(
         deployment: state.deployments.get(&slice.deployment())?.clone(),
         service: state.services.get(&key.service())?.name.clone(),
         colour: slice.colour(),
-        state: match (flow.closed(), flow.half_closed(), established) {
+        state: match (flow.closed(), flow.half_closed(), established || flow.confirmed()) {
             (true, _, _) => FlowState::Closed,
             (_, true, _) => FlowState::HalfClosed,
             (_, _, true) => FlowState::Established,

@@ -1,16 +1,15 @@
 //! Where things are pinned: `/sys/fs/bpf/bg/<instance>/v<ABI>/`, with the tables on the top level,
 //! programs in `programs/` and attachments in `links/`.
 
-use crate::paths;
 use crate::refusal::Refusal;
 use aya::maps::MapInfo;
 use bg_common::ABI_VERSION;
+use bg_common::names;
 use bg_common::table::{TABLES, Table};
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 const BPFFS: &str = "/sys/fs/bpf";
@@ -57,16 +56,36 @@ impl Pins {
                 "no-bpffs",
                 "no BPF file system is mounted, so nothing can outlive the daemon",
                 BPFFS,
-                format!("mount -t bpf bpf {BPFFS}"),
+                format!("mount -t bpf -o mode=0700 bpf {BPFFS}"),
             )),
         }
     }
 
+    /// Refuses unless what is there of the way to the pins is a directory of our own that nobody else can
+    /// change: on a BPF file system that is open to all, anybody may have been here first.
+    pub(super) fn require_own(&self) -> Result<(), Refusal> {
+        for path in [self.base.parent().unwrap_or(&self.base), &self.base, &self.dir()] {
+            let Ok(found) = fs::symlink_metadata(path) else {
+                continue;
+            };
+            let ours = found.uid() == nix::unistd::geteuid().as_raw();
+            if !found.is_dir() || !ours || found.mode() & 0o022 != 0 {
+                return Err(Refusal::new(
+                    "untrusted-pins",
+                    "this is not a directory that only the daemon's user can change",
+                    path.display(),
+                    format!("look who made it, then: rm -r {}", path.display()),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what an interrupted start left, and refuses when another version's pins are there.
     pub(super) fn tidy_up(&self) -> Result<(), Refusal> {
-        for name in names(&self.base) {
+        for name in file_names(&self.base) {
             let path = self.base.join(&name);
-            if name.starts_with(UNFINISHED) {
+            if name.starts_with(UNFINISHED) && path.is_dir() && !path.is_symlink() {
                 remove_tree(&path).map_err(|error| refused(&path, &error))?;
             } else if path != self.dir() {
                 return Err(Refusal::new(
@@ -95,7 +114,7 @@ impl Pins {
                 return Err(Refusal::new("broken-pins", why, path.display(), self.detach_command()));
             }
         }
-        for name in names(&self.dir()) {
+        for name in file_names(&self.dir()) {
             let ours = TABLES.iter().any(|table| table.name == name);
             if !ours && name != "programs" && name != "links" {
                 let path = self.dir().join(&name);
@@ -111,6 +130,19 @@ impl Pins {
         Ok(())
     }
 
+    /// Tells of flow tables that have another size than is configured: it counts when they are made.
+    pub(super) fn compare_sizes(&self, flows: u32, half_open: u32) {
+        for (name, wanted) in [(names::FLOWS, flows), (names::HALF_OPEN, half_open)] {
+            let Ok(found) = MapInfo::from_pin(self.dir().join(name)) else {
+                continue;
+            };
+            if found.max_entries() != wanted {
+                let (has, mend) = (found.max_entries(), self.detach_command());
+                tracing::warn!(table = name, has, wanted, %mend, "a table keeps the size that it was made with");
+            }
+        }
+    }
+
     /// Removes every pin of the instance, of any version. Returns how many there were.
     pub(super) fn remove(&self) -> Result<usize, Refusal> {
         let removed = remove_tree(&self.base).map_err(|error| refused(&self.base, &error))?;
@@ -123,7 +155,7 @@ impl Pins {
 /// How a pinned table differs from its form.
 fn difference(table: &Table, found: &MapInfo) -> Option<String> {
     let kind = found.map_type().map_or(0, |kind| kind as u32);
-    let configurable = [bg_common::names::FLOWS, bg_common::names::HALF_OPEN].contains(&table.name);
+    let configurable = [names::FLOWS, names::HALF_OPEN].contains(&table.name);
     let entries = if configurable { found.max_entries() } else { table.max_entries };
     [
         ("type", table.kind as u32, kind),
@@ -138,7 +170,7 @@ fn difference(table: &Table, found: &MapInfo) -> Option<String> {
 }
 
 /// File names in a directory; none if there is no such directory.
-pub(super) fn names(dir: &Path) -> Vec<String> {
+pub(super) fn file_names(dir: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();
     };
@@ -161,11 +193,12 @@ pub(super) fn refused(path: &Path, error: &dyn std::fmt::Display) -> Refusal {
     )
 }
 
+/// Removes a directory with all that is in it, following no symbolic link.
 fn remove_tree(path: &Path) -> io::Result<usize> {
     let mut removed = 0;
-    for name in names(path) {
+    for name in file_names(path) {
         let child = path.join(name);
-        if child.is_dir() {
+        if fs::symlink_metadata(&child)?.is_dir() {
             removed += remove_tree(&child)?;
         } else {
             fs::remove_file(&child)?;
@@ -175,56 +208,5 @@ fn remove_tree(path: &Path) -> io::Result<usize> {
     match fs::remove_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(removed),
-    }
-}
-
-/// The right to change an instance's attachments and tables; given back when dropped.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _file: Flock<File>,
-}
-
-impl Lock {
-    /// Takes the lock, or names who has it.
-    pub(super) fn take(instance: &str) -> Result<Self, Refusal> {
-        let path = paths::lock(instance);
-        let refused = |error: &dyn std::fmt::Display| {
-            let why = format!("the lock file cannot be used: {error}");
-            Refusal::new("no-lock", why, path.display(), "run as root, or make the directory writable")
-        };
-        if let Some(dir) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(|error| refused(&error))?;
-        }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(&path)
-            .map_err(|error| refused(&error))?;
-        let mut holder = String::new();
-        // What cannot be read names nobody.
-        let _ = file.read_to_string(&mut holder);
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut file) => {
-                file.set_len(0).map_err(|error| refused(&error))?;
-                let id = format!("{}\n", std::process::id());
-                let written = io::Seek::rewind(&mut *file).and_then(|()| file.write_all(id.as_bytes()));
-                written.map_err(|error| refused(&error))?;
-                Ok(Self { _file: file })
-            }
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-                let pid = holder.trim();
-                Err(Refusal::new(
-                    "second-daemon",
-                    format!("another bgd already runs instance {instance} (pid {pid})"),
-                    path.display(),
-                    "stop it first (systemctl stop bgd), or give this one an `instance` of its own",
-                ))
-            }
-            Err((_, error)) => Err(refused(&error)),
-        }
     }
 }

@@ -57,6 +57,11 @@ pub(super) fn forget_backend(state: &mut State, id: u32) -> Vec<Op> {
     ops
 }
 
+/// The changes that free a frontend's id, once no pin names it.
+pub(super) fn forget_frontend(state: &mut State, id: u32) -> Vec<Op> {
+    state.frontend_addrs.remove(&id).map(|_| Op::ClearFrontendAddr(id)).into_iter().collect()
+}
+
 struct Plan {
     state: State,
     ops: Vec<Op>,
@@ -66,7 +71,10 @@ struct Plan {
     next_free_ids: BTreeMap<&'static str, u32>,
     /// The same as in the state, by what it is looked up by here.
     service_ids: BTreeMap<(u32, String), u32>,
-    frontend_ids: BTreeSet<u32>,
+    frontend_ids: BTreeMap<Endpoint, u32>,
+    /// Services and deployments that removed backends belong to: pins may name them.
+    named_services: BTreeSet<u32>,
+    named_deployments: BTreeSet<u32>,
 }
 
 impl Plan {
@@ -78,7 +86,9 @@ impl Plan {
             free_ring: free_ring(have),
             next_free_ids: BTreeMap::new(),
             service_ids: services.map(|(id, known)| ((known.deployment, known.name.clone()), *id)).collect(),
-            frontend_ids: have.frontends.values().map(|frontend| frontend.id.into()).collect(),
+            frontend_ids: have.frontend_addrs.iter().map(|(id, at)| (*at, *id)).collect(),
+            named_services: have.backends.values().map(|backend| backend.service()).collect(),
+            named_deployments: have.backends.values().map(|backend| backend.slice().deployment()).collect(),
         }
     }
 
@@ -106,8 +116,9 @@ impl Plan {
         if let Some(id) = self.state.deployment_id(&want.name) {
             return Ok(id);
         }
-        let id =
-            self.free_id("deployment", MAX_DEPLOYMENTS, |plan, id| plan.state.deployments.contains_key(&id))?;
+        let id = self.free_id("deployment", MAX_DEPLOYMENTS, |plan, id| {
+            plan.state.deployments.contains_key(&id) || plan.named_deployments.contains(&id)
+        })?;
         self.ops.push(Op::InitialWord(id, want.initial));
         self.ops.push(Op::NameDeployment(id, name(&want.name)?));
         self.state.deployments.insert(id, want.name.clone());
@@ -118,9 +129,9 @@ impl Plan {
         let key = (deployment, want.name.clone());
         let id = match self.service_ids.get(&key).copied() {
             Some(id) => id,
-            None => {
-                self.free_id("service", MAX_SERVICES, |plan, id| plan.state.services.contains_key(&id))?
-            }
+            None => self.free_id("service", MAX_SERVICES, |plan, id| {
+                plan.state.services.contains_key(&id) || plan.named_services.contains(&id)
+            })?,
         };
         let mut rings: [(Ring, Vec<u32>); Service::RINGS] = Default::default();
         for (colour, backends) in Colour::BOTH.into_iter().zip(&want.backends) {
@@ -162,7 +173,7 @@ impl Plan {
     ) -> Result<u32, Refusal> {
         let at = endpoint(&want.addr, protocol);
         let backend = Backend::new(at, service, slice, want.via, want.ifindex);
-        let id = match self.state.backend_id(&at, service, slice) {
+        let id = match self.state.backend_id(&at, service) {
             Some(id) => id,
             None => {
                 self.free_id("backend", MAX_BACKENDS, |plan, id| plan.state.backends.contains_key(&id))?
@@ -200,17 +211,22 @@ impl Plan {
     }
 
     fn frontend(&mut self, at: Endpoint, service: u32) -> Result<(), Refusal> {
-        match self.state.frontends.get(&at) {
-            Some(frontend) if frontend.service == service => return Ok(()),
-            // A frontend that changes hands gets a new id: pins may name the old one.
-            _ => {}
+        if self.state.frontends.get(&at).is_some_and(|frontend| frontend.service == service) {
+            return Ok(());
         }
-        let id = self.free_id("frontend", MAX_FRONTENDS, |plan, id| plan.frontend_ids.contains(&id))?;
-        // MAX_FRONTENDS is below it.
-        let id = u16::try_from(id).unwrap_or(u16::MAX);
-        self.frontend_ids.insert(id.into());
-        let frontend = Frontend::live(service, id);
-        self.ops.push(Op::SetFrontendAddr(id.into(), at));
+        let id = match self.frontend_ids.get(&at) {
+            Some(id) => *id,
+            None => {
+                let taken = |plan: &Self, id| plan.state.frontend_addrs.contains_key(&id);
+                let id = self.free_id("frontend", MAX_FRONTENDS, taken)?;
+                self.ops.push(Op::SetFrontendAddr(id, at));
+                self.state.frontend_addrs.insert(id, at);
+                self.frontend_ids.insert(at, id);
+                id
+            }
+        };
+        // MAX_FRONTENDS fits.
+        let frontend = Frontend::live(service, u16::try_from(id).unwrap_or(u16::MAX));
         self.ops.push(Op::MapFrontend(at, frontend));
         self.state.frontends.insert(at, frontend);
         Ok(())

@@ -1,6 +1,6 @@
 //! What the tables hold, as a value: read from the kernel once, then changed together with it.
 
-use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Ring, Service, SliceId};
+use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Ring, Service};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Contents of the tables that only user space changes.
@@ -12,6 +12,8 @@ pub(super) struct State {
     pub(super) services: BTreeMap<u32, ServiceState>,
     /// Where frontends listen, and what that leads to.
     pub(super) frontends: BTreeMap<Endpoint, Frontend>,
+    /// Frontend id → where it listens, those included that only pins name.
+    pub(super) frontend_addrs: BTreeMap<u32, Endpoint>,
     /// Backend id → backend, those included that only pins name.
     pub(super) backends: BTreeMap<u32, Backend>,
     /// Where backends listen → backend id.
@@ -48,6 +50,7 @@ pub(super) enum Op {
     SetRing(u32, usize, Ring),
     ForgetService(u32),
     SetFrontendAddr(u32, Endpoint),
+    ClearFrontendAddr(u32),
     MapFrontend(Endpoint, Frontend),
     UnmapFrontend(Endpoint),
 }
@@ -57,21 +60,31 @@ impl State {
         self.deployments.iter().find(|(_, known)| *known == name).map(|(id, _)| *id)
     }
 
-    /// The backend of a service and slice that listens at an endpoint, if it is known.
-    pub(super) fn backend_id(&self, at: &Endpoint, service: u32, slice: SliceId) -> Option<u32> {
+    /// The backend of a service that listens at an endpoint, if it is known, whatever its slice: a machine
+    /// that changes colour keeps its flows.
+    pub(super) fn backend_id(&self, at: &Endpoint, service: u32) -> Option<u32> {
         let id = *self.backends_by_addr.get(at)?;
         let backend = self.backends.get(&id)?;
-        (backend.service() == service && backend.slice() == slice).then_some(id)
+        (backend.service() == service).then_some(id)
     }
 
-    /// Backends that no ring leads to: only pins may name them.
-    pub(super) fn retired(&self) -> BTreeSet<u32> {
-        let serving: BTreeSet<u32> = self
-            .services
-            .values()
-            .flat_map(|service| service.rings.iter())
-            .flat_map(|(_, ids)| ids.iter().copied())
-            .collect();
-        self.backends.keys().copied().filter(|id| !serving.contains(id)).collect()
+    /// What only pins may name.
+    pub(super) fn retired(&self) -> Retired {
+        let rings = self.services.values().flat_map(|service| service.rings.iter());
+        let serving: BTreeSet<u32> = rings.flat_map(|(_, ids)| ids.iter().copied()).collect();
+        let listening: BTreeSet<u32> = self.frontends.values().map(|frontend| frontend.id.into()).collect();
+        Retired {
+            backends: self.backends.keys().copied().filter(|id| !serving.contains(id)).collect(),
+            frontends: self.frontend_addrs.keys().copied().filter(|id| !listening.contains(id)).collect(),
+        }
     }
+}
+
+/// Ids that are not free yet, because pins may name them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Retired {
+    /// No ring leads to these backends.
+    pub(super) backends: BTreeSet<u32>,
+    /// No packet finds these frontends.
+    pub(super) frontends: BTreeSet<u32>,
 }

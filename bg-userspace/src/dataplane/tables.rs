@@ -89,6 +89,11 @@ impl Tables {
         self.frontends.each(|at, frontend| {
             state.frontends.insert(*at, *frontend);
         })?;
+        self.frontend_addrs.each(|id, at| {
+            if at.proto().0 != 0 {
+                state.frontend_addrs.insert(*id, *at);
+            }
+        })?;
         self.backends_by_addr.each(|at, id| {
             state.backends_by_addr.insert(*at, *id as u32);
         })?;
@@ -143,6 +148,7 @@ impl Tables {
                 self.services.set(id, &Service::default())
             }
             Op::SetFrontendAddr(id, at) => self.frontend_addrs.set(id, at),
+            Op::ClearFrontendAddr(id) => self.frontend_addrs.set(id, &Endpoint::default()),
             Op::MapFrontend(at, frontend) => self.frontends.set(at, frontend),
             Op::UnmapFrontend(at) => self.frontends.remove(at),
         }

@@ -55,7 +55,7 @@ fn check(facts: &Facts) -> Vec<Finding> {
             TOPIC,
             format_args!("no bpffs is mounted on {BPFFS}, or this process cannot see it"),
             format_args!(
-                "mount -t bpf bpf {BPFFS}; `ip netns exec` hides it: enter a namespace by \
+                "mount -t bpf -o mode=0700 bpf {BPFFS}; `ip netns exec` hides it: enter a namespace by \
                  `nsenter --net=/run/netns/NAME`"
             ),
         )
@@ -163,7 +163,7 @@ mod tests {
             (Facts { own_vips: false, ..release("5.15.0") }, Level::Ok, "clsact", ""),
             (release("6.5.13"), Level::Ok, "clsact", ""),
             (release("unknown"), Level::Warn, "not understood", "uname -r"),
-            (Facts { bpffs: false, ..healthy() }, Level::Fail, "no bpffs", "mount -t bpf bpf /sys/fs/bpf"),
+            (Facts { bpffs: false, ..healthy() }, Level::Fail, "no bpffs", "mount -t bpf -o mode=0700 bpf /sys/fs/bpf"),
             (Facts { pins: Some(0o755), ..healthy() }, Level::Warn, "mode 0755", "chmod 0700"),
             (Facts { btf: false, ..healthy() }, Level::Warn, "type information", "BTF"),
             (Facts { jit: Some(0), ..healthy() }, Level::Warn, "interpreted", "bpf_jit_enable=1"),

@@ -16,11 +16,11 @@ pub(super) fn look() -> Result<String, String> {
 
 pub(super) fn provide(installer: &Installer<'_>) -> Result<()> {
     if !is_root() {
-        bail!("file systems are mounted by root\n  mend: sudo mount -t bpf bpf {PATH}");
+        bail!("file systems are mounted by root\n  mend: sudo mount -t bpf -o mode=0700 bpf {PATH}");
     }
     let mut mount = Command::new("mount");
     installer
-        .step("keeps programs and tables while no process holds them", mount.args(["-t", "bpf", "bpf", PATH]))
+        .step("keeps programs and tables while no process holds them", mount.args(["-t", "bpf", "-o", "mode=0700", "bpf", PATH]))
 }
 
 fn is_mounted(mounts: &str) -> bool {

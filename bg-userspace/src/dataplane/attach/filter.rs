@@ -23,8 +23,8 @@ fn link(interface: &str, hook: &str) -> io::Result<SchedClassifierLink> {
     SchedClassifierLink::attached(interface, direction(hook), PRIORITY, HANDLE, None)
 }
 
-/// Makes the interface run the program, replacing a filter of ours. What is recorded at `pin` is the
-/// program then.
+/// Makes the interface run the program, replacing a filter of ours. The record comes first: a filter
+/// without one would never be found again, while a record without a filter is made good here.
 pub(super) fn ensure(wanted: &Wanted<'_>, program: &mut Loaded, pin: &Path) -> Result<(), ProgramError> {
     let Loaded::Tc(tc) = program else {
         return Err(ProgramError::UnexpectedProgramType);
@@ -32,25 +32,38 @@ pub(super) fn ensure(wanted: &Wanted<'_>, program: &mut Loaded, pin: &Path) -> R
     let name = &wanted.link.name;
     // It may be there already, ours or another's.
     let _ = qdisc_add_clsact(name);
-    let ours = if pin.exists() { link(name, wanted.hook).ok() } else { None };
+    let recorded = pin.exists();
+    record(tc, pin)?;
+    let ours = if recorded { link(name, wanted.hook).ok() } else { None };
     // After the interface came back there is a record, but no filter to replace.
-    let id = match ours.and_then(|old| tc.attach_to_link(old).ok()) {
-        Some(id) => id,
+    let attached = match ours.and_then(|old| tc.attach_to_link(old).ok()) {
+        Some(id) => Ok(id),
         None => {
             let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
-            tc.attach_with_options(name, direction(wanted.hook), TcAttachOptions::Netlink(options))?
+            tc.attach_with_options(name, direction(wanted.hook), TcAttachOptions::Netlink(options))
         }
     };
-    // The filter outlives this process; dropping the handle on it would take it off.
-    let _kept = ManuallyDrop::new(tc.take_link(id)?);
-    record(tc, pin)
+    match attached {
+        Ok(id) => {
+            // The filter outlives this process; dropping the handle on it would take it off.
+            let _kept = ManuallyDrop::new(tc.take_link(id)?);
+            Ok(())
+        }
+        Err(error) => {
+            let _ = std::fs::remove_file(pin);
+            Err(error)
+        }
+    }
 }
 
-/// Pins the program as the record of its filter.
+/// Pins the program as the record of its filter, in place of the record of the program before.
 fn record(tc: &mut SchedClassifier, pin: &Path) -> Result<(), ProgramError> {
-    // The record of the program before, if there is one.
-    let _ = std::fs::remove_file(pin);
-    tc.pin(pin).map_err(|error| ProgramError::IOError(io::Error::other(error)))
+    let refused = |error| ProgramError::IOError(io::Error::other(error));
+    let fresh = pin.with_file_name("record-new");
+    // Left by a start that was interrupted here.
+    let _ = std::fs::remove_file(&fresh);
+    tc.pin(&fresh).map_err(refused)?;
+    std::fs::rename(&fresh, pin).map_err(ProgramError::IOError)
 }
 
 /// Takes a filter of ours off. One that went with its interface is off.

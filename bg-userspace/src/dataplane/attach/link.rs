@@ -19,8 +19,7 @@ pub(super) fn attach(wanted: &Wanted<'_>, program: &mut Loaded) -> Result<FdLink
 fn attach_xdp(wanted: &Wanted<'_>, xdp: &mut Xdp) -> Result<FdLink, ProgramError> {
     let mode = if wanted.hook == XDP_GENERIC { XdpMode::Skb } else { XdpMode::Driver };
     let id = xdp.attach_to_if_index(wanted.link.ifindex, mode)?;
-    // Where the kernel refuses a link, aya attaches by netlink, which nothing could keep after us:
-    // the conversion then fails, and dropping the link detaches it.
+    // Where the kernel knows no links of XDP (before 5.9), aya attaches by netlink, which could not be kept.
     xdp.take_link(id)?.try_into().map_err(not_a_link)
 }
 

@@ -1,7 +1,7 @@
 //! Plays the changes on tables in memory and looks at them after every single one, as a packet would.
 
 use super::super::state::{Op, ServiceState, State};
-use super::{endpoint, forget_backend, reconcile};
+use super::{endpoint, forget_backend, forget_frontend, reconcile};
 use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
 use bg_common::{Backend, Colour, Endpoint, Frontend, Ring, Service, SliceId, Via};
 use proptest::prelude::*;
@@ -41,6 +41,7 @@ impl Tables {
                 self.services.remove(id);
             }
             Op::SetFrontendAddr(id, at) => drop(self.frontend_addrs.insert(*id, *at)),
+            Op::ClearFrontendAddr(id) => drop(self.frontend_addrs.remove(id)),
             Op::MapFrontend(at, frontend) => drop(self.frontends.insert(*at, *frontend)),
             Op::UnmapFrontend(at) => drop(self.frontends.remove(at)),
         }
@@ -84,6 +85,7 @@ impl Tables {
                 })
                 .collect(),
             frontends: self.frontends.clone(),
+            frontend_addrs: self.frontend_addrs.clone(),
             backends: self.backends.clone(),
             backends_by_addr: self.backends_by_addr.clone(),
         }
@@ -166,7 +168,7 @@ fn a_backend_that_leaves_keeps_its_id_until_nothing_names_it() {
 
     apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1], &[1])])]);
     assert_eq!(tables.backends_by_addr.get(&leaving), Some(&id), "a pinned flow's reply needs it");
-    assert!(tables.state().retired().contains(&id));
+    assert!(tables.state().retired().backends.contains(&id));
     apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1, 3], &[1])])]);
     assert_eq!(tables.backends[&id].endpoint(), leaving, "the id was given away");
 
@@ -202,6 +204,49 @@ fn a_changed_ring_is_written_elsewhere_before_it_is_pointed_to() {
         .flatten()
         .collect();
     assert!(!written.is_empty() && written.iter().all(|position| !old.contains(position)));
+}
+
+#[test]
+fn a_machine_that_changes_colour_is_the_same_backend() {
+    let mut tables = Tables::default();
+    let swapped = |blue, green| {
+        let mut web = service(0, &[10], &[1], &[1]);
+        web.backends = [vec![backend(blue, 0, 1, false)], vec![backend(green, 0, 1, false)]];
+        [deployment("shop", vec![web])]
+    };
+    apply(&mut tables, &swapped(Colour::Blue, Colour::Green));
+    let before = tables.backends_by_addr.clone();
+    let (ops, state) = reconcile(&tables.state(), &swapped(Colour::Green, Colour::Blue)).unwrap();
+    // Its slice and the ring change one after the other, which only the counters can tell.
+    ops.iter().for_each(|op| tables.execute(op));
+    tables.check_ways();
+    assert_eq!(tables.state(), state);
+    assert_eq!(tables.backends_by_addr, before);
+}
+
+#[test]
+fn ids_that_pins_may_name_are_not_given_away() {
+    let mut tables = Tables::default();
+    apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1], &[1])])]);
+    let (service_id, frontend) =
+        (*tables.services.keys().next().unwrap(), *tables.frontends.values().next().unwrap());
+    apply(&mut tables, &[deployment("mail", vec![service(1, &[11], &[1], &[1])])]);
+    assert!(!tables.services.contains_key(&service_id), "an old pin would lead to the new service");
+    assert!(!tables.deployments.contains_key(&0), "old pins would count as the new deployment's");
+    assert!(tables.frontends.values().all(|new| new.id != frontend.id));
+
+    let mut state = tables.state();
+    let retired = state.retired();
+    let backends = retired.backends.iter().flat_map(|id| forget_backend(&mut state, *id)).collect::<Vec<_>>();
+    let frontends =
+        retired.frontends.iter().flat_map(|id| forget_frontend(&mut state, *id)).collect::<Vec<_>>();
+    backends.iter().chain(&frontends).for_each(|op| tables.execute(op));
+    assert_eq!(tables.state(), state);
+    apply(
+        &mut tables,
+        &[deployment("mail", vec![service(1, &[11], &[1], &[1]), service(2, &[12], &[1], &[1])])],
+    );
+    assert!(tables.services.contains_key(&service_id), "nothing names it any more");
 }
 
 fn any_want() -> impl Strategy<Value = Vec<DeploymentSpec>> {
