@@ -13,7 +13,7 @@ mod services;
 mod switch;
 
 use crate::signals;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use report::Report;
@@ -91,11 +91,13 @@ fn go_on() -> Result<()> {
 }
 
 /// Keeps the calling thread, and what it starts, on one CPU: the last, because interrupts like the first.
-fn stay_on_one_cpu() -> Result<()> {
+fn stay_on_one_cpu() -> Result<usize> {
     let thread = Pid::from_raw(0);
     let allowed = sched_getaffinity(thread)?;
     let last = (0..CpuSet::count()).rev().find(|cpu| allowed.is_set(*cpu).unwrap_or(false));
+    let last = last.context("this thread may run nowhere")?;
     let mut one = CpuSet::new();
-    one.set(last.unwrap_or(0))?;
-    Ok(sched_setaffinity(thread, &one)?)
+    one.set(last)?;
+    sched_setaffinity(thread, &one)?;
+    Ok(last)
 }

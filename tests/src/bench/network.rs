@@ -56,8 +56,8 @@ impl Case {
             Self::Requests => "keep-alive requests/s".to_owned(),
             Self::Up => "bulk up, Gbit/s".to_owned(),
             Self::Down => "bulk down, Gbit/s".to_owned(),
-            Self::Packets(1) => "60-byte UDP packets/s, 1 flow".to_owned(),
-            Self::Packets(flows) => format!("60-byte UDP packets/s, {} flows", count(flows.into())),
+            Self::Packets(1) => "60-byte UDP/s of one CPU, 1 flow".to_owned(),
+            Self::Packets(flows) => format!("60-byte UDP/s of one CPU, {} flows", count(flows.into())),
         }
     }
 
@@ -157,8 +157,9 @@ fn tell(report: &mut Report, variants: &[Variant], samples: &[Vec<Samples>]) -> 
     report.line(
         "  * the best of bg\n\n  \
          Ends of links leave checksums and segmentation to the other side, but for the client of bg xdp, whose\n  \
-         checksums are complete, as off a wire. Packets: sent by one CPU, which also forwards them; counted and\n  \
-         dropped at the slice's ingress by nftables; with GRO on at the gateway's uplink, which makes it poll.",
+         checksums are complete, as off a wire. Packets are made and forwarded by one CPU, whose time counts;\n  \
+         counted and dropped at the slice's ingress by nftables; GRO is on at the gateway's uplink, so that it\n  \
+         polls.",
     )
 }
 
