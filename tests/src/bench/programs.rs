@@ -55,9 +55,10 @@ fn crossing() -> Result<Namespace> {
     let namespace = Namespace::new(&run::unique())?;
     namespace.sysctl("net/ipv4/ip_forward", "1")?;
     let gateway = std::net::Ipv4Addr::new(198, 51, 100, 1);
+    let mac = cases::ZONE_MAC.map(|byte| format!("{byte:02x}")).join(":");
     namespace.ip(&format!(
         "link add uplink type veth peer name {ZONE_LINK}\naddr add {gateway}/24 dev uplink\nlink set uplink up\n\
-         link set {ZONE_LINK} up\nneigh add {} lladdr 02:00:00:00:00:02 dev uplink\n",
+         link set {ZONE_LINK} address {mac} up\nneigh add {} lladdr 02:00:00:00:00:02 dev uplink\n",
         CLIENT4.ip()
     ))?;
     Ok(namespace)

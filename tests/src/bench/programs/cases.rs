@@ -98,7 +98,7 @@ pub(super) fn all(machine: &Machine) -> Result<Vec<Case>> {
             title,
             name,
             Manner::Hops,
-            packet::patched(frame, TTL, &[255]),
+            packet::patched(packet::patched(frame, TTL, &[255]), 0, &ZONE_MAC),
             TC_ACT_REDIRECT,
             Proof::Packets,
         )
@@ -148,6 +148,9 @@ pub(super) fn all(machine: &Machine) -> Result<Vec<Case>> {
     .into_iter()
     .collect()
 }
+
+/// Address of the interface that those by redirect come in over: others' frames are left alone.
+pub(super) const ZONE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 3];
 
 /// Offset of the IPv4 hop limit. Its header's checksum is not put right: nobody looks at it.
 const TTL: usize = 14 + 8;
