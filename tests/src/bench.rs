@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             return Ok(ExitCode::from(130));
         }
         if let Err(error) = measured {
-            crate::say(&format!("error: {} cannot be measured: {error:#}", part.as_str()));
+            crate::say(&format!("error: {} is not complete: {error:#}", part.as_str()));
             done = ExitCode::FAILURE;
         }
     }

@@ -1,6 +1,7 @@
 //! Samples and what is made of them.
 
-/// What the rounds of one case came to, in their order.
+/// What the rounds of one case came to, in their order. A round that failed keeps its place, so that
+/// the others are still compared with their like, and counts for nothing.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Samples(Vec<f64>);
 
@@ -13,34 +14,40 @@ impl Samples {
         self.0.push(value);
     }
 
+    /// A round without a result.
+    pub(super) fn fail(&mut self) {
+        self.0.push(f64::NAN);
+    }
+
     pub(super) fn extend(&mut self, other: &Self) {
         self.0.extend_from_slice(&other.0);
     }
 
-    /// Zero of nothing.
+    /// Not a number if there is none.
     pub(super) fn last(&self) -> f64 {
-        self.0.last().copied().unwrap_or_default()
+        self.0.last().copied().unwrap_or(f64::NAN)
     }
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Zero of nothing.
+    /// Not a number if there is none.
     pub(super) fn median(&self) -> f64 {
         median(self.0.clone())
     }
 
-    /// The nearest-rank percentile; zero of nothing.
+    /// The nearest-rank percentile; not a number if there is none.
     pub(super) fn percentile(&self, rank: usize) -> f64 {
-        let at = (self.len() * rank).div_ceil(100).saturating_sub(1);
-        sorted(self.0.clone()).get(at).copied().unwrap_or_default()
+        let sorted = sorted(self.0.clone());
+        let at = (sorted.len() * rank).div_ceil(100).saturating_sub(1);
+        sorted.get(at).copied().unwrap_or(f64::NAN)
     }
 
     /// The lowest and the highest.
     pub(super) fn range(&self) -> [f64; 2] {
         let sorted = sorted(self.0.clone());
-        [sorted.first(), sorted.last()].map(|value| value.copied().unwrap_or_default())
+        [sorted.first(), sorted.last()].map(|value| value.copied().unwrap_or(f64::NAN))
     }
 
     /// The median of what each round is to the same round of `other`.
@@ -56,12 +63,13 @@ impl Samples {
 
 fn median(values: Vec<f64>) -> f64 {
     let sorted = sorted(values);
-    let at = |index: usize| sorted.get(index).copied().unwrap_or_default();
+    let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
     let half = sorted.len() / 2;
     if sorted.len() % 2 == 1 { at(half) } else { f64::midpoint(at(half.saturating_sub(1)), at(half)) }
 }
 
 fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.retain(|value| value.is_finite());
     values.sort_unstable_by(f64::total_cmp);
     values
 }
@@ -91,7 +99,7 @@ mod tests {
     fn the_median_is_the_middle_of_the_sorted_rounds() {
         assert_eq!(samples(&[9.0, 1.0, 2.0]).median(), 2.0);
         assert_eq!(samples(&[4.0, 1.0, 2.0, 9.0]).median(), 3.0);
-        assert_eq!(samples(&[]).median(), 0.0);
+        assert!(samples(&[]).median().is_nan());
     }
 
     #[test]
@@ -107,6 +115,15 @@ mod tests {
         // The machine was three times as fast in the second round; neither is better for it.
         assert_eq!(samples(&[10.0, 30.0, 10.0]).ratio(&samples(&[10.0, 30.0, 10.0])), 1.0);
         assert_eq!(samples(&[10.0, 30.0, 20.0]).ratio(&samples(&[20.0, 60.0, 20.0])), 0.5);
+    }
+
+    #[test]
+    fn a_round_that_failed_counts_for_nothing() {
+        let mut ours = samples(&[10.0]);
+        ours.fail();
+        ours.push(30.0);
+        assert_eq!(ours.median(), 20.0);
+        assert_eq!(ours.ratio(&samples(&[20.0, 1.0, 60.0])), 0.5);
     }
 
     #[test]

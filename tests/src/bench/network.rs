@@ -9,9 +9,9 @@ mod packets;
 use super::figures::Samples;
 use super::go_on;
 use super::options::Effort;
-use super::report::{Report, row};
+use super::report::{Report, number, row};
 use crate::paint::count;
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use lab::{Lab, Variant};
 
 /// What is done with a network.
@@ -63,7 +63,8 @@ impl Case {
 
     fn show(self, value: f64) -> String {
         match self {
-            Self::Up | Self::Down => format!("{value:.1}"),
+            _ if !value.is_finite() => number(value, 0),
+            Self::Up | Self::Down => number(value, 1),
             Self::Connections | Self::Requests | Self::Packets(_) => count(value.round() as u64),
         }
     }
@@ -92,7 +93,7 @@ pub(super) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
     }
     let names: Vec<&str> = labs.iter().map(|lab| lab.variant.title()).collect();
     report.progress(&format!("in this order: {}", names.join(", ")))?;
-    let samples = rounds(effort, report, &labs)?;
+    let (samples, failed) = rounds(effort, report, &labs)?;
     let variants: Vec<Variant> = labs.iter().map(|lab| lab.variant).collect();
     tell(report, &variants, &samples)?;
     let lost: u64 = labs.iter().map(|lab| lab.failures.get()).sum();
@@ -100,12 +101,15 @@ pub(super) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
     if lost > 0 {
         report.line(&format!("  {} requests failed", count(lost)))?;
     }
+    ensure!(failed == 0, "{failed} measurements failed, as said above");
+    ensure!(variants.len() == Variant::ALL.len(), "some variants were left out, as said above");
     Ok(())
 }
 
-/// By case and lab.
-fn rounds(effort: &Effort, report: &Report, labs: &[Lab]) -> Result<Vec<Vec<Samples>>> {
+/// By case and lab; and how many measurements failed.
+fn rounds(effort: &Effort, report: &Report, labs: &[Lab]) -> Result<(Vec<Vec<Samples>>, u32)> {
     let mut samples = vec![vec![Samples::new(); labs.len()]; Case::ALL.len()];
+    let mut failed = 0;
     for round in 0..effort.network_rounds as usize {
         for (case, samples) in Case::ALL.into_iter().zip(&mut samples) {
             let mut turn: Vec<_> = labs.iter().zip(samples.iter_mut()).collect();
@@ -113,15 +117,21 @@ fn rounds(effort: &Effort, report: &Report, labs: &[Lab]) -> Result<Vec<Vec<Samp
             turn.rotate_left(round % labs.len().max(1));
             for (lab, samples) in turn {
                 go_on()?;
-                let value = one(effort, case, lab)
-                    .with_context(|| format!("{} with {}", case.title(), lab.variant.title()))?;
-                samples.push(value);
+                match one(effort, case, lab) {
+                    Ok(value) => samples.push(value),
+                    Err(error) => {
+                        samples.fail();
+                        failed += 1;
+                        let (what, who) = (case.title(), lab.variant.title());
+                        report.line(&format!("  {what} with {who} failed: {error:#}"))?;
+                    }
+                }
             }
             let line: Vec<String> = samples.iter().map(|samples| case.show(samples.last())).collect();
             report.progress(&format!("round {}, {}: {}", round + 1, case.title(), line.join("  ")))?;
         }
     }
-    Ok(samples)
+    Ok((samples, failed))
 }
 
 /// One round of one case in one network.
@@ -184,7 +194,7 @@ fn compare(
             report.put(format!("{}_{}_vs_{}", case.key(), variant.key(), base.key()), *ratio);
         }
         let mark = if best.is_some_and(|(best, _)| best == variant) { "*" } else { "" };
-        cells.push(format!("{mark}{ratio:.2}"));
+        cells.push(format!("{mark}{}", number(*ratio, 2)));
     }
     cells
 }

@@ -7,7 +7,7 @@ mod machine;
 use super::bpf::{self, Run};
 use super::figures::Samples;
 use super::options::Effort;
-use super::report::{Report, row};
+use super::report::{Report, number, row};
 use super::{go_on, stay_on_one_cpu};
 use crate::netns::Namespace;
 use crate::paint::count;
@@ -47,7 +47,15 @@ pub(super) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
         Ok::<_, anyhow::Error>((machine, cases, samples))
     })?;
     tell(report, &cases, &samples)?;
-    sizes(report, &machine)
+    sizes(report, &machine)?;
+    let failed: Vec<_> = cases
+        .iter()
+        .zip(&samples)
+        .filter(|(_, samples)| samples.median().is_nan())
+        .map(|(case, _)| case.key)
+        .collect();
+    ensure!(failed.is_empty(), "without result: {}", failed.join(", "));
+    Ok(())
 }
 
 /// A namespace with a way back to the client, for the program that looks it up.
@@ -71,11 +79,16 @@ fn rounds(effort: &Effort, report: &Report, machine: &Machine, cases: &[Case]) -
         let mut line = format!("round {round:>2}:");
         for (case, samples) in cases.iter().zip(&mut samples) {
             go_on()?;
-            let nanos = one(case, machine, effort.packets, zone).with_context(|| case.key)?;
+            let measured = one(case, machine, effort.packets, zone);
             // The first round only warms caches and branch predictors up.
-            if round > 0 {
-                samples.push(nanos);
-                line += &format!(" {nanos:.1}");
+            match measured {
+                Ok(_) if round == 0 => {}
+                Ok(nanos) => {
+                    samples.push(nanos);
+                    line += &format!(" {nanos:.1}");
+                }
+                Err(error) if round == 0 => report.line(&format!("  {} fails: {error:#}", case.key))?,
+                Err(_) => samples.fail(),
             }
         }
         if round > 0 {
@@ -152,10 +165,10 @@ fn tell(report: &mut Report, cases: &[Case], samples: &[Samples]) -> Result<()> 
         let [low, high] = own.range();
         rows.push(row([
             case.title.to_owned(),
-            format!("{:.1}", own.median()),
-            format!("{low:.1}"),
-            format!("{high:.1}"),
-            format!("{:.2}", own.ratio(beside)),
+            number(own.median(), 1),
+            number(low, 1),
+            number(high, 1),
+            number(own.ratio(beside), 2),
         ]));
         report.put(format!("{}_ns", case.key), own.median());
         if case.proof != cases::Proof::None {

@@ -50,8 +50,11 @@ impl Report {
         self.line("")
     }
 
-    /// A figure.
+    /// A figure; what could not be measured has none.
     pub(super) fn put(&mut self, key: impl Into<String>, value: f64) {
+        if !value.is_finite() {
+            return;
+        }
         let value = rounded(value);
         let whole = value.fract() == 0.0 && value.abs() < 1e15;
         self.figures.insert(key.into(), if whole { Value::from(value as i64) } else { Value::from(value) });
@@ -91,6 +94,11 @@ fn aligned(rows: &[Vec<String>]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
+/// A number with so many decimals, or a dash.
+pub(super) fn number(value: f64, decimals: usize) -> String {
+    if value.is_finite() { format!("{value:.decimals$}") } else { "–".to_owned() }
+}
+
 /// A row of a table.
 pub(super) fn row<S: Into<String>>(cells: impl IntoIterator<Item = S>) -> Vec<String> {
     cells.into_iter().map(Into::into).collect()
@@ -115,6 +123,7 @@ mod tests {
         let mut report = Report::new(true);
         report.put("a", 3.0);
         report.put("b", 0.123_456);
+        report.put("c", f64::NAN);
         assert_eq!(Value::Object(report.figures).to_string(), r#"{"a":3,"b":0.1235}"#);
     }
 }
