@@ -178,8 +178,8 @@ fn tell(report: &mut Report, cases: &[Case], samples: &[Samples]) -> Result<()> 
     }
     report.table(&rows)?;
     report.line(&format!(
-        "  Those at random take the cost of choosing a flow off. Those by redirect run {HOPS} packets at a time and\n  \
-         are compared with an empty program that does, too."
+        "  Of flows at random, the cost of choosing one is taken off. Those by redirect run {HOPS} packets at a\n  \
+         time and are compared with an empty program that does, too."
     ))
 }
 
