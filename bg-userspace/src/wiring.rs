@@ -12,9 +12,7 @@ mod tests;
 pub(crate) use hooks::XDP_MTU;
 
 use crate::config::{Config, Deployment, Service};
-use crate::dataplane::{
-    AttachPlan, AttachSpec, BackendSpec, DeploymentSpec, Hook, Path, ServiceSpec, Side,
-};
+use crate::dataplane::{AttachPlan, AttachSpec, BackendSpec, DeploymentSpec, Hook, Path, ServiceSpec, Side};
 use crate::net::{Link, LinkKind, PeerEnd, Survey, VipHome};
 use crate::refusal::Refusal;
 use bg_common::{Colour, Via};

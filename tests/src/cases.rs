@@ -308,7 +308,7 @@ fn half_open(family: Family) -> Vec<Case> {
             .becomes(to(blue, flag::RST))
             .after([pin.age(61)]),
         case("a flow that found no room is established all the same, and moves when there is", flag::ACK)
-            .before([full.age(3600)])
+            .before([full.age(90)])
             .becomes(to(blue, flag::ACK))
             .after([web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED)]),
         case("a reused port begins anew there, too", flag::SYN)

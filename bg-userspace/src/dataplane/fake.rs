@@ -7,7 +7,7 @@ use super::{
 };
 use crate::refusal::Refusal;
 use bg_common::{Colour, Reason, Traffic, Word};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 

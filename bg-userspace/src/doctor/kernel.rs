@@ -163,7 +163,12 @@ mod tests {
             (Facts { own_vips: false, ..release("5.15.0") }, Level::Ok, "clsact", ""),
             (release("6.5.13"), Level::Ok, "clsact", ""),
             (release("unknown"), Level::Warn, "not understood", "uname -r"),
-            (Facts { bpffs: false, ..healthy() }, Level::Fail, "no bpffs", "mount -t bpf -o mode=0700 bpf /sys/fs/bpf"),
+            (
+                Facts { bpffs: false, ..healthy() },
+                Level::Fail,
+                "no bpffs",
+                "mount -t bpf -o mode=0700 bpf /sys/fs/bpf",
+            ),
             (Facts { pins: Some(0o755), ..healthy() }, Level::Warn, "mode 0755", "chmod 0700"),
             (Facts { btf: false, ..healthy() }, Level::Warn, "type information", "BTF"),
             (Facts { jit: Some(0), ..healthy() }, Level::Warn, "interpreted", "bpf_jit_enable=1"),

@@ -19,8 +19,10 @@ pub(super) fn provide(installer: &Installer<'_>) -> Result<()> {
         bail!("file systems are mounted by root\n  mend: sudo mount -t bpf -o mode=0700 bpf {PATH}");
     }
     let mut mount = Command::new("mount");
-    installer
-        .step("keeps programs and tables while no process holds them", mount.args(["-t", "bpf", "-o", "mode=0700", "bpf", PATH]))
+    installer.step(
+        "keeps programs and tables while no process holds them",
+        mount.args(["-t", "bpf", "-o", "mode=0700", "bpf", PATH]),
+    )
 }
 
 fn is_mounted(mounts: &str) -> bool {

@@ -195,14 +195,12 @@ fn a_changed_ring_is_written_elsewhere_before_it_is_pointed_to() {
     apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1, 2], &[1])])]);
     let old: BTreeSet<u32> = tables.ring.keys().copied().collect();
     let ops = apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[2, 3], &[1])])]);
-    let written: Vec<u32> = ops
-        .iter()
-        .filter_map(|op| match op {
-            Op::WriteRing(base, ids) => Some(*base..*base + ids.len() as u32),
-            _ => None,
-        })
-        .flatten()
-        .collect();
+    let mut written = Vec::new();
+    for op in &ops {
+        if let Op::WriteRing(base, ids) = op {
+            written.extend(*base..*base + ids.len() as u32);
+        }
+    }
     assert!(!written.is_empty() && written.iter().all(|position| !old.contains(position)));
 }
 
