@@ -26,7 +26,7 @@ mod tests {
         const BUCKETS: usize = 7;
         let mut counts = [0_u64; BUCKETS];
         for (addr, port) in flows {
-            let bucket = u64::from(client(&addr, port.into())) * BUCKETS as u64 >> 32;
+            let bucket = (u64::from(client(&addr, port.into())) * BUCKETS as u64) >> 32;
             counts[bucket as usize] += 1;
         }
         let total: u64 = counts.iter().sum();
