@@ -169,7 +169,8 @@ impl Word {
         })
     }
 
-    /// The word after a change of its fields, one generation on.
+    /// The word after a change of its fields, one generation on. Generation 0 is that of a word that was never
+    /// changed, so counting goes round without it.
     ///
     /// # Errors
     ///
@@ -177,7 +178,10 @@ impl Word {
     pub fn change(self, change: impl FnOnce(&mut Fields)) -> Result<Self, Invalid> {
         let mut fields = self.unpack()?;
         change(&mut fields);
-        fields.generation = (self.generation() + 1) & GENERATION_BITS as u16;
+        fields.generation = match (self.generation() + 1) & GENERATION_BITS as u16 {
+            0 => 1,
+            next => next,
+        };
         fields.pack()
     }
 
@@ -298,7 +302,7 @@ mod tests {
     fn the_generation_wraps_inside_its_bits() {
         let last = every_field_set().pack().unwrap();
         let next = last.drained().unwrap();
-        assert_eq!(next.generation(), 0);
+        assert_eq!(next.generation(), 1);
         assert_eq!(next.unpack().unwrap().deadline, u32::MAX);
         assert_eq!(next.unpack().unwrap().canary, 1000);
     }

@@ -27,7 +27,7 @@ const SETTLE: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 ///
-/// When it cannot start; the data plane is as it was.
+/// When it cannot start. A data plane that was there works on, one that was not is taken down again.
 pub async fn run(path: &Path) -> Result<(), Invalid> {
     privileged()?;
     let config = config::load(path)?;
@@ -51,8 +51,14 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
     let socket = config.gateway.socket.clone();
     let mut gateway = Gateway::new(path, config, net, handle.clone());
     let started = async {
-        gateway.wire(plan).await?;
-        Listening::bind(&socket)
+        let listening = Listening::bind(&socket)?;
+        let vips = gateway.wire(plan).await?;
+        match vips {
+            Err(refusal) if fresh => return Err(refusal),
+            Err(refusal) => report::complain(&refusal, "all but the VIPs is in force"),
+            Ok(()) => {}
+        }
+        Ok(listening)
     };
     let listening = match started.await {
         Ok(listening) => listening,
@@ -153,7 +159,9 @@ mod tests {
     #[test]
     fn the_unit_knows_how_the_daemon_starts_reloads_and_stops() {
         assert_eq!(words("Type"), ["notify"]);
-        assert_eq!(words("ExecReload"), ["/bin/kill", "-HUP", "$MAINPID"]);
+        let reload = words("ExecReload");
+        assert_eq!(reload.first_chunk(), Some(&["/usr/bin/bgctl", "config", "check"]));
+        assert_eq!(reload.last_chunk(), Some(&["/bin/kill", "-HUP", "$MAINPID"]));
         // A stop keeps what the next start has to know.
         assert_eq!(words("RuntimeDirectory"), ["bg"]);
         assert_eq!(words("RuntimeDirectoryPreserve"), ["yes"]);

@@ -7,7 +7,7 @@ mod buckets;
 pub mod fake;
 pub mod kernel;
 mod load;
-mod lock;
+pub mod lock;
 mod mapped;
 mod observer;
 mod pins;

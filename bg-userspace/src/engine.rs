@@ -1,6 +1,7 @@
 //! The one task that owns the model and the data plane. Everybody else sends it events and waits for
 //! answers; nothing is locked. What takes long on a full table is left to the `watcher` thread, so a
-//! switch waits for nothing but its own compare-and-swap.
+//! switch waits for no more than what the engine does itself: single system calls, and the writing of
+//! changed tables after a reload or a change of the network.
 
 mod counting;
 mod event;
@@ -125,6 +126,10 @@ impl Engine {
     }
 
     fn order(&mut self, order: Order, reply: Reply<Switched>) {
+        if reply.is_closed() {
+            // Whoever gave it has gone, and may have given it again.
+            return;
+        }
         // What somebody else wrote to the table meanwhile is part of the picture.
         if let Err(refusal) = self.reread() {
             let _ = reply.send(Err(refusal));
@@ -153,19 +158,35 @@ impl Engine {
         let attachments = match self.dataplane.attach(&attach) {
             Ok(attachments) => attachments,
             Err(refusal) => {
-                if let Some((attach, _)) = &self.wiring
-                    && let Err(worse) = self.dataplane.attach(attach)
-                {
-                    tracing::error!(%worse, "what was attached before cannot be put back");
-                }
+                self.put_back(false);
                 return Err(refusal);
             }
         };
-        let applied = self.dataplane.apply(&deployments)?;
+        let applied = self.dataplane.apply(&deployments);
         self.wired = self.now();
+        let applied = match applied {
+            Ok(applied) => applied,
+            Err(refusal) => {
+                self.put_back(true);
+                self.reread()?;
+                return Err(refusal);
+            }
+        };
         self.wiring = Some((attach, deployments));
         self.reread()?;
         Ok(Wired { applied, attachments })
+    }
+
+    /// Puts what was wired before in force again.
+    fn put_back(&mut self, tables: bool) {
+        let Some((attach, deployments)) = self.wiring.clone() else {
+            return;
+        };
+        let attached = self.dataplane.attach(&attach).err();
+        let applied = if tables { self.dataplane.apply(&deployments).err() } else { None };
+        for worse in [attached, applied].into_iter().flatten() {
+            tracing::error!(%worse, "what was wired before cannot be put back");
+        }
     }
 
     fn tick(&mut self) {

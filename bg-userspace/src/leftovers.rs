@@ -1,6 +1,6 @@
 //! What a daemon leaves in its runtime directory for whoever comes after it: the VIPs that it has
 //! added, so that the next daemon or `bgctl detach` knows them whatever the configuration says by
-//! then; and, when it was killed, its socket.
+//! then; the lock; and, when it was killed, its socket.
 
 use crate::paths;
 use crate::refusal::Refusal;
@@ -68,6 +68,13 @@ pub fn remove_dead_socket(path: &Path) {
         // Somebody else may have removed it first.
         let _ = fs::remove_file(path);
     }
+}
+
+/// Removes the lock of an instance that is down, and its directory if nothing else is in it.
+pub fn remove_lock(instance: &str) {
+    // Neither has to be there, and other things may be beside the lock.
+    let _ = fs::remove_file(paths::lock(instance));
+    let _ = fs::remove_dir(paths::runtime_dir(instance));
 }
 
 #[cfg(test)]

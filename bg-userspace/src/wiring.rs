@@ -52,10 +52,21 @@ pub enum Unreachable {
 pub fn plan(config: &Config, seen: &Survey, unreachable: Unreachable) -> Result<Wiring, Refusal> {
     let gateway = &config.gateway;
     let mut notes = Vec::new();
-    let uplinks = uplinks::choose(gateway, seen, &mut notes)?;
+    let uplinks = uplinks::choose(gateway, seen, unreachable, &mut notes)?;
     let ways = ways::find(config, seen)?;
-    if let (Unreachable::Refuse, Some(refusal)) = (unreachable, ways.unreachable.first()) {
+    // A standby that is down must not keep a gateway from coming up.
+    let first =
+        config.deployments.iter().filter_map(|wanted| wanted.slices.get(wanted.initial.index())).flatten();
+    if let (Unreachable::Refuse, Some(refusal)) =
+        (unreachable, first.filter_map(|at| ways.unreachable.get(at)).next())
+    {
         return Err(refusal.clone());
+    }
+    for (address, link) in ways.over_uplinks(&uplinks) {
+        notes.push(format!(
+            "{address} is reached over uplink {} by a router: is that the way to the slice, or only the default route?",
+            link.name
+        ));
     }
     let zones = ways.zones();
 
@@ -87,7 +98,13 @@ pub fn plan(config: &Config, seen: &Survey, unreachable: Unreachable) -> Result<
     let deployments = config.deployments.iter().map(|wanted| deployment(wanted, backend)).collect();
     let vip_homes = if gateway.own_vips { vip_homes(&config.vips(), &uplinks, seen) } else { Vec::new() };
     let attach = AttachPlan { path, links };
-    Ok(Wiring { attach, deployments, vip_homes, unreachable: ways.unreachable, notes })
+    Ok(Wiring {
+        attach,
+        deployments,
+        vip_homes,
+        unreachable: ways.unreachable.into_values().collect(),
+        notes,
+    })
 }
 
 /// How packets reach a backend over `link`.
@@ -119,7 +136,8 @@ fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr) -> BackendSpec) 
 /// Each VIP belongs to the uplink whose subnet it is in, else to the first.
 fn vip_homes(vips: &[IpAddr], uplinks: &[&Link], seen: &Survey) -> Vec<VipHome> {
     let in_subnet = |link: &&&Link, vip: IpAddr| {
-        let mut addresses = seen.addresses.iter().filter(|address| address.ifindex == link.index);
+        let mut addresses =
+            seen.addresses.iter().filter(|address| address.ifindex == link.index && !address.ours);
         addresses.any(|address| address.subnet_has(vip))
     };
     let home = |vip: &IpAddr| {

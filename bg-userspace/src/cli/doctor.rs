@@ -5,7 +5,7 @@ use super::env::Env;
 use super::render::{self, count, table};
 use super::run::{Failure, Result};
 use super::target::Target;
-use crate::api::client::Client;
+use crate::api::client::{Client, Error};
 use crate::config;
 use crate::dataplane::Attachment;
 use crate::doctor::{self, Finding, Level};
@@ -21,8 +21,9 @@ struct Report {
 
 pub(super) async fn run(global: &Global, target: &Target, client: &Client, env: &mut Env<'_>) -> Result {
     let config = config::load(&target.config);
-    let attached = attached(global, target, client, env).await;
-    let findings = doctor::examine(config.as_ref(), attached.as_deref()).await;
+    let (attached, daemon) = attached(global, target, client, env).await;
+    let mut findings = doctor::examine(config.as_ref(), attached.as_deref()).await;
+    findings.extend(daemon.map(no_daemon));
     let of = |level| findings.iter().filter(|finding| finding.level == level).count();
     let (problems, warnings) = (of(Level::Fail), of(Level::Warn));
     if global.json {
@@ -36,19 +37,34 @@ pub(super) async fn run(global: &Global, target: &Target, client: &Client, env: 
     if problems > 0 { Err(Failure::Unhealthy) } else { Ok(()) }
 }
 
-/// What is attached, by the daemon's account or else by the pinned links.
+/// What is attached, by the daemon's account or else by the pinned links; and why the daemon did not
+/// answer, if it was asked.
 async fn attached(
     global: &Global,
     target: &Target,
     client: &Client,
     env: &Env<'_>,
-) -> std::result::Result<Vec<Attachment>, Refusal> {
-    if !global.offline
-        && let Ok(status) = client.status().await
-    {
-        return Ok(status.attachments);
+) -> (std::result::Result<Vec<Attachment>, Refusal>, Option<Refusal>) {
+    let status = if global.offline { None } else { Some(client.status().await) };
+    let silent = match status {
+        Some(Ok(status)) => return (Ok(status.attachments), None),
+        Some(Err(Error::Unreachable(refusal) | Error::Refused(refusal))) => Some(refusal),
+        None => None,
+    };
+    (env.kernel.open(&target.instance).and_then(|kernel| kernel.attachments()), silent)
+}
+
+/// Traffic flows without the daemon, so this is only a warning.
+fn no_daemon(refusal: Refusal) -> Finding {
+    Finding {
+        level: Level::Warn,
+        topic: "daemon".to_owned(),
+        text: format!(
+            "{}: what is pinned works on, but nothing follows the network or expires flows",
+            refusal.what
+        ),
+        mend: Some(refusal.mend),
     }
-    env.kernel.open(&target.instance)?.attachments()
 }
 
 fn show(findings: &[Finding], env: &mut Env<'_>) -> Result {

@@ -44,13 +44,13 @@ impl Gateway {
         Self { path, config, net, engine, vips, report, complaint: None }
     }
 
-    /// Puts `plan` in force.
-    pub(super) async fn wire(&mut self, plan: Plan) -> Result<(), Refusal> {
+    /// Puts `plan` in force. The inner refusal is of a VIP: all else is in force then.
+    pub(super) async fn wire(&mut self, plan: Plan) -> Result<Result<(), Refusal>, Refusal> {
         let Plan { wiring, seen } = plan;
         let wired = self.engine.wire(wiring.attach.clone(), wiring.deployments.clone()).await;
         let wired = wired.map_err(|refusal| with_program(refusal, &seen))?;
         self.report.tell(&wiring, &wired);
-        self.own_vips(&wiring, &seen).await
+        Ok(self.own_vips(&wiring, &seen).await)
     }
 
     /// Looks at the network again after it has changed.
@@ -60,10 +60,13 @@ impl Gateway {
             Ok(plan) => self.wire(plan).await,
             Err(refusal) => Err(refusal),
         };
-        let complaint = result.err();
+        let (complaint, so) = match result {
+            Ok(vips) => (vips.err(), "all but the VIPs is in force"),
+            Err(refusal) => (Some(refusal), "the wiring stays as it is"),
+        };
         if complaint != self.complaint {
             match &complaint {
-                Some(refusal) => report::complain(refusal, "the wiring stays as it is"),
+                Some(refusal) => report::complain(refusal, so),
                 None => tracing::info!("the network is as it should be again"),
             }
             self.complaint = complaint;
@@ -84,8 +87,10 @@ impl Gateway {
             Ok(plan) => self.wire(plan).await,
             Err(refusal) => Err(refusal),
         };
-        if let Err(refusal) = wired {
-            return report::complain(&refusal, SO);
+        match wired {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => report::complain(&refusal, "all but the VIPs is in force"),
+            Err(refusal) => return report::complain(&refusal, SO),
         }
         self.engine.lifetimes(config.gateway.lifetimes).await;
         self.config = config;
@@ -113,6 +118,22 @@ impl Gateway {
     async fn own_vips(&self, wiring: &Wiring, seen: &Survey) -> Result<(), Refusal> {
         let before = self.vips.read();
         let wanted: Vec<_> = wiring.vip_homes.iter().map(|home| home.vip).collect();
+        let addresses = self.net.addresses().await?;
+        let taken = addresses
+            .iter()
+            .find(|address| address.ours && wanted.contains(&address.ip) && !before.contains(&address.ip));
+        if let Some(taken) = taken {
+            let (vip, interface) =
+                (taken.ip, seen.link(taken.ifindex).map_or("?", |link| link.name.as_str()));
+            return Err(Refusal::new(
+                "vip-taken",
+                format_args!("{vip} was added by another instance of bg, which serves it"),
+                interface,
+                format_args!(
+                    "give the VIP to one instance only; if no other one runs, ip addr del {vip} dev {interface}"
+                ),
+            ));
+        }
         // Remembered first, so that none is forgotten whenever this process is killed.
         if before != wanted {
             self.vips.write(&[before.as_slice(), &wanted].concat())?;
@@ -128,6 +149,9 @@ impl Gateway {
             );
         }
         announce::spawn(&owned.added, seen);
+        if let Some(refusal) = owned.failed.into_iter().next() {
+            return Err(refusal);
+        }
         let gone: Vec<_> = before.iter().copied().filter(|vip| !wanted.contains(vip)).collect();
         if before != wanted && self.remove_vips(&gone).await {
             self.vips.write(&wanted)?;

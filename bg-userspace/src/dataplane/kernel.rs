@@ -56,7 +56,7 @@ impl Kernel {
         let pins = Pins::new(instance);
         pins.require_own()?;
         pins.tidy_up()?;
-        if pins.exists() {
+        if pins.exists()? {
             pins.check_layout()?;
             pins.compare_sizes(*flows, *half_open);
             load::upgrade(&pins)?;
@@ -74,7 +74,7 @@ impl Kernel {
     pub fn open_pinned(instance: &str) -> Result<Self, Refusal> {
         Pins::require_bpffs()?;
         let pins = Pins::new(instance);
-        if !pins.exists() {
+        if !pins.exists()? {
             return Err(Refusal::new(
                 "nothing-pinned",
                 format!("no data plane of instance {instance} is in the kernel"),
@@ -94,8 +94,18 @@ impl Kernel {
     /// When a daemon runs the instance, or a pin cannot be removed.
     pub fn remove(instance: &str) -> Result<Detached, Refusal> {
         Pins::require_bpffs()?;
-        let _lock = Lock::take(instance)?;
         let pins = Pins::new(instance);
+        if pins.is_empty() {
+            return Ok(Detached::default());
+        }
+        let _lock = Lock::take(instance).map_err(|refusal| match refusal.code.as_str() {
+            "second-daemon" => Refusal {
+                what: "a daemon runs this instance".to_owned(),
+                mend: "leave out --offline: the daemon takes its data plane down itself".to_owned(),
+                ..refusal
+            },
+            _ => refusal,
+        })?;
         pins.require_own()?;
         take_down(&pins)
     }

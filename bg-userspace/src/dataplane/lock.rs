@@ -50,10 +50,19 @@ impl Lock {
                     "second-daemon",
                     format!("another bgd already runs instance {instance} (pid {pid})"),
                     path.display(),
-                    "stop it first (systemctl stop bgd), or give this one an `instance` of its own",
+                    "stop it first (systemctl stop bgd); a second gateway needs an `instance` and VIPs of its own",
                 ))
             }
             Err((_, error)) => Err(refused(&error)),
         }
     }
+}
+
+/// Whether a daemon runs the instance.
+#[must_use]
+pub fn is_held(instance: &str) -> bool {
+    let Ok(file) = File::open(paths::lock(instance)) else {
+        return false;
+    };
+    matches!(Flock::lock(file, FlockArg::LockExclusiveNonblock), Err((_, nix::errno::Errno::EWOULDBLOCK)))
 }

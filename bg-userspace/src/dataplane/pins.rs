@@ -39,8 +39,17 @@ impl Pins {
         self.base.join(format!("{UNFINISHED}{}", std::process::id()))
     }
 
-    pub(super) fn exists(&self) -> bool {
-        self.dir().is_dir()
+    pub(super) fn exists(&self) -> Result<bool, Refusal> {
+        match fs::symlink_metadata(self.dir()) {
+            Ok(found) => Ok(found.is_dir()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(refused(&self.dir(), &error)),
+        }
+    }
+
+    /// Whether there is nothing of the instance at all.
+    pub(super) fn is_empty(&self) -> bool {
+        file_names(&self.base).is_empty()
     }
 
     /// What to type to take everything of this instance down.
@@ -56,7 +65,10 @@ impl Pins {
                 "no-bpffs",
                 "no BPF file system is mounted, so nothing can outlive the daemon",
                 BPFFS,
-                format!("mount -t bpf -o mode=0700 bpf {BPFFS}"),
+                format!(
+                    "mount -t bpf -o mode=0700 bpf {BPFFS}; `ip netns exec` hides one that is there: enter a \
+                     network namespace by nsenter --net=/run/netns/NAME"
+                ),
             )),
         }
     }

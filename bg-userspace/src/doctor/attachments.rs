@@ -1,7 +1,7 @@
 //! Whether what is attached is what the plan asks for.
 
 use super::{Finding, Gateway};
-use crate::dataplane::{AttachSpec, Attachment, Hook, Path, Side};
+use crate::dataplane::{AttachSpec, Attachment, Hook, Side};
 use crate::refusal::Refusal;
 
 const TOPIC: &str = "attachment";
@@ -26,7 +26,7 @@ fn check(gateway: &Gateway<'_>, attached: &[Attachment]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for spec in &plan.links {
         let here = || attached.iter().filter(|attachment| attachment.ifindex == spec.ifindex);
-        let missing: Vec<_> = wanted(spec, plan.path)
+        let missing: Vec<_> = wanted(spec)
             .into_iter()
             .filter(|hook| !here().any(|attachment| fits(&attachment.hook, hook)))
             .collect();
@@ -58,16 +58,13 @@ fn check(gateway: &Gateway<'_>, attached: &[Attachment]) -> Vec<Finding> {
 }
 
 /// Where an interface is to be hooked: names of [`Attachment::hook`], or their endings.
-fn wanted(spec: &AttachSpec, path: Path) -> Vec<&'static str> {
+fn wanted(spec: &AttachSpec) -> Vec<&'static str> {
     let ingress = match (spec.side, spec.hook) {
         (Side::Uplink | Side::Both, Hook::Xdp) => "xdp",
         (Side::Uplink | Side::Both, Hook::XdpGeneric) => "xdp-generic",
         (Side::Zone, _) | (_, Hook::Tc) => "tc ingress",
     };
-    match path {
-        Path::Redirect => vec![ingress],
-        Path::Stack => vec![ingress, "tc egress"],
-    }
+    vec![ingress, "tc egress"]
 }
 
 fn fits(hook: &str, wanted: &str) -> bool {
@@ -87,18 +84,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_side_and_path_asks_for_its_own_hooks() {
+    fn each_side_asks_for_its_own_hooks() {
         let spec = |side, hook| AttachSpec { ifindex: 2, name: "eth0".to_owned(), side, hook };
         let rows = [
-            (Side::Uplink, Hook::Xdp, Path::Stack, "xdp + tc egress"),
-            (Side::Uplink, Hook::XdpGeneric, Path::Stack, "xdp-generic + tc egress"),
-            (Side::Uplink, Hook::Tc, Path::Redirect, "tc ingress"),
-            (Side::Zone, Hook::Tc, Path::Redirect, "tc ingress"),
-            (Side::Zone, Hook::Tc, Path::Stack, "tc ingress + tc egress"),
-            (Side::Both, Hook::Xdp, Path::Stack, "xdp + tc egress"),
+            (Side::Uplink, Hook::Xdp, "xdp + tc egress"),
+            (Side::Uplink, Hook::XdpGeneric, "xdp-generic + tc egress"),
+            (Side::Uplink, Hook::Tc, "tc ingress + tc egress"),
+            (Side::Zone, Hook::Tc, "tc ingress + tc egress"),
+            (Side::Both, Hook::Xdp, "xdp + tc egress"),
         ];
-        for (side, hook, path, want) in rows {
-            assert_eq!(wanted(&spec(side, hook), path).join(" + "), want);
+        for (side, hook, want) in rows {
+            assert_eq!(wanted(&spec(side, hook)).join(" + "), want);
         }
     }
 

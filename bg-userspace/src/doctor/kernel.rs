@@ -12,9 +12,8 @@ const BPFFS: &str = "/sys/fs/bpf";
 const OUR_PINS: &str = "/sys/fs/bpf/bg";
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
-/// The oldest kernel that can run the programs: the helpers are of 5.11, and 5.15 is the oldest
-/// long-term kernel that has them.
-const OLDEST: (u32, u32) = (5, 15);
+/// The oldest kernel that the programs were tried on.
+const OLDEST: (u32, u32) = (6, 1);
 /// The first kernel that keeps IFA_PROTO.
 const ADDRESS_MARKS: (u32, u32) = (5, 18);
 /// The first kernel with TCX links.
@@ -99,7 +98,7 @@ fn version(release: &str, own_vips: bool) -> Vec<Finding> {
         return vec![Finding::warn(
             TOPIC,
             format_args!("the kernel's version is not understood: `{release}`"),
-            "check that it is Linux 5.15 or newer: uname -r",
+            "check that it is Linux 6.1 or newer: uname -r",
         )];
     };
     if version < OLDEST {
@@ -158,9 +157,8 @@ mod tests {
     fn what_is_missing_is_named_with_its_mend() {
         let release = |release: &str| Facts { release: release.to_owned(), ..healthy() };
         let rows = [
-            (release("5.10.0-28-amd64"), Level::Fail, "too old", "5.15"),
-            (release("5.15.0"), Level::Warn, "does not remember", "5.18"),
-            (Facts { own_vips: false, ..release("5.15.0") }, Level::Ok, "clsact", ""),
+            (release("5.10.0-28-amd64"), Level::Fail, "too old", "6.1"),
+            (release("6.1.0-56-cloud-amd64"), Level::Ok, "clsact", ""),
             (release("6.5.13"), Level::Ok, "clsact", ""),
             (release("unknown"), Level::Warn, "not understood", "uname -r"),
             (

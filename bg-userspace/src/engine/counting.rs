@@ -18,6 +18,7 @@ impl Engine {
     pub(super) fn count(&mut self) {
         self.counting = self.watcher.sweep(self.now(), self.settings.lifetimes);
         if !self.counting {
+            self.counted = Some(self.now());
             tracing::error!("nobody counts flows and forgets idle ones: systemctl restart bgd");
         }
     }

@@ -40,14 +40,14 @@ fn service(spec: &ServiceSpec) -> Service {
     }
 }
 
-/// The path that attached programs tell of.
+/// The path that attached programs tell of: only on the redirect path do zones have a program of their own.
 #[must_use]
 pub fn path(attachments: &[Attachment]) -> Option<Path> {
-    let egress = attachments.iter().any(|attachment| attachment.program == names::TC_EGRESS);
+    let zone = attachments.iter().any(|attachment| attachment.program == names::TC_ZONE);
     match attachments {
         [] => None,
-        _ if egress => Some(Path::Stack),
-        _ => Some(Path::Redirect),
+        _ if zone => Some(Path::Redirect),
+        _ => Some(Path::Stack),
     }
 }
 

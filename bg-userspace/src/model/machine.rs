@@ -148,6 +148,7 @@ impl Machine {
         let near = self.deployments.keys().min_by_key(|known| strsim::damerau_levenshtein(known, name));
         let near = near.filter(|known| strsim::damerau_levenshtein(known, name) <= 2);
         let mend = match near {
+            _ if name.parse::<bg_common::Colour>().is_ok() => format!("to name a colour: --to {name}"),
             Some(near) => format!("did you mean {near}?"),
             None => "name one of these, or see `bgctl status`".to_owned(),
         };

@@ -63,6 +63,8 @@ pub struct Owned {
     pub kept: Vec<VipHome>,
     /// Were there already, configured by somebody else; left alone wherever they are.
     pub foreign: Vec<VipHome>,
+    /// Why the kernel did not take some.
+    pub failed: Vec<Refusal>,
     /// The kernel keeps no mark, so bg will not know again which VIPs it has added.
     pub unmarked: bool,
 }
@@ -85,7 +87,7 @@ impl Net {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses an address; the ones before it have been added.
+    /// When the addresses cannot be read. One that the kernel does not take is in [`Owned::failed`].
     pub async fn own_vips(&self, homes: &[VipHome]) -> Result<Owned, Refusal> {
         let present = self.addresses().await?;
         let mut owned = Owned::default();
@@ -104,10 +106,13 @@ impl Net {
             match found {
                 Some(address) if address.ours => owned.kept.push(*home),
                 Some(address) => owned.foreign.push(VipHome { ifindex: address.ifindex, ..*home }),
-                None => {
-                    self.add(home).await?;
-                    owned.added.push(*home);
-                }
+                None => match self.add(home).await {
+                    Ok(()) => owned.added.push(*home),
+                    Err(refusal) => {
+                        owned.failed.push(refusal);
+                        continue;
+                    }
+                },
             }
             for address in &ours_elsewhere {
                 self.remove(address).await?;

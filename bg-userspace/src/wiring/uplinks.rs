@@ -3,6 +3,7 @@
 use crate::config::Gateway;
 use crate::net::{Link, LinkKind, Survey};
 use crate::refusal::Refusal;
+use crate::wiring::Unreachable;
 
 const KEY: &str = "key `uplinks` in [gateway]";
 
@@ -10,6 +11,7 @@ const KEY: &str = "key `uplinks` in [gateway]";
 pub(super) fn choose<'a>(
     gateway: &Gateway,
     seen: &'a Survey,
+    missing: Unreachable,
     notes: &mut Vec<String>,
 ) -> Result<Vec<&'a Link>, Refusal> {
     let mut uplinks: Vec<&Link> = Vec::new();
@@ -27,12 +29,21 @@ pub(super) fn choose<'a>(
         notes.push(format!("uplinks by default route: {}", names.join(", ")));
     }
     for name in &gateway.uplinks {
-        let Some(link) = seen.link_named(name) else {
+        let link = seen.link_named(name);
+        let others = gateway.uplinks.iter().any(|other| seen.link_named(other).is_some());
+        if link.is_none() && others && missing == Unreachable::Note {
+            notes.push(format!("uplink {name} is not there: it is hooked as soon as it is"));
+            continue;
+        }
+        let Some(link) = link else {
             return Err(Refusal::new(
                 "unknown-interface",
                 format_args!("there is no interface `{name}` in this network namespace"),
                 KEY,
-                format_args!("use one of: {}", usable(seen)),
+                format_args!(
+                    "use one of: {}; or enter the gateway's namespace: nsenter --net=/run/netns/NAME",
+                    usable(seen)
+                ),
             ));
         };
         if !uplinks.contains(&link) {

@@ -4,21 +4,30 @@ use crate::config::Config;
 use crate::net::{Link, RouteTo, Survey};
 use crate::refusal::Refusal;
 use bg_common::Colour;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The ways to all backends.
 #[derive(Default)]
 pub(super) struct Ways<'a> {
     links: BTreeMap<IpAddr, &'a Link>,
+    /// Those that a router leads to.
+    routed: BTreeSet<IpAddr>,
     /// One for each backend without a way.
-    pub(super) unreachable: Vec<Refusal>,
+    pub(super) unreachable: BTreeMap<IpAddr, Refusal>,
 }
 
 impl<'a> Ways<'a> {
     /// The interface that leads to `backend`.
     pub(super) fn link(&self, backend: IpAddr) -> Option<&'a Link> {
         self.links.get(&backend).copied()
+    }
+
+    /// Backends that a router behind an uplink leads to: remote machines, or a slice that is down and leaves
+    /// its packets to the default route.
+    pub(super) fn over_uplinks(&self, uplinks: &[&'a Link]) -> Vec<(IpAddr, &'a Link)> {
+        let routed = self.links.iter().filter(|(address, _)| self.routed.contains(address));
+        routed.filter(|(_, link)| uplinks.contains(link)).map(|(address, link)| (*address, *link)).collect()
     }
 
     /// Each interface that leads to a backend, once, in the order of their indices.
@@ -40,8 +49,15 @@ pub(super) fn find<'a>(config: &Config, seen: &'a Survey) -> Result<Ways<'a>, Re
                 match way(*backend, &at, seen)? {
                     Ok(link) => {
                         ways.links.insert(*backend, link);
+                        if let Some(RouteTo::Out(route)) = seen.routes.get(backend)
+                            && route.gateway.is_some()
+                        {
+                            ways.routed.insert(*backend);
+                        }
                     }
-                    Err(unreachable) => ways.unreachable.push(unreachable),
+                    Err(unreachable) => {
+                        ways.unreachable.insert(*backend, unreachable);
+                    }
                 }
             }
         }
