@@ -51,14 +51,13 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
     let socket = config.gateway.socket.clone();
     let mut gateway = Gateway::new(path, config, net, handle.clone());
     let started = async {
-        let listening = Listening::bind(&socket)?;
-        let vips = gateway.wire(plan).await?;
-        match vips {
+        match gateway.wire(plan).await? {
             Err(refusal) if fresh => return Err(refusal),
             Err(refusal) => report::complain(&refusal, "all but the VIPs is in force"),
             Ok(()) => {}
         }
-        Ok(listening)
+        // Last: whoever can connect finds everything in place.
+        Listening::bind(&socket)
     };
     let listening = match started.await {
         Ok(listening) => listening,

@@ -13,5 +13,6 @@ mod lab;
 mod lifecycle;
 mod ports;
 mod refusals;
+mod reload;
 mod switch;
 mod traffic;

@@ -41,8 +41,8 @@ Exit codes:
 
 fn main() -> ExitCode {
     let Args { config, log_level } = Args::parse();
-    // Whatever is made here is its user's alone, from the first moment.
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    // Nothing that is made here is for others, from the first moment.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o027));
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let layer = Layer::new().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false);
     let log = tracing_subscriber::registry().with(log_level);
