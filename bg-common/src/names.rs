@@ -35,7 +35,7 @@ pub const XDP_INGRESS: &str = "bg_xdp_ingress";
 pub const TC_INGRESS: &str = "bg_tc_ingress";
 /// tc ingress, on a zone link when replies are redirected: back to the client, or towards a slice.
 pub const TC_ZONE: &str = "bg_tc_zone";
-/// tc egress, on every link when replies go by the stack: back to the client.
+/// tc egress, on every link: back to the client, for what the kernel has routed.
 pub const TC_EGRESS: &str = "bg_tc_egress";
 
 /// Every program.
