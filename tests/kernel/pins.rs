@@ -166,7 +166,9 @@ fn what_another_user_may_have_put_there_is_refused_and_not_followed() {
     fs::create_dir_all(instance.base()).unwrap();
     fs::set_permissions(instance.base(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     instance.assert_refused("untrusted-pins", &[&instance.0]);
-    assert!(Kernel::remove(&instance.0).is_err());
+    fs::create_dir(instance.base().join("v0")).unwrap();
+    assert_eq!(Kernel::remove(&instance.0).err().unwrap().code, "untrusted-pins");
+    assert!(instance.base().join("v0").exists());
     fs::set_permissions(instance.base(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
 }
 
