@@ -1,5 +1,6 @@
 //! Real packets and real tables.
 
+mod linear;
 mod maps;
 mod tc;
 mod xdp;

@@ -1,6 +1,7 @@
 //! tc: socket buffers, which may come from a local sender and so may be larger than any wire takes,
 //! with a checksum that the device is to complete.
 
+use super::linear::Linear;
 use super::maps::KernelTables;
 use super::refuse;
 use aya_ebpf::EbpfContext as _;
@@ -44,12 +45,10 @@ impl TcFrame {
         Self { context }
     }
 
-    /// The address of a `T` at `offset`, if it lies inside the linear part.
+    /// The bytes that can be accessed directly. They may move when the kernel changes the buffer.
     #[inline(always)]
-    fn at<T>(&self, offset: usize) -> Option<*mut T> {
-        let start = self.context.data() + offset;
-        // The form of this comparison is what the verifier learns the bounds from.
-        (start + size_of::<T>() <= self.context.data_end()).then_some(start as *mut T)
+    fn linear(&self) -> Linear {
+        Linear { start: self.context.data(), end: self.context.data_end() }
     }
 
     /// What the kernel knows about the buffer.
@@ -97,32 +96,27 @@ impl View for TcFrame {
 
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        // SAFETY: `at` has checked the bounds, and bytes need no alignment.
-        self.at::<[u8; N]>(offset).map(|bytes| unsafe { bytes.read() })
+        self.linear().read(offset)
     }
 
     #[inline(always)]
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
-        // SAFETY: `at` has checked the bounds.
-        self.at::<[u32; N]>(offset).map(|words| unsafe { words.read_unaligned() })
+        self.linear().read(offset)
     }
 
     #[inline(always)]
     fn longs<const N: usize>(&self, offset: usize) -> Option<[u64; N]> {
-        // SAFETY: as in `words`.
-        self.at::<[u64; N]>(offset).map(|longs| unsafe { longs.read_unaligned() })
+        self.linear().read(offset)
     }
 
     #[inline(always)]
     fn write<const N: usize>(&mut self, offset: usize, new: [u8; N]) -> Option<()> {
-        // SAFETY: as in `read`; the kernel has made the linear part this program's own.
-        self.at::<[u8; N]>(offset).map(|bytes| unsafe { bytes.write(new) })
+        self.linear().write(offset, new)
     }
 
     #[inline(always)]
     fn write_longs(&mut self, offset: usize, new: [u64; 2]) -> Option<()> {
-        // SAFETY: as in `words` and `write`.
-        self.at::<[u64; 2]>(offset).map(|longs| unsafe { longs.write_unaligned(new) })
+        self.linear().write(offset, new)
     }
 
     #[inline(always)]

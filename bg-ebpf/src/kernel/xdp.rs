@@ -1,5 +1,6 @@
 //! XDP: frames as they come off a wire, checksums complete.
 
+use super::linear::Linear;
 use super::maps::KernelTables;
 use super::refuse;
 use aya_ebpf::bindings::xdp_action;
@@ -14,12 +15,10 @@ struct XdpFrame {
 }
 
 impl XdpFrame {
-    /// The address of a `T` at `offset`, if it lies inside the frame.
+    /// The frame's bytes.
     #[inline(always)]
-    fn at<T>(&self, offset: usize) -> Option<*mut T> {
-        let start = self.context.data() + offset;
-        // The form of this comparison is what the verifier learns the bounds from.
-        (start + size_of::<T>() <= self.context.data_end()).then_some(start as *mut T)
+    fn linear(&self) -> Linear {
+        Linear { start: self.context.data(), end: self.context.data_end() }
     }
 }
 
@@ -31,32 +30,27 @@ impl View for XdpFrame {
 
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        // SAFETY: `at` has checked the bounds, and bytes need no alignment.
-        self.at::<[u8; N]>(offset).map(|bytes| unsafe { bytes.read() })
+        self.linear().read(offset)
     }
 
     #[inline(always)]
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
-        // SAFETY: `at` has checked the bounds.
-        self.at::<[u32; N]>(offset).map(|words| unsafe { words.read_unaligned() })
+        self.linear().read(offset)
     }
 
     #[inline(always)]
     fn longs<const N: usize>(&self, offset: usize) -> Option<[u64; N]> {
-        // SAFETY: as in `words`.
-        self.at::<[u64; N]>(offset).map(|longs| unsafe { longs.read_unaligned() })
+        self.linear().read(offset)
     }
 
     #[inline(always)]
     fn write<const N: usize>(&mut self, offset: usize, new: [u8; N]) -> Option<()> {
-        // SAFETY: as in `read`; the frame is this program's alone while it runs.
-        self.at::<[u8; N]>(offset).map(|bytes| unsafe { bytes.write(new) })
+        self.linear().write(offset, new)
     }
 
     #[inline(always)]
     fn write_longs(&mut self, offset: usize, new: [u64; 2]) -> Option<()> {
-        // SAFETY: as in `words` and `write`.
-        self.at::<[u64; 2]>(offset).map(|longs| unsafe { longs.write_unaligned(new) })
+        self.linear().write(offset, new)
     }
 
     #[inline(always)]

@@ -1,0 +1,40 @@
+//! The part of a frame that lies in one piece and can be read and written directly: all of an XDP
+//! frame, the linear part of a socket buffer.
+
+/// From where to where it reaches, as addresses.
+#[derive(Clone, Copy)]
+pub(super) struct Linear {
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+/// What a frame can be read as: arrays of integers, for which any bytes are a value.
+pub(super) trait Wire: Copy {}
+
+impl<const N: usize> Wire for [u8; N] {}
+impl<const N: usize> Wire for [u32; N] {}
+impl<const N: usize> Wire for [u64; N] {}
+
+impl Linear {
+    /// The address of a `T` at `offset`, if it lies inside.
+    #[inline(always)]
+    fn at<T>(self, offset: usize) -> Option<*mut T> {
+        let start = self.start + offset;
+        // The form of this comparison is what the verifier learns the bounds from.
+        (start + size_of::<T>() <= self.end).then_some(start as *mut T)
+    }
+
+    /// Reads what lies at `offset`; `None` past the end.
+    #[inline(always)]
+    pub(super) fn read<T: Wire>(self, offset: usize) -> Option<T> {
+        // SAFETY: `at` has checked the bounds, and any bytes are a value.
+        self.at::<T>(offset).map(|at| unsafe { at.read_unaligned() })
+    }
+
+    /// Writes at `offset`; `None`, and nothing is written, past the end.
+    #[inline(always)]
+    pub(super) fn write<T: Wire>(self, offset: usize, new: T) -> Option<()> {
+        // SAFETY: as in `read`; the kernel has made this part the running program's own.
+        self.at::<T>(offset).map(|at| unsafe { at.write_unaligned(new) })
+    }
+}
