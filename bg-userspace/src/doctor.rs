@@ -78,7 +78,7 @@ pub async fn examine(
     config: Result<&Config, &Invalid>,
     attached: Result<&[Attachment], &Refusal>,
 ) -> Vec<Finding> {
-    let mut findings = kernel::examine(config.is_ok_and(|config| config.gateway.own_vips));
+    let mut findings = kernel::examine();
     findings.extend(privileges::examine());
     match config {
         Ok(config) => {

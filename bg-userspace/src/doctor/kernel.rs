@@ -14,8 +14,6 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The oldest kernel that the programs were tried on.
 const OLDEST: (u32, u32) = (6, 1);
-/// The first kernel that keeps IFA_PROTO.
-const ADDRESS_MARKS: (u32, u32) = (5, 18);
 /// The first kernel with TCX links.
 const TCX: (u32, u32) = (6, 6);
 
@@ -29,10 +27,9 @@ struct Facts {
     btf: bool,
     jit: Option<i64>,
     unprivileged_bpf: Option<i64>,
-    own_vips: bool,
 }
 
-pub(super) fn examine(own_vips: bool) -> Vec<Finding> {
+pub(super) fn examine() -> Vec<Finding> {
     let release = uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default();
     check(&Facts {
         release,
@@ -41,12 +38,11 @@ pub(super) fn examine(own_vips: bool) -> Vec<Finding> {
         btf: Path::new(BTF).exists(),
         jit: sysctl::read("net/core/bpf_jit_enable"),
         unprivileged_bpf: sysctl::read("kernel/unprivileged_bpf_disabled"),
-        own_vips,
     })
 }
 
 fn check(facts: &Facts) -> Vec<Finding> {
-    let mut findings = version(&facts.release, facts.own_vips);
+    let mut findings = version(&facts.release);
     findings.push(if facts.bpffs {
         Finding::ok(TOPIC, format_args!("a bpffs is mounted on {BPFFS}"))
     } else {
@@ -93,7 +89,7 @@ fn check(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn version(release: &str, own_vips: bool) -> Vec<Finding> {
+fn version(release: &str) -> Vec<Finding> {
     let Some(version) = parse(release) else {
         return vec![Finding::warn(
             TOPIC,
@@ -110,17 +106,7 @@ fn version(release: &str, own_vips: bool) -> Vec<Finding> {
         )];
     }
     let tc = if version < TCX { "tc programs are clsact filters" } else { "tc programs are TCX links" };
-    let mut findings = vec![Finding::ok(TOPIC, format_args!("Linux {release}: {tc}"))];
-    if version < ADDRESS_MARKS && own_vips {
-        findings.push(Finding::warn(
-            TOPIC,
-            format_args!(
-                "Linux {release} does not remember who added an address, so VIPs stay when bg is detached"
-            ),
-            "remove them by `ip address del VIP/32 dev INTERFACE`, or use Linux 5.18 or newer",
-        ));
-    }
-    findings
+    vec![Finding::ok(TOPIC, format_args!("Linux {release}: {tc}"))]
 }
 
 /// Major and minor of a release such as `6.1.0-18-amd64`.
@@ -142,7 +128,6 @@ mod tests {
             btf: true,
             jit: Some(1),
             unprivileged_bpf: Some(2),
-            own_vips: true,
         }
     }
 
