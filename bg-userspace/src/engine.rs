@@ -12,6 +12,7 @@ pub use event::{Event, Handle, Wired};
 
 use crate::api::protocol::{FlowQuery, Status};
 use crate::dataplane::{AttachPlan, Dataplane, DeploymentSpec, Exchange, Lifetimes};
+use crate::model::order::Done;
 use crate::model::{self, Effect, Machine, Moment, Order, OrderId, Outcome, Record, Switched};
 use crate::refusal::Refusal;
 use event::Reply;
@@ -44,7 +45,7 @@ pub struct Engine {
     counting: bool,
     counted: Option<Moment>,
     orders: u64,
-    replies: HashMap<OrderId, Reply<Switched>>,
+    replies: HashMap<OrderId, Reply<Done>>,
     statuses: Vec<(Instant, Reply<Status>)>,
 }
 
@@ -125,7 +126,7 @@ impl Engine {
         }
     }
 
-    fn order(&mut self, order: Order, reply: Reply<Switched>) {
+    fn order(&mut self, order: Order, reply: Reply<Done>) {
         if reply.is_closed() {
             // Whoever gave it has gone, and may have given it again.
             return;
@@ -222,7 +223,7 @@ impl Engine {
                 }
                 Effect::Answer { id, answer } => {
                     if let Some(reply) = self.replies.remove(&id) {
-                        let _ = reply.send(answer);
+                        let _ = reply.send(*answer);
                     }
                 }
                 Effect::Record(record) => log(&record),
@@ -238,8 +239,8 @@ impl Engine {
 /// Writes to the log what is worth remembering; a journal will keep it.
 fn log(record: &Record) {
     match record {
-        Record::Switched(Switched { deployment, from, to, generation, took, .. }) => {
-            tracing::info!(deployment, %from, %to, generation, ?took, "switched");
+        Record::Switched(Switched { deployment, from, to, generation, took_ns, .. }) => {
+            tracing::info!(deployment, %from, %to, generation, took_ns, "switched");
         }
         Record::Drained { deployment, colour, generation } => {
             tracing::info!(deployment, %colour, generation, "drained: the last flow has ended");
@@ -255,6 +256,3 @@ fn log(record: &Record) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

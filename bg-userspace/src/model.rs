@@ -5,15 +5,20 @@ pub mod deployment;
 pub mod event;
 pub mod machine;
 pub mod order;
+pub mod plan;
+pub mod policy;
+pub mod record;
 
 pub use event::{Effect, Event, Outcome, Record};
 pub use machine::Machine;
 pub use order::{Order, OrderId, Switched};
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A point in time, counted from wherever the caller likes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+/// A point in time on CLOCK_MONOTONIC, which the programs read, too.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Moment(pub Duration);
 
 impl Moment {

@@ -2,6 +2,8 @@
 //! programs: fields are added, never renamed or taken away, as long as the paths begin with `/v1`.
 
 use crate::dataplane::{Attachment, FlowRow, FlowState, Path, Protocol};
+pub use crate::model::order::{Drilled, Proof, Switched};
+pub use crate::model::plan::Plan;
 use bg_common::{Colour, Traffic, Verdict};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -110,33 +112,6 @@ pub struct SwitchRequest {
 pub struct RollbackRequest {
     /// For the record.
     pub reason: Option<String>,
-}
-
-/// What a switch or rollback did.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Switched {
-    /// Name of the deployment.
-    pub deployment: String,
-    /// Who was live before.
-    pub from: Colour,
-    /// Who is live.
-    pub to: Colour,
-    /// The generation of the word that says so.
-    pub generation: u16,
-    /// Duration of the compare-and-swap.
-    pub took_ns: u64,
-    /// Whether `to` was live already, so that nothing was changed.
-    pub already: bool,
-    /// Open flows of the other colour at the last count, which stay there until they end.
-    pub staying: Option<u64>,
-}
-
-impl From<crate::model::Switched> for Switched {
-    fn from(switched: crate::model::Switched) -> Self {
-        let crate::model::Switched { deployment, from, to, generation, took, already, staying } = switched;
-        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        Self { deployment, from, to, generation, took_ns, already, staying }
-    }
 }
 
 /// Which flows.

@@ -2,9 +2,9 @@
 //! asks of the engine.
 
 use super::listen::Listening;
-use super::protocol::{self, FlowQuery, RollbackRequest, SwitchRequest, Switched};
+use super::protocol::{self, FlowQuery, RollbackRequest, SwitchRequest};
 use crate::engine::Handle;
-use crate::model::Order;
+use crate::model::order::{Actor, Done, Order, RollbackOrder, SwitchOrder, Verb, Who};
 use crate::refusal::Refusal;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
@@ -166,7 +166,8 @@ async fn switch(
     };
     let (deployment, colour) = (name.map(|Path(name)| name), to.map(tracing::field::display));
     tracing::info!(peer.uid, peer.pid, ?deployment, to = colour, ?reason, "a switch is ordered");
-    order(&engine, Order::Switch { deployment, to }).await
+    let verb = Verb::Switch(SwitchOrder { to, ..SwitchOrder::default() });
+    order(&engine, Order { deployment, verb, actor: actor(peer), reason }).await
 }
 
 async fn rollback(
@@ -181,7 +182,8 @@ async fn rollback(
     };
     let deployment = name.map(|Path(name)| name);
     tracing::info!(peer.uid, peer.pid, ?deployment, ?reason, "a rollback is ordered");
-    order(&engine, Order::Rollback { deployment }).await
+    let verb = Verb::Rollback(RollbackOrder::default());
+    order(&engine, Order { deployment, verb, actor: actor(peer), reason }).await
 }
 
 async fn detach(State(engine): State<Handle>, Extension(peer): Extension<Peer>) -> Response {
@@ -190,11 +192,25 @@ async fn detach(State(engine): State<Handle>, Extension(peer): Extension<Peer>) 
 }
 
 async fn order(engine: &Handle, order: Order) -> Response {
-    let switched = engine.order(order).await;
-    if let Err(refusal) = &switched {
-        tracing::warn!(code = refusal.code, what = refusal.what, "refused");
+    match engine.order(order).await {
+        Ok(Done::Switched(switched)) => Json(switched).into_response(),
+        Ok(Done::Plan(plan)) => Json(plan).into_response(),
+        Ok(Done::Drilled(drilled)) => Json(drilled).into_response(),
+        Ok(Done::Changed { deployment, generation, what }) => {
+            let changed =
+                serde_json::json!({ "deployment": deployment, "generation": generation, "what": what });
+            Json(changed).into_response()
+        }
+        Err(refusal) => {
+            tracing::warn!(code = refusal.code, what = refusal.what, "refused");
+            answer(refusal)
+        }
     }
-    reply(switched.map(Switched::from))
+}
+
+/// Who gives an order, for the record.
+fn actor(peer: Peer) -> Actor {
+    Actor { who: Who::Operator, uid: Some(peer.uid), pid: Some(peer.pid), ..Actor::default() }
 }
 
 async fn no_such_path(uri: Uri) -> Response {

@@ -6,6 +6,7 @@ use crate::api::protocol::{self, FlowQuery, Flows, Status};
 use crate::config::Config;
 use crate::dataplane::{BackendSpec, DeploymentSpec, Exchange, FlowState, Observer, ServiceSpec};
 use crate::engine::status;
+use crate::model::order::Done;
 use crate::model::{Effect, Event, Machine, Moment, Order, OrderId, Outcome};
 use crate::refusal::Refusal;
 use bg_common::{Colour, Via};
@@ -24,7 +25,11 @@ pub(super) fn order(
     let mut effects: VecDeque<_> = machine.handle(Event::Order { id: OrderId(0), order }, now).into();
     while let Some(effect) = effects.pop_front() {
         match effect {
-            Effect::Answer { answer, .. } => return answer.map(protocol::Switched::from),
+            Effect::Answer { answer, .. } => match *answer {
+                Ok(Done::Switched(switched)) => return Ok(switched),
+                Ok(_) => break,
+                Err(refusal) => return Err(refusal),
+            },
             Effect::Record(_) => {}
             Effect::Exchange { deployment, expected, new } => {
                 let outcome = match dataplane.exchange(&deployment, expected, new)? {

@@ -7,7 +7,7 @@ use super::target::Target;
 use super::{Global, RollbackArgs, SwitchArgs, offline};
 use crate::api::client::Client;
 use crate::api::protocol::{RollbackRequest, SwitchRequest, Switched};
-use crate::model::Order;
+use crate::model::order::{Actor, Order, RollbackOrder, SwitchOrder, Verb};
 
 pub(super) async fn switch(
     args: SwitchArgs,
@@ -18,7 +18,11 @@ pub(super) async fn switch(
 ) -> Result {
     let SwitchArgs { deployment, to, reason } = args;
     let switched = if global.offline {
-        offline::order(env.kernel, &target.instance, Order::Switch { deployment, to })?
+        offline::order(
+            env.kernel,
+            &target.instance,
+            order(deployment, Verb::Switch(SwitchOrder { to, ..SwitchOrder::default() })),
+        )?
     } else {
         client.switch(deployment.as_deref(), &SwitchRequest { to, reason }).await?
     };
@@ -34,18 +38,27 @@ pub(super) async fn rollback(
 ) -> Result {
     let RollbackArgs { deployment, reason } = args;
     let switched = if global.offline {
-        offline::order(env.kernel, &target.instance, Order::Rollback { deployment })?
+        offline::order(
+            env.kernel,
+            &target.instance,
+            order(deployment, Verb::Rollback(RollbackOrder::default())),
+        )?
     } else {
         client.rollback(deployment.as_deref(), &RollbackRequest { reason }).await?
     };
     show(&switched, global, env)
 }
 
+/// An order that nobody but this process has to know of.
+fn order(deployment: Option<String>, verb: Verb) -> Order {
+    Order { deployment, verb, actor: Actor::default(), reason: None }
+}
+
 fn show(switched: &Switched, global: &Global, env: &mut Env<'_>) -> Result {
     if global.json {
         return render::json(switched, env);
     }
-    let Switched { deployment, from, to, generation, took_ns, already, staying } = switched;
+    let Switched { deployment, from, to, generation, took_ns, already, staying, .. } = switched;
     if *already {
         let to = paint(*to, env);
         return Ok(writeln!(env.out, "{deployment}: {to} is live already  generation {generation}")?);

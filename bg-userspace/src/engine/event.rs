@@ -2,7 +2,8 @@
 
 use crate::api::protocol::{Counters, FlowQuery, Flows, Status};
 use crate::dataplane::{Applied, AttachPlan, Attachment, DeploymentSpec, Detached, Lifetimes, Sweep};
-use crate::model::{Moment, Order, Switched};
+use crate::model::order::Done;
+use crate::model::{Moment, Order};
 use crate::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,7 +17,7 @@ pub enum Event {
         /// What.
         order: Order,
         /// Where the answer goes.
-        reply: Reply<Switched>,
+        reply: Reply<Done>,
     },
     /// Somebody wants to know how the gateway stands.
     Status {
@@ -85,7 +86,7 @@ impl Handle {
     /// # Errors
     ///
     /// When the order is refused.
-    pub async fn order(&self, order: Order) -> Result<Switched, Refusal> {
+    pub async fn order(&self, order: Order) -> Result<Done, Refusal> {
         self.ask(|reply| Event::Order { order, reply }).await
     }
 

@@ -1,7 +1,7 @@
 //! One deployment: its word as last seen, the change that is under way, and how far a drain has come.
 
 use super::Moment;
-use super::order::{Order, OrderId, Switched};
+use super::order::{Done, Order, OrderId, Proof, SwitchOrder, Switched, Verb};
 use crate::refusal::Refusal;
 use bg_common::{Colour, Word};
 use std::collections::VecDeque;
@@ -62,12 +62,12 @@ pub enum Cause {
 }
 
 /// What follows from an order or a lost exchange.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Next {
     /// Try to put this word there.
     Exchange(Change),
     /// The order is answered.
-    Answer(OrderId, Result<Switched, Refusal>),
+    Answer(OrderId, Result<Done, Refusal>),
     /// Nothing.
     Rest,
 }
@@ -124,10 +124,10 @@ impl Deployment {
     /// Begins what `order` asks for.
     pub fn begin(&mut self, name: &str, id: OrderId, order: &Order) -> Next {
         let live = self.word.live();
-        let (to, named) = match order {
-            Order::Switch { to: Some(to), .. } => (*to, true),
-            Order::Switch { to: None, .. } => (live.other(), false),
-            Order::Rollback { .. } if self.word.generation() == 0 => {
+        let (to, named) = match &order.verb {
+            Verb::Switch(SwitchOrder { to: Some(to), .. }) => (*to, true),
+            Verb::Switch(_) => (live.other(), false),
+            Verb::Rollback(_) if self.word.generation() == 0 => {
                 let refusal = Refusal::new(
                     "nothing-to-roll-back",
                     format!("{name} was never switched, so there is nothing to go back to"),
@@ -136,7 +136,12 @@ impl Deployment {
                 );
                 return Next::Answer(id, Err(refusal));
             }
-            Order::Rollback { .. } => (live.other(), false),
+            Verb::Rollback(_) => (live.other(), false),
+            other => {
+                let what = format!("{} is not possible yet", other.name());
+                let at = format!("deployment {name}");
+                return Next::Answer(id, Err(Refusal::new("unsupported", what, at, "bgctl --help")));
+            }
         };
         self.attempt(name, Cause::Order { id, to, named }, 0)
     }
@@ -190,12 +195,17 @@ impl Deployment {
                     deployment: name.to_owned(),
                     from: to,
                     to,
+                    from_version: None,
+                    to_version: None,
                     generation: expected.generation(),
-                    took: Duration::ZERO,
+                    took_ns: 0,
                     already: true,
                     staying: self.staying(to),
+                    confirm_within_s: None,
+                    bake_s: None,
+                    proof: Proof::default(),
                 };
-                return Next::Answer(id, Ok(answer));
+                return Next::Answer(id, Ok(Done::Switched(answer)));
             }
             Cause::Order { to, .. } => expected.switched(to),
             Cause::Drained => expected.drained(),

@@ -52,7 +52,7 @@ pub enum Outcome {
 }
 
 /// What shall be done.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
     /// Replace the word if it is as expected, and tell how that ended.
     Exchange {
@@ -68,14 +68,14 @@ pub enum Effect {
         /// Which.
         id: OrderId,
         /// How.
-        answer: Answer,
+        answer: Box<Answer>,
     },
     /// Remember what happened.
     Record(Record),
 }
 
 /// What is worth remembering.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Record {
     /// An order has changed who is live.
     Switched(Switched),

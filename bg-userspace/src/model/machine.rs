@@ -6,7 +6,7 @@
 use super::Moment;
 use super::deployment::{Cause, Change, Deployment, Next};
 use super::event::{Effect, Event, Outcome, Record};
-use super::order::{Order, OrderId, Switched};
+use super::order::{Done, Order, OrderId, Proof, Switched};
 use crate::refusal::Refusal;
 use bg_common::Word;
 use std::collections::BTreeMap;
@@ -77,15 +77,15 @@ impl Machine {
             });
             let waiting = std::iter::from_fn(|| gone.next_waiting().map(|(id, _)| id));
             for id in under_way.into_iter().chain(waiting) {
-                effects.push(Effect::Answer { id, answer: Err(self.no_such(&name)) });
+                effects.push(Effect::Answer { id, answer: Box::new(Err(self.no_such(&name))) });
             }
         }
     }
 
     fn order(&mut self, id: OrderId, order: Order, effects: &mut Vec<Effect>) {
-        let name = match self.resolve(order.deployment()) {
+        let name = match self.resolve(order.deployment.as_deref()) {
             Ok(name) => name,
-            Err(refusal) => return effects.push(Effect::Answer { id, answer: Err(refusal) }),
+            Err(refusal) => return effects.push(Effect::Answer { id, answer: Box::new(Err(refusal)) }),
         };
         let Some(deployment) = self.deployments.get_mut(&name) else { return };
         if deployment.change().is_some() {
@@ -111,7 +111,7 @@ impl Machine {
             }
             Outcome::Failed(refusal) => {
                 if let Cause::Order { id, .. } = change.cause {
-                    effects.push(Effect::Answer { id, answer: Err(refusal) });
+                    effects.push(Effect::Answer { id, answer: Box::new(Err(refusal)) });
                 }
             }
         }
@@ -182,7 +182,7 @@ fn push(name: &str, next: Next, effects: &mut Vec<Effect>) {
         Next::Exchange(Change { expected, new, .. }) => {
             effects.push(Effect::Exchange { deployment: name.to_owned(), expected, new });
         }
-        Next::Answer(id, answer) => effects.push(Effect::Answer { id, answer }),
+        Next::Answer(id, answer) => effects.push(Effect::Answer { id, answer: Box::new(answer) }),
         Next::Rest => {}
     }
 }
@@ -197,12 +197,22 @@ fn done(name: &str, change: Change, took: Duration, staying: Option<u64>, effect
         }
         Cause::Order { id, to, .. } => {
             let from = expected.live();
-            let switched = Switched { deployment, from, to, generation, took, already: false, staying };
+            let switched = Switched {
+                deployment,
+                from,
+                to,
+                from_version: None,
+                to_version: None,
+                generation,
+                took_ns: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+                already: false,
+                staying,
+                confirm_within_s: None,
+                bake_s: None,
+                proof: Proof::default(),
+            };
             effects.push(Effect::Record(Record::Switched(switched.clone())));
-            effects.push(Effect::Answer { id, answer: Ok(switched) });
+            effects.push(Effect::Answer { id, answer: Box::new(Ok(Done::Switched(switched))) });
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,358 @@
+//! What is worth remembering and telling: the bodies of the journal, of events, webhooks and hooks.
+//! Fields are added, never renamed or taken away: old journals are read by new versions.
+
+use super::Moment;
+use super::order::{Actor, Drilled, Switched};
+use super::policy::Target;
+use bg_common::{Colour, Word};
+use serde::{Deserialize, Serialize};
+
+/// Something that happened to a deployment.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Name of the deployment.
+    pub deployment: String,
+    /// Who is live after it.
+    pub live: Colour,
+    /// Of the word after it.
+    pub generation: u16,
+    /// Role and version of each slice after it.
+    pub slices: [SliceIdentity; 2],
+    /// Who caused it.
+    pub actor: Actor,
+    /// Why, in the words of whoever caused it.
+    pub reason: Option<String>,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What a slice is and runs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SliceIdentity {
+    /// Its colour.
+    pub colour: Colour,
+    /// Its role.
+    pub role: Role,
+    /// What runs there, by `bgctl stage --version`.
+    pub version: Option<String>,
+    /// Counts what was staged there; two versions of one name are told apart by it.
+    pub identity: u64,
+    /// Whether it is healthy, if anything says so.
+    pub healthy: Option<bool>,
+}
+
+/// What a slice is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It gets the new flows.
+    Live,
+    /// The previous version, kept hot: the rollback target.
+    Standby,
+    /// The next version being prepared, or one that was taken back.
+    Staging,
+}
+
+impl Role {
+    /// Lower-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Standby => "standby",
+            Self::Staging => "staging",
+        }
+    }
+}
+
+/// Why live changed without an order of the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// An operator's `switch`.
+    Switch,
+    /// An operator's `rollback`.
+    Rollback,
+    /// The new side failed while it was watched.
+    AutoRollback,
+    /// Nobody confirmed in time.
+    Unconfirmed,
+    /// The live slice had no healthy backend.
+    FailOver,
+    /// A drill, on the way there or back.
+    Drill,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the fields are explained by their variants and by the types they hold")]
+pub enum What {
+    /// The daemon took over this deployment; `found` tells what it met: `new`, `as-remembered`, `after-reboot`,
+    /// `changed-while-away`, `exchange-completed`, `exchange-not-made`, `went-back-while-away`.
+    Started {
+        found: String,
+        word: u64,
+    },
+    /// Live is about to change. Written before the word is exchanged.
+    About {
+        cause: Cause,
+        from: Colour,
+        to: Colour,
+        expected: u64,
+        new: u64,
+        overridden: Vec<String>,
+    },
+    /// Live has changed.
+    Switched {
+        cause: Cause,
+        switched: Switched,
+        overridden: Vec<String>,
+    },
+    /// Live was about to change, and did not.
+    NotSwitched {
+        cause: Cause,
+        to: Colour,
+        why: String,
+    },
+    /// An order was refused, by which gates.
+    Refused {
+        order: String,
+        gates: Vec<String>,
+        why: String,
+    },
+    /// A switch was watched for its whole bake time and the new side stayed healthy.
+    Baked {
+        seconds: u64,
+    },
+    /// A switch was confirmed.
+    Confirmed,
+    /// What the data plane and the probes prove about a switch, once it is known.
+    Proved {
+        proof: super::order::Proof,
+    },
+    /// The last flow of a colour has ended.
+    Drained {
+        colour: Colour,
+    },
+    /// The drain's remaining flows get another fate: at the deadline, or by order.
+    DrainEnded {
+        colour: Colour,
+        fate: String,
+        left: Option<u64>,
+    },
+    /// The drain's deadline was moved; seconds from the time of the record.
+    DrainExtended {
+        seconds: u64,
+    },
+    /// A slice got another version.
+    Staged {
+        colour: Colour,
+        version: Option<String>,
+        gave_up_rollback: bool,
+        hotfix: bool,
+    },
+    /// Switches are refused until `unfreeze`.
+    Frozen {
+        why: String,
+    },
+    Unfrozen,
+    /// New flows are held; seconds from the time of the record.
+    Paused {
+        seconds: u64,
+    },
+    Resumed {
+        by_deadline: bool,
+    },
+    /// A probe's target has changed its verdict.
+    Probe {
+        probe: String,
+        target: TargetName,
+        up: bool,
+        why: Option<String>,
+    },
+    /// A slice has changed its verdict.
+    Slice {
+        colour: Colour,
+        healthy: bool,
+        why: String,
+    },
+    /// An operator has put a slice or backend up or down, or back to what probes say.
+    Override {
+        colour: Colour,
+        backend: Option<std::net::IpAddr>,
+        state: String,
+    },
+    /// Somebody else has changed the word.
+    Drift {
+        seen: u64,
+        actual: u64,
+        actual_live: Colour,
+    },
+    /// The word makes no sense; it was left as it is.
+    BrokenWord {
+        word: u64,
+        why: String,
+    },
+    /// A drill has ended, well or not.
+    Drilled {
+        drilled: Drilled,
+    },
+    /// A hook was run; `output` is cut.
+    Hook {
+        hook: String,
+        phase: String,
+        ok: bool,
+        output: String,
+        millis: u64,
+    },
+    /// The journal was opened anew, because the file was missing, corrupt or of another version.
+    JournalRebuilt {
+        why: String,
+        aside: Option<String>,
+    },
+}
+
+/// A probe's target, for people and programs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TargetName {
+    /// `backend`, `slice` or `vip`.
+    pub of: String,
+    /// Of the slice.
+    pub colour: Option<Colour>,
+    /// Of the machine.
+    pub address: Option<std::net::IpAddr>,
+}
+
+impl From<Target> for TargetName {
+    fn from(target: Target) -> Self {
+        let (of, colour, address) = match target {
+            Target::Backend(colour, address) => ("backend", Some(colour), Some(address)),
+            Target::Slice(colour) => ("slice", Some(colour), None),
+            Target::Vip => ("vip", None, None),
+        };
+        Self { of: of.to_owned(), colour, address }
+    }
+}
+
+/// What the machine has to know again after a restart. The journal keeps the newest of each deployment
+/// beside its entries; the word in the kernel goes before it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// The word as last seen, as bits.
+    pub word: u64,
+    /// What `[blue, green]` run.
+    pub slices: [SliceMemory; 2],
+    /// Who would be live again by a rollback.
+    pub rollback: Option<RollbackTarget>,
+    /// Why switches are refused.
+    pub frozen: Option<Freeze>,
+    /// What operators have put up or down.
+    pub overrides: Vec<Override>,
+    /// The exchange that was about to be made.
+    pub pending: Option<Pending>,
+    /// The switch that is being watched.
+    pub watch: Option<WatchMemory>,
+    /// When the flows that are left of a drain get their fate: CLOCK_MONOTONIC of `boot`.
+    pub drain_until: Option<(Moment, String)>,
+    /// Which boot of the machine this was: `/proc/sys/kernel/random/boot_id`.
+    pub boot: String,
+    /// Unix time in seconds of the last drill that ended well or not.
+    pub drilled: Option<u64>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            word: 0,
+            slices: Default::default(),
+            rollback: None,
+            frozen: None,
+            overrides: Vec::new(),
+            pending: None,
+            watch: None,
+            drain_until: None,
+            boot: String::new(),
+            drilled: None,
+        }
+    }
+}
+
+impl Memory {
+    /// The word as last seen.
+    #[must_use]
+    pub const fn word(&self) -> Word {
+        Word::from_bits(self.word)
+    }
+}
+
+/// What runs in a slice.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SliceMemory {
+    /// As named by `bgctl stage`.
+    pub version: Option<String>,
+    /// Counts stagings.
+    pub identity: u64,
+}
+
+/// The side that was live before the last switch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RollbackTarget {
+    /// Its colour.
+    pub colour: Colour,
+    /// Its identity at that time.
+    pub identity: u64,
+    /// Its version at that time.
+    pub version: Option<String>,
+    /// Unix time in seconds of that switch.
+    pub since: u64,
+}
+
+/// Why switches are refused.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Freeze {
+    /// In a sentence.
+    pub why: String,
+    /// Unix time in seconds.
+    pub since: u64,
+    /// Whether bg did it itself, after it had to act.
+    pub automatic: bool,
+}
+
+/// What an operator says of a slice or backend, whatever probes say.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Override {
+    /// Of the slice.
+    pub colour: Colour,
+    /// The machine; none: the whole slice.
+    pub backend: Option<std::net::IpAddr>,
+    /// Up or down.
+    pub up: bool,
+}
+
+/// An exchange that was about to be made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pending {
+    /// Why.
+    pub cause: Cause,
+    /// The word that must be there.
+    pub expected: u64,
+    /// The word that shall be there.
+    pub new: u64,
+}
+
+/// A switch that is being watched.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WatchMemory {
+    /// Who was live before.
+    pub from: Colour,
+    /// When the word was changed, in CLOCK_MONOTONIC.
+    pub since: Moment,
+    /// When the bake time ends.
+    pub bake_until: Option<Moment>,
+    /// When the word itself goes back unless confirmed.
+    pub confirm_until: Option<Moment>,
+}
