@@ -26,7 +26,7 @@ fn run(fake: &Fake, hook: Hook, frame: &mut Frame) -> Outcome {
         Err(reason) => {
             bg_ebpf::Tables::count(fake, reason);
             match reason.verdict() {
-                bg_common::Verdict::Drop => Outcome::Dropped,
+                bg_common::Verdict::Drop | bg_common::Verdict::Answer => Outcome::Dropped,
                 bg_common::Verdict::Pass | bg_common::Verdict::Forward => Outcome::Untouched,
             }
         }

@@ -13,7 +13,7 @@ mod machine;
 mod pins;
 mod redirect;
 
-use bg_common::{Colour, Via, Word};
+use bg_common::{Colour, Fate, Via, Word};
 use bg_tests::cases::{self, Case, Hook, Outcome};
 use bg_tests::netns::Namespace;
 use bg_tests::packet::{difference, one_hop_on};
@@ -109,6 +109,6 @@ fn a_switch_is_seen_by_the_very_next_packet() {
         let live = if word.live() == Colour::Blue { WEB_BLUE } else { WEB_GREEN };
         let want = Outcome::Becomes(tcp(client, Family::V4.backend(live), flag::SYN, b""));
         assert_eq!(ran.outcome, want, "flow {port}");
-        word = word.switched(word.live().other()).expect("a valid word can be switched");
+        word = word.switched(word.live().other(), Fate::Keep, None).expect("a valid word can be switched");
     }
 }

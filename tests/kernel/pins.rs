@@ -1,7 +1,7 @@
 //! The pinned data plane: made once, found again, upgraded in place, refused when it is not ours, and
 //! taken down without a trace.
 
-use bg_common::{Colour, Flow, FlowKey, Proto, Tick, Via, Word, names};
+use bg_common::{Colour, Fate, Flow, FlowKey, Proto, Tick, Via, Word, names};
 use bg_tests::netns::Namespace;
 use bg_userspace::dataplane::kernel::{Kernel, OpenOptions};
 use bg_userspace::dataplane::{
@@ -56,14 +56,15 @@ impl Drop for Instance {
 }
 
 fn shop(backends: &[&str]) -> Vec<DeploymentSpec> {
-    let backend = |addr: &&str| BackendSpec { addr: addr.parse().unwrap(), via: Via::Stack, ifindex: 1 };
+    let backend = |addr: &&str| BackendSpec::serving(addr.parse().unwrap(), Via::Stack, 1);
     let web = ServiceSpec {
         name: "web".into(),
         protocol: Protocol::Tcp,
         frontends: vec!["192.0.2.10:80".parse().unwrap()],
         backends: [backends.iter().map(backend).collect(), vec![backend(&"10.2.0.2:8080")]],
+        refuse: false,
     };
-    vec![DeploymentSpec { name: "shop".into(), initial: Colour::Blue, services: vec![web] }]
+    vec![DeploymentSpec { name: "shop".into(), initial: Word::initial(Colour::Blue), services: vec![web] }]
 }
 
 fn word(kernel: &Kernel) -> Word {
@@ -72,7 +73,7 @@ fn word(kernel: &Kernel) -> Word {
 
 fn switch(kernel: &Kernel) -> Word {
     let before = word(kernel);
-    let after = before.switched(before.live().other()).unwrap();
+    let after = before.switched(before.live().other(), Fate::Keep, None).unwrap();
     assert!(matches!(kernel.exchange("shop", before, after), Ok(Exchange::Done { .. })));
     after
 }
@@ -104,7 +105,7 @@ fn a_lost_exchange_changes_nothing_and_tells_the_word() {
     kernel.apply(&shop(&["10.1.0.2:8080"])).unwrap();
     let stale = word(&kernel);
     let actual = switch(&kernel);
-    let new = stale.switched(Colour::Green).unwrap();
+    let new = stale.switched(Colour::Green, Fate::Keep, None).unwrap();
     assert_eq!(kernel.exchange("shop", stale, new).unwrap(), Exchange::Lost { actual });
     assert_eq!(word(&kernel), actual);
     let refusal = kernel.exchange("shpo", stale, new).unwrap_err();

@@ -11,7 +11,7 @@ use crate::packet::{self, flag, patched};
 use crate::world::{
     DNS, DNS_BLUE, DNS_GREEN, Family, In, POOL, POOL_GREEN, PinRow, WEB, WEB_BLUE, WEB_GREEN,
 };
-use bg_common::{Colour, Flow, FlowKey, Proto, Reason, Word};
+use bg_common::{Colour, Fate, Flow, FlowKey, Proto, Reason, Word};
 use std::net::SocketAddr;
 
 /// Which program a packet meets.
@@ -98,7 +98,9 @@ impl Case {
 
 /// Green is live and blue drains.
 fn green_draining() -> Word {
-    Word::initial(Colour::Blue).switched(Colour::Green).expect("an initial word can be switched")
+    Word::initial(Colour::Blue)
+        .switched(Colour::Green, Fate::Keep, None)
+        .expect("an initial word can be switched")
 }
 
 /// Green is live and nothing drains.

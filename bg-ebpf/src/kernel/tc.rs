@@ -156,7 +156,7 @@ fn action(result: Result<i32, Reason>) -> i32 {
         Err(reason) => match refuse(reason) {
             // Whatever other programs the operator has on the interface run next.
             Verdict::Pass | Verdict::Forward => TC_ACT_UNSPEC,
-            Verdict::Drop => TC_ACT_SHOT as i32,
+            Verdict::Drop | Verdict::Answer => TC_ACT_SHOT as i32,
         },
     }
 }

@@ -67,7 +67,7 @@ fn bg_xdp_ingress(context: XdpContext) -> u32 {
         Ok(()) => xdp_action::XDP_PASS,
         Err(reason) => match refuse(reason) {
             Verdict::Pass | Verdict::Forward => xdp_action::XDP_PASS,
-            Verdict::Drop => xdp_action::XDP_DROP,
+            Verdict::Drop | Verdict::Answer => xdp_action::XDP_DROP,
         },
     }
 }

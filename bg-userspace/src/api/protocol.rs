@@ -163,7 +163,8 @@ pub struct Flow {
 
 impl From<FlowRow> for Flow {
     fn from(row: FlowRow) -> Self {
-        let FlowRow { client, protocol, frontend, backend, deployment, service, colour, state, idle } = row;
+        let FlowRow { client, protocol, frontend, backend, deployment, service, colour, state, idle, age: _ } =
+            row;
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         Self { client, protocol, frontend, backend, deployment, service, colour, state, idle_ms }
     }
@@ -225,13 +226,51 @@ pub struct SliceTraffic {
     pub answered: u64,
     /// TCP RST packets from the slice.
     pub resets: u64,
+    /// Flows that began with a TCP SYN and were answered, by other than a RST.
+    pub handshakes_answered: u64,
+    /// Flows that began with a TCP SYN and got a RST as the first answer.
+    pub refused: u64,
+    /// CLOCK_MONOTONIC nanoseconds of the newest flow; 0 is none.
+    pub last_new_ns: u64,
+    /// The same of the oldest flow in the generation below; 0 is none.
+    pub first_new_ns: u64,
+    /// Generation of the word that gave the slice its newest flow.
+    pub first_new_generation: u64,
 }
 
 impl From<Traffic> for SliceTraffic {
     fn from(traffic: Traffic) -> Self {
-        let Traffic { packets_in, bytes_in, packets_out, bytes_out, flows, handshakes, answered, resets } =
-            traffic;
-        Self { packets_in, bytes_in, packets_out, bytes_out, flows, handshakes, answered, resets }
+        let Traffic {
+            packets_in,
+            bytes_in,
+            packets_out,
+            bytes_out,
+            flows,
+            handshakes,
+            answered,
+            resets,
+            handshakes_answered,
+            refused,
+            last_new_ns,
+            first_new_ns,
+            first_new_generation,
+            zero: _,
+        } = traffic;
+        Self {
+            packets_in,
+            bytes_in,
+            packets_out,
+            bytes_out,
+            flows,
+            handshakes,
+            answered,
+            resets,
+            handshakes_answered,
+            refused,
+            last_new_ns,
+            first_new_ns,
+            first_new_generation,
+        }
     }
 }
 
@@ -242,7 +281,7 @@ pub struct ReasonCount {
     pub number: u32,
     /// Its name.
     pub name: String,
-    /// What becomes of such a packet: `pass`, `forward` or `drop`.
+    /// What becomes of such a packet: `pass`, `forward`, `drop` or `answer`.
     pub verdict: String,
     /// Packets.
     pub count: u64,
@@ -276,5 +315,6 @@ const fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Pass => "pass",
         Verdict::Forward => "forward",
         Verdict::Drop => "drop",
+        Verdict::Answer => "answer",
     }
 }

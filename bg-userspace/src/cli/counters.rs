@@ -53,6 +53,7 @@ pub(super) async fn run(
                 handshakes,
                 answered,
                 resets,
+                ..
             } = slice;
             let mut row = vec![Cell::new(name), cell(colour)];
             row.extend([flows, handshakes, answered, resets, packets_in].map(Cell::new));

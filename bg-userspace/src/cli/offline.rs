@@ -9,7 +9,7 @@ use crate::engine::status;
 use crate::model::order::Done;
 use crate::model::{Effect, Event, Machine, Moment, Order, OrderId, Outcome};
 use crate::refusal::Refusal;
-use bg_common::{Colour, Via};
+use bg_common::{Colour, Via, Word};
 use std::collections::{HashMap, VecDeque};
 
 /// Carries out one order as the daemon would.
@@ -52,7 +52,7 @@ pub(super) fn status(kernel: &dyn Kernel, target: &Target) -> Result<Status, Ref
     let specs = target.configuration().map(|config| specs(&config)).unwrap_or_default();
     let mut words = dataplane.words()?;
     words.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let deployment = |(name, word): &(String, bg_common::Word)| {
+    let deployment = |(name, word): &(String, Word)| {
         status::deployment(name, *word, Some(open.get(name).copied().unwrap_or_default()), &specs)
     };
     Ok(Status {
@@ -89,7 +89,7 @@ fn open_flows(observer: &mut dyn Observer) -> Result<HashMap<String, [u64; 2]>, 
 
 /// What the configuration says about services. How backends are reached is of no interest here.
 fn specs(config: &Config) -> Vec<DeploymentSpec> {
-    let backend = |addr| BackendSpec { addr, via: Via::Stack, ifindex: 0 };
+    let backend = |addr| BackendSpec::serving(addr, Via::Stack, 0);
     let deployments = config.deployments.iter().map(|deployment| {
         let services = deployment.services.iter().map(|service| ServiceSpec {
             name: service.name.to_string(),
@@ -97,10 +97,11 @@ fn specs(config: &Config) -> Vec<DeploymentSpec> {
             frontends: service.frontends(),
             backends: Colour::BOTH
                 .map(|colour| deployment.backends(service, colour).into_iter().map(backend).collect()),
+            refuse: false,
         });
         DeploymentSpec {
             name: deployment.name.to_string(),
-            initial: deployment.initial,
+            initial: Word::initial(deployment.initial),
             services: services.collect(),
         }
     });

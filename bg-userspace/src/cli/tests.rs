@@ -49,15 +49,15 @@ impl Kernel for Pinned {
 }
 
 fn spec(name: &str, third: u8) -> DeploymentSpec {
-    let backend =
-        |second| BackendSpec { addr: ([10, second, third, 2], 8080).into(), via: Via::Stack, ifindex: 3 };
+    let backend = |second| BackendSpec::serving(([10, second, third, 2], 8080).into(), Via::Stack, 3);
     let service = ServiceSpec {
         name: "web".to_owned(),
         protocol: Protocol::Tcp,
         frontends: vec![([192, 0, 2, third], 80).into(), "[2001:db8::10]:80".parse().unwrap()],
         backends: [vec![backend(1)], vec![backend(2), backend(3)]],
+        refuse: false,
     };
-    DeploymentSpec { name: name.to_owned(), initial: Colour::Blue, services: vec![service] }
+    DeploymentSpec { name: name.to_owned(), initial: Word::initial(Colour::Blue), services: vec![service] }
 }
 
 fn flow(port: u16, colour: Colour) -> FlowRow {
@@ -71,6 +71,7 @@ fn flow(port: u16, colour: Colour) -> FlowRow {
         colour,
         state: FlowState::Established,
         idle: Duration::from_millis(1340),
+        age: Duration::from_secs(60),
     }
 }
 

@@ -30,7 +30,7 @@ pub fn deployment(name: &str, word: Word, open: Option<[u64; 2]>, specs: &[Deplo
 }
 
 fn service(spec: &ServiceSpec) -> Service {
-    let ServiceSpec { name, protocol, frontends, backends: [blue, green] } = spec;
+    let ServiceSpec { name, protocol, frontends, backends: [blue, green], refuse: _ } = spec;
     let addrs = |backends: &[BackendSpec]| backends.iter().map(|backend| backend.addr).collect();
     Service {
         name: name.clone(),

@@ -6,7 +6,7 @@ use crate::dataplane::fake::Fake;
 use crate::dataplane::{
     AttachSpec, BackendSpec, FlowRow, FlowState, Hook, Path, Protocol, ServiceSpec, Side,
 };
-use bg_common::{Colour, Via, Word};
+use bg_common::{Colour, Fate, Via, Word};
 use std::time::Duration;
 
 const BLUE: Colour = Colour::Blue;
@@ -55,18 +55,20 @@ fn flow(port: u16, colour: Colour, idle: u64) -> FlowRow {
         colour,
         state: FlowState::Established,
         idle: Duration::from_secs(idle),
+        age: Duration::from_secs(idle + 10),
     }
 }
 
 fn spec() -> DeploymentSpec {
-    let backend = |last| BackendSpec { addr: ([10, last, 0, 2], 8080).into(), via: Via::Stack, ifindex: 3 };
+    let backend = |last| BackendSpec::serving(([10, last, 0, 2], 8080).into(), Via::Stack, 3);
     let service = ServiceSpec {
         name: "web".to_owned(),
         protocol: Protocol::Tcp,
         frontends: vec![([192, 0, 2, 10], 80).into()],
         backends: [vec![backend(1)], vec![backend(2)]],
+        refuse: false,
     };
-    DeploymentSpec { name: "shop".to_owned(), initial: GREEN, services: vec![service] }
+    DeploymentSpec { name: "shop".to_owned(), initial: Word::initial(GREEN), services: vec![service] }
 }
 
 fn plan(name: &str) -> AttachPlan {
@@ -86,7 +88,7 @@ async fn an_order_changes_the_word_and_its_answer_tells_how() {
 #[tokio::test]
 async fn an_order_goes_by_the_word_as_it_is_and_not_as_it_was() {
     let Running { fake, handle, .. } = start(&shop());
-    let foreign = Word::initial(BLUE).switched(GREEN).unwrap();
+    let foreign = Word::initial(BLUE).switched(GREEN, Fate::Keep, None).unwrap();
     fake.state().words.insert("shop".to_owned(), foreign);
     let switched = handle.order(switch(None)).await.unwrap();
     assert_eq!((switched.from, switched.to, switched.generation), (GREEN, BLUE, 2));

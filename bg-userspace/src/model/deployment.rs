@@ -3,7 +3,7 @@
 use super::Moment;
 use super::order::{Done, Order, OrderId, Proof, SwitchOrder, Switched, Verb};
 use crate::refusal::Refusal;
-use bg_common::{Colour, Word};
+use bg_common::{Colour, Fate, Word};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -207,7 +207,7 @@ impl Deployment {
                 };
                 return Next::Answer(id, Ok(Done::Switched(answer)));
             }
-            Cause::Order { to, .. } => expected.switched(to),
+            Cause::Order { to, .. } => expected.switched(to, Fate::Keep, None),
             Cause::Drained => expected.drained(),
         };
         match (new, cause) {
