@@ -43,9 +43,14 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
         flows: config.gateway.flows,
         half_open: config.gateway.half_open,
     })?;
-    let settings =
-        Settings { instance: config.gateway.instance.to_string(), lifetimes: config.gateway.lifetimes };
-    let (engine, handle) = Engine::new(settings, Box::new(kernel))?;
+    let settings = Settings {
+        instance: config.gateway.instance.to_string(),
+        lifetimes: config.gateway.lifetimes,
+        boot: String::new(),
+        memories: Vec::new(),
+    };
+    let (handle, events) = Engine::channel();
+    let engine = Engine::new(settings, Box::new(kernel), Box::new(crate::engine::Alone), (&handle, events))?;
     let mut engine = tokio::spawn(engine.run());
 
     let socket = config.gateway.socket.clone();

@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod doctor;
 pub mod engine;
+pub mod fail_point;
 pub mod health;
 pub mod leftovers;
 pub mod model;

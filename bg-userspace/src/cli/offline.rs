@@ -7,10 +7,11 @@ use crate::config::Config;
 use crate::dataplane::{BackendSpec, DeploymentSpec, Exchange, FlowState, Observer, ServiceSpec};
 use crate::engine::status;
 use crate::model::order::Done;
-use crate::model::{Effect, Event, Machine, Moment, Order, OrderId, Outcome};
+use crate::model::{Effect, Event, Machine, Now, Order, OrderId, Outcome};
 use crate::refusal::Refusal;
 use bg_common::{Colour, Via, Word};
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, SystemTime};
 
 /// Carries out one order as the daemon would.
 pub(super) fn order(
@@ -20,7 +21,7 @@ pub(super) fn order(
 ) -> Result<protocol::Switched, Refusal> {
     let dataplane = kernel.open(instance)?;
     let mut machine = Machine::default();
-    let now = Moment::default();
+    let now = now();
     machine.handle(Event::Words(dataplane.words()?), now);
     let mut effects: VecDeque<_> = machine.handle(Event::Order { id: OrderId(0), order }, now).into();
     while let Some(effect) = effects.pop_front() {
@@ -30,10 +31,18 @@ pub(super) fn order(
                 Ok(_) => break,
                 Err(refusal) => return Err(refusal),
             },
-            Effect::Record(_) => {}
+            Effect::Journal { deployment, token, .. } => {
+                let result = Ok(());
+                effects.extend(machine.handle(Event::Journalled { deployment, token, result }, now));
+            }
+            Effect::Record { .. }
+            | Effect::Ask { .. }
+            | Effect::ProbeNow { .. }
+            | Effect::CountNow
+            | Effect::Serve { .. } => {}
             Effect::Exchange { deployment, expected, new } => {
                 let outcome = match dataplane.exchange(&deployment, expected, new)? {
-                    Exchange::Done { took } => Outcome::Done { took },
+                    Exchange::Done { took } => Outcome::Done { at: now.moment, took },
                     Exchange::Lost { actual } => Outcome::Lost { actual },
                 };
                 effects.extend(machine.handle(Event::Exchanged { deployment, outcome }, now));
@@ -42,6 +51,13 @@ pub(super) fn order(
     }
     let mend = "see `bgctl --offline status`, then order again";
     Err(Refusal::new("no-effect", "the order had no effect", format!("instance {instance}"), mend))
+}
+
+/// The time by both clocks.
+fn now() -> Now {
+    let monotonic = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Now { moment: crate::model::Moment(monotonic.unwrap_or_default()), unix: unix.as_secs() }
 }
 
 /// How the gateway stands. The tables name no services; those are taken from the configuration.
@@ -68,7 +84,7 @@ pub(super) fn status(kernel: &dyn Kernel, target: &Target) -> Result<Status, Ref
 pub(super) fn flows(kernel: &dyn Kernel, instance: &str, query: &FlowQuery) -> Result<Flows, Refusal> {
     let dataplane = kernel.open(instance)?;
     let mut machine = Machine::default();
-    machine.handle(Event::Words(dataplane.words()?), Moment::default());
+    machine.handle(Event::Words(dataplane.words()?), now());
     if let Some(refusal) = query.deployment.as_deref().and_then(|name| machine.unknown(name)) {
         return Err(refusal);
     }

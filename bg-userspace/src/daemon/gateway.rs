@@ -47,7 +47,7 @@ impl Gateway {
     /// Puts `plan` in force. The inner refusal is of a VIP: all else is in force then.
     pub(super) async fn wire(&mut self, plan: Plan) -> Result<Result<(), Refusal>, Refusal> {
         let Plan { wiring, seen } = plan;
-        let wired = self.engine.wire(wiring.attach.clone(), wiring.deployments.clone()).await;
+        let wired = self.engine.wire(wiring.attach.clone(), wiring.deployments.clone(), Vec::new()).await;
         let wired = wired.map_err(|refusal| with_program(refusal, &seen))?;
         self.report.tell(&wiring, &wired);
         Ok(self.own_vips(&wiring, &seen).await)

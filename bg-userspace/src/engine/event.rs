@@ -1,7 +1,11 @@
 //! What the engine can be told, and the handle through which others tell it.
 
 use crate::api::protocol::{Counters, FlowQuery, Flows, Status};
+use crate::dataplane;
 use crate::dataplane::{Applied, AttachPlan, Attachment, DeploymentSpec, Detached, Lifetimes, Sweep};
+use crate::health::spec::Report;
+use crate::model;
+use crate::model::event::{Agreement, Configured};
 use crate::model::order::Done;
 use crate::model::{Moment, Order};
 use crate::refusal::Refusal;
@@ -42,6 +46,8 @@ pub enum Event {
         attach: AttachPlan,
         /// What the tables shall hold.
         deployments: Vec<DeploymentSpec>,
+        /// How they want to be treated.
+        configured: Vec<Configured>,
         /// Where the answer goes.
         reply: Reply<Wired>,
     },
@@ -53,6 +59,35 @@ pub enum Event {
         began: Moment,
         /// What came of it.
         sweep: Result<Sweep, Refusal>,
+    },
+    /// The counters were read.
+    Counted(Result<dataplane::Counters, Refusal>),
+    /// The journal has written something, or cannot.
+    Journalled {
+        /// Whose record something waits for.
+        deployment: Option<String>,
+        /// And which.
+        token: Option<u64>,
+        /// How it ended.
+        result: Result<(), Refusal>,
+    },
+    /// Hooks have answered.
+    Asked {
+        /// For which deployment.
+        deployment: String,
+        /// Which question.
+        token: u64,
+        /// One for each hook.
+        agreements: Vec<Agreement>,
+    },
+    /// A probe has asked.
+    Probed(Report),
+    /// Somebody wants to know what probes and real flows say.
+    Health {
+        /// Of which deployment; none: of all.
+        deployment: Option<String>,
+        /// Where the answer goes.
+        reply: Reply<Vec<model::view::HealthView>>,
     },
     /// Take everything down and end.
     Detach {
@@ -79,6 +114,12 @@ pub struct Handle {
 impl Handle {
     pub(super) fn new(events: mpsc::Sender<Event>) -> Self {
         Self { events }
+    }
+
+    /// For those that report to the engine and do not keep it alive.
+    #[must_use]
+    pub fn downgrade(&self) -> mpsc::WeakSender<Event> {
+        self.events.downgrade()
     }
 
     /// Gives an order.
@@ -122,8 +163,13 @@ impl Handle {
     /// # Errors
     ///
     /// When a table is full or an interface refuses; what was there before is in force.
-    pub async fn wire(&self, attach: AttachPlan, deployments: Vec<DeploymentSpec>) -> Result<Wired, Refusal> {
-        self.ask(|reply| Event::Wire { attach, deployments, reply }).await
+    pub async fn wire(
+        &self,
+        attach: AttachPlan,
+        deployments: Vec<DeploymentSpec>,
+        configured: Vec<Configured>,
+    ) -> Result<Wired, Refusal> {
+        self.ask(|reply| Event::Wire { attach, deployments, configured, reply }).await
     }
 
     /// Changes the lifetimes of idle flows.

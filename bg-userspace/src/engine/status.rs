@@ -54,7 +54,7 @@ pub fn path(attachments: &[Attachment]) -> Option<Path> {
 impl Engine {
     /// Answers with fresh counts, or promises to.
     pub(super) fn ask_status(&mut self, reply: Reply<Status>) {
-        let fresh = self.counted.is_some_and(|counted| self.now().since(counted) < FRESH);
+        let fresh = self.counted.is_some_and(|counted| self.now().moment.since(counted) < FRESH);
         if fresh {
             let _ = reply.send(self.status());
             return;
@@ -75,7 +75,7 @@ impl Engine {
         let deployments = self
             .machine
             .deployments()
-            .map(|(name, known)| deployment(name, known.word(), known.open(), specs))
+            .map(|(name, known)| deployment(name, known.word(), known.open().map(|open| open.count), specs))
             .collect();
         Ok(Status {
             instance: self.settings.instance.clone(),
@@ -84,6 +84,16 @@ impl Engine {
             deployments,
             attachments,
         })
+    }
+
+    /// What probes and real flows say.
+    pub(super) fn health(&self, name: Option<&str>) -> Result<Vec<crate::model::view::HealthView>, Refusal> {
+        if let Some(refusal) = name.and_then(|name| self.machine.unknown(name)) {
+            return Err(refusal);
+        }
+        let now = self.now().moment;
+        let wanted = self.machine.deployments().filter(|(known, _)| name.is_none_or(|name| name == *known));
+        Ok(wanted.map(|(_, deployment)| deployment.health_view(now)).collect())
     }
 
     /// Answers those whose deadline is `due`.

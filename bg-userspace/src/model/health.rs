@@ -1,0 +1,410 @@
+//! What is known of the slices of one deployment: by probes, by what operators say, by real traffic.
+
+use super::check::Check;
+use super::event::{Down, Now};
+use super::passive::{Window, complaint};
+use super::plan::{PassiveVerdict, ProbeVerdict};
+use super::policy::{Finding, Level, NoBackend, Policy, ProbePolicy, Target};
+use super::record::Override;
+use super::{Moment, record::TargetName};
+use bg_common::{Colour, Traffic};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// All that speaks for or against the slices.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Health {
+    checks: BTreeMap<(String, Target), Check>,
+    slices: [Option<bool>; 2],
+    windows: [Window; 2],
+    counters: [Traffic; 2],
+    /// Backends without new flows, as last told to the data plane.
+    down: Vec<Down>,
+}
+
+/// A change of a verdict.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A probe's target is up, or down.
+    Target {
+        /// The probe.
+        probe: String,
+        /// Its target.
+        target: TargetName,
+        /// Which.
+        up: bool,
+        /// Why it is down.
+        why: Option<String>,
+    },
+    /// A slice is healthy, or not.
+    Slice {
+        /// Which.
+        colour: Colour,
+        /// Whether.
+        healthy: bool,
+        /// What decided.
+        why: String,
+    },
+}
+
+impl Health {
+    /// Takes over what a configuration says: checks of probes and targets that are gone are forgotten.
+    pub fn configure(&mut self, policy: &Policy) {
+        let known = |probe: &str, target: &Target| {
+            policy.probes.iter().any(|one| one.name == probe && targets(one, policy).contains(target))
+        };
+        self.checks.retain(|(probe, target), _| known(probe, target));
+        if policy.probes.is_empty() {
+            self.slices = [None, None];
+        }
+    }
+
+    /// Backends that were down when the daemon was stopped stay down until a probe says otherwise.
+    pub fn remember_down(&mut self, down: Vec<Down>, policy: &Policy) {
+        for Down { service, colour, address } in &down {
+            for probe in policy.probes.iter().filter(|probe| speaks_for(probe, service)) {
+                let key = (probe.name.clone(), Target::Backend(*colour, *address));
+                self.checks.entry(key).or_insert_with(Check::remembered_down);
+            }
+        }
+        self.down = down;
+    }
+
+    /// Takes an answer of a probe. `live` is who is live now, for answers through the VIP.
+    pub fn probed(
+        &mut self,
+        policy: &Policy,
+        (name, target): (&str, Target),
+        finding: &Finding,
+        live: Colour,
+        now: Moment,
+    ) -> Vec<Change> {
+        let Some(probe) = policy.probes.iter().find(|probe| probe.name == name) else { return Vec::new() };
+        if !targets(probe, policy).contains(&target) {
+            return Vec::new();
+        }
+        let why = match finding {
+            Finding::Bad { why, .. } => Some(why.clone()),
+            Finding::Good { answered: Some(colour) } if target == Target::Vip && *colour != live => {
+                Some(format!("{colour} answered through the VIP, and {live} is live"))
+            }
+            Finding::Good { .. } => None,
+        };
+        let check = self.checks.entry((name.to_owned(), target)).or_default();
+        if !check.answer(why, probe, now) {
+            return Vec::new();
+        }
+        let up = check.up() == Some(true);
+        let why = check.why().map(str::to_owned);
+        vec![Change::Target { probe: name.to_owned(), target: target.into(), up, why }]
+    }
+
+    /// Judges both slices anew; what has changed.
+    pub fn judge(&mut self, policy: &Policy, overrides: &[Override], now: Moment) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for colour in Colour::BOTH {
+            let before = self.slices.get(colour.index()).copied().flatten();
+            let (after, why) = self.verdict(policy, overrides, colour, before, now);
+            if let Some(slot) = self.slices.get_mut(colour.index()) {
+                *slot = after;
+            }
+            if let Some(healthy) = after.filter(|_| after != before) {
+                changes.push(Change::Slice { colour, healthy, why });
+            }
+        }
+        changes
+    }
+
+    fn verdict(
+        &self,
+        policy: &Policy,
+        overrides: &[Override],
+        colour: Colour,
+        before: Option<bool>,
+        now: Moment,
+    ) -> (Option<bool>, String) {
+        let whole = overrides.iter().find(|one| one.colour == colour && one.backend.is_none());
+        if let Some(Override { up, .. }) = whole {
+            return (Some(*up), format!("an operator has put it {}", if *up { "up" } else { "down" }));
+        }
+        if let Some(probe) = self.flapping(policy, colour, now) {
+            return (Some(false), format!("probe {probe} flaps"));
+        }
+        let mut healthy = None;
+        let mut unknown = None;
+        for probe in &policy.probes {
+            let (of_probe, why) = self.share(policy, overrides, probe, colour, before);
+            match of_probe {
+                Some(false) => return (Some(false), why),
+                Some(true) => healthy = Some(why),
+                None => unknown = Some(why),
+            }
+        }
+        match (unknown, healthy) {
+            // What is not known yet changes no verdict.
+            (Some(why), _) => (before, why),
+            (None, Some(why)) => (Some(true), why),
+            (None, None) => (None, "no probe asks it".to_owned()),
+        }
+    }
+
+    /// What one probe says of a slice, by quorum.
+    fn share(
+        &self,
+        policy: &Policy,
+        overrides: &[Override],
+        probe: &ProbePolicy,
+        colour: Colour,
+        before: Option<bool>,
+    ) -> (Option<bool>, String) {
+        let (mut total, mut up, mut unknown, mut last) = (0_u64, 0, 0, None);
+        for target in targets(probe, policy).into_iter().filter(|target| of(*target) == Some(colour)) {
+            total += 1;
+            match self.target_up(probe, target, overrides) {
+                Some(true) => up += 1,
+                Some(false) => {
+                    let check = self.checks.get(&(probe.name.clone(), target));
+                    last = check.and_then(Check::why).map(str::to_owned).or(last);
+                }
+                None => unknown += 1,
+            }
+        }
+        if total == 0 {
+            return (Some(true), format!("probe {} has nobody to ask", probe.name));
+        }
+        let reaches = |count: u64, percent: u8| count * 100 >= total * u64::from(percent);
+        let why = last.map(|why| format!(": {why}")).unwrap_or_default();
+        let why = format!("probe {}: {up} of {total} up{why}", probe.name);
+        let verdict = if reaches(up, policy.quorum.up) {
+            Some(true)
+        } else if !reaches(up + unknown, policy.quorum.down) {
+            Some(false)
+        } else if unknown > 0 {
+            None
+        } else {
+            Some(before.unwrap_or(false))
+        };
+        (verdict, why)
+    }
+
+    fn target_up(&self, probe: &ProbePolicy, target: Target, overrides: &[Override]) -> Option<bool> {
+        if let Target::Backend(colour, address) = target
+            && let Some(one) =
+                overrides.iter().find(|one| one.colour == colour && one.backend == Some(address))
+        {
+            return Some(one.up);
+        }
+        let check = self.checks.get(&(probe.name.clone(), target));
+        check.and_then(Check::up).or(probe.start_up.then_some(true))
+    }
+
+    /// The probe of a slice whose answers change too often.
+    fn flapping(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<&str> {
+        self.checks
+            .iter()
+            .find(|((_, target), check)| of(*target) == Some(colour) && check.flaps(policy.flap, now))
+            .map(|((probe, _), _)| probe.as_str())
+    }
+
+    /// Whether a slice is healthy, if anything says so.
+    #[must_use]
+    pub fn slice(&self, colour: Colour) -> Option<bool> {
+        self.slices.get(colour.index()).copied().flatten()
+    }
+
+    /// Why a slice is what it is.
+    #[must_use]
+    pub fn why(&self, policy: &Policy, overrides: &[Override], colour: Colour, now: Moment) -> String {
+        self.verdict(policy, overrides, colour, self.slice(colour), now).1
+    }
+
+    /// What probes through the VIP say: bad as soon as one is down, good once all are up. With what is wrong.
+    #[must_use]
+    pub fn vip(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
+        let asked: Vec<_> = policy.probes.iter().filter(|probe| probe.vip).collect();
+        let check = |probe: &&ProbePolicy| self.checks.get(&(probe.name.clone(), Target::Vip));
+        for probe in &asked {
+            if let Some(check) = check(probe).filter(|check| check.up() == Some(false)) {
+                let why = check.why().unwrap_or("it was down");
+                return (Some(false), Some(format!("probe {} through the VIP: {why}", probe.name)));
+            }
+        }
+        let all = asked.iter().all(|probe| check(probe).is_some_and(|check| check.up() == Some(true)));
+        ((all && !asked.is_empty()).then_some(true), None)
+    }
+
+    /// What the last answers through the VIP were since it was forgotten: good once every such probe was
+    /// answered well, bad at the first failure.
+    #[must_use]
+    pub fn vip_so_far(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
+        let mut good = None;
+        for probe in policy.probes.iter().filter(|probe| probe.vip) {
+            let check = self.checks.get(&(probe.name.clone(), Target::Vip));
+            match check.and_then(Check::last) {
+                Some(false) => return (Some(false), check.and_then(Check::why).map(str::to_owned)),
+                Some(true) => good = Some(true),
+                None => return (None, None),
+            }
+        }
+        (good, None)
+    }
+
+    /// Live has changed: what was said through the VIP speaks of another colour.
+    pub fn forget_vip(&mut self) {
+        self.checks.retain(|(_, target), _| *target != Target::Vip);
+    }
+
+    /// Takes the data plane's counters.
+    pub fn counted(&mut self, policy: &Policy, traffic: &[Traffic; 2], now: Moment) {
+        self.counters = *traffic;
+        if let Some(limits) = &policy.passive {
+            for (window, traffic) in self.windows.iter_mut().zip(traffic) {
+                window.read(traffic, limits.window, now);
+            }
+        }
+    }
+
+    /// The counters as last read.
+    #[must_use]
+    pub const fn counters(&self) -> &[Traffic; 2] {
+        &self.counters
+    }
+
+    /// What real flows say of a slice.
+    #[must_use]
+    pub fn passive(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<PassiveVerdict> {
+        self.windows.get(colour.index())?.verdict(policy.passive.as_ref()?, now)
+    }
+
+    /// What real flows have against a slice.
+    #[must_use]
+    pub fn complaint(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<String> {
+        self.passive(policy, colour, now)
+            .filter(|verdict| verdict.good == Some(false))
+            .map(|it| complaint(&it))
+    }
+
+    /// What real flows have said of a slice before does not count any more.
+    pub fn restart_passive(&mut self, colour: Colour) {
+        if let Some(window) = self.windows.get_mut(colour.index()) {
+            window.restart();
+        }
+    }
+
+    /// The backends that get no new flows, if that has changed since it was last told.
+    pub fn serve(
+        &mut self,
+        policy: &Policy,
+        services: &[String],
+        overrides: &[Override],
+    ) -> Option<Vec<Down>> {
+        let mut down = Vec::new();
+        for (service, colour) in services.iter().flat_map(|it| Colour::BOTH.map(|colour| (it, colour))) {
+            for v6 in [false, true] {
+                down.extend(self.down_of(policy, overrides, service, colour, v6));
+            }
+        }
+        down.sort_unstable();
+        (down != self.down).then(|| {
+            self.down.clone_from(&down);
+            down
+        })
+    }
+
+    /// As last told.
+    #[must_use]
+    pub fn down(&self) -> &[Down] {
+        &self.down
+    }
+
+    /// Of one ring: a service, a colour, a family.
+    fn down_of(
+        &self,
+        policy: &Policy,
+        overrides: &[Override],
+        service: &str,
+        colour: Colour,
+        v6: bool,
+    ) -> Vec<Down> {
+        let addrs = policy.slices.get(colour.index()).map(Vec::as_slice).unwrap_or_default();
+        let addrs: Vec<IpAddr> = addrs.iter().copied().filter(|addr| addr.is_ipv6() == v6).collect();
+        let dead = |address: &IpAddr| {
+            let target = Target::Backend(colour, *address);
+            policy
+                .probes
+                .iter()
+                .filter(|probe| speaks_for(probe, service))
+                .any(|probe| self.target_up(probe, target, overrides) == Some(false))
+                || overrides.iter().any(|it| it.colour == colour && it.backend == Some(*address) && !it.up)
+        };
+        let entry = |address: &IpAddr| Down { service: service.to_owned(), colour, address: *address };
+        let found: Vec<_> = addrs.iter().filter(|address| dead(address)).map(entry).collect();
+        if found.len() < addrs.len() || policy.no_backend == NoBackend::Refuse {
+            return found;
+        }
+        // The last ones are never taken away silently: those that served last go on.
+        let before = |entry: &Down| self.down.contains(entry);
+        let kept: Vec<_> = found.iter().filter(|entry| before(entry)).cloned().collect();
+        if kept.len() < found.len() { kept } else { Vec::new() }
+    }
+
+    /// What each probe says of each target, for people.
+    #[must_use]
+    pub fn verdicts(&self, policy: &Policy, overrides: &[Override], now: Moment) -> Vec<ProbeVerdict> {
+        let mut verdicts = Vec::new();
+        for probe in &policy.probes {
+            for target in targets(probe, policy) {
+                let check = self.checks.get(&(probe.name.clone(), target));
+                let TargetName { colour, address, .. } = target.into();
+                let overridden = |it: &Override| {
+                    Some(it.colour) == colour && (it.backend.is_none() || it.backend == address)
+                };
+                verdicts.push(ProbeVerdict {
+                    probe: probe.name.clone(),
+                    colour,
+                    address,
+                    up: self.target_up(probe, target, overrides),
+                    why: check.and_then(Check::why).map(str::to_owned),
+                    since_s: check.and_then(Check::since).map(|since| now.since(since).as_secs()),
+                    overridden: overrides.iter().any(overridden),
+                });
+            }
+        }
+        verdicts
+    }
+}
+
+/// The moment of a [`Now`], for callers that have one.
+impl From<Now> for Moment {
+    fn from(now: Now) -> Self {
+        now.moment
+    }
+}
+
+/// Whom a probe asks.
+fn targets(probe: &ProbePolicy, policy: &Policy) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for (colour, addrs) in Colour::BOTH.into_iter().zip(&policy.slices) {
+        match probe.level {
+            Level::Backend => targets.extend(addrs.iter().map(|addr| Target::Backend(colour, *addr))),
+            Level::Slice => targets.push(Target::Slice(colour)),
+        }
+    }
+    if probe.vip {
+        targets.push(Target::Vip);
+    }
+    targets
+}
+
+/// The slice that a target belongs to.
+const fn of(target: Target) -> Option<Colour> {
+    match target {
+        Target::Backend(colour, _) | Target::Slice(colour) => Some(colour),
+        Target::Vip => None,
+    }
+}
+
+/// Whether a probe decides about the backends of a service.
+fn speaks_for(probe: &ProbePolicy, service: &str) -> bool {
+    probe.level == Level::Backend && probe.service.as_deref().is_none_or(|own| own == service)
+}
