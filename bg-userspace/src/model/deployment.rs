@@ -231,6 +231,7 @@ impl Deployment {
             boot: boot.to_owned(),
             drilled: self.drilled,
             down: self.health.down().to_vec(),
+            healthy: self.health.verdicts_to_remember(),
         }
     }
 

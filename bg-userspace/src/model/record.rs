@@ -263,6 +263,8 @@ pub struct Memory {
     pub drilled: Option<u64>,
     /// Backends that got no new flows.
     pub down: Vec<super::event::Down>,
+    /// Whether `[blue, green]` were healthy.
+    pub healthy: [Option<bool>; 2],
 }
 
 impl Memory {
