@@ -367,7 +367,9 @@ impl World {
             }
             Some(Cause::Drill) if !new.unpack().is_ok_and(|it| it.revert_at_deadline) => {
                 let insists = deployment.drill.as_ref().is_none_or(|drill| drill.insists);
-                assert!(insists || (to, from) != (Some(false), Some(true)), "a drill goes to what fails");
+                let unfit = |colour: Colour| deployment.unfit_to_take_over(colour, self.now).is_some();
+                let worse = unfit(new.live()) && !unfit(new.live().other());
+                assert!(insists || !worse, "a drill goes home to what fails");
             }
             Some(Cause::Switch | Cause::Rollback | Cause::Unconfirmed | Cause::Drill) | None => {}
         }
