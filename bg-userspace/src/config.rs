@@ -15,10 +15,13 @@ mod services;
 pub use name::{Instance, Name};
 
 use crate::dataplane::{Lifetimes, Protocol};
+use crate::health::spec::ProbeSet;
+use crate::model::policy::Policy;
+use crate::notify::spec::HookSpec;
 use crate::refusal::Refusal;
 use bg_common::Colour;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +33,10 @@ pub struct Config {
     pub gateway: Gateway,
     /// At least one, in the order of their names.
     pub deployments: Vec<Deployment>,
+    /// Deployments that say `remove = true`: they may leave the gateway, and are not in `deployments`.
+    pub leaving: Vec<Name>,
+    /// What is valid but may not be what was meant, in the order of the file.
+    pub notes: Vec<Refusal>,
 }
 
 /// What concerns the gateway as such.
@@ -47,6 +54,12 @@ pub struct Gateway {
     pub own_vips: bool,
     /// The control socket.
     pub socket: PathBuf,
+    /// What happened, and what has to be known again after a restart.
+    pub journal: PathBuf,
+    /// A client's addresses for probes through VIPs, at most one of each family.
+    pub probe_addresses: Vec<IpAddr>,
+    /// Where slices may ask for their role.
+    pub role_listen: Vec<SocketAddr>,
     /// Size of the table of established flows.
     pub flows: u32,
     /// Size of the table of half-open flows.
@@ -92,6 +105,12 @@ pub struct Deployment {
     pub slices: [Vec<IpAddr>; 2],
     /// At least one, in the order of their names.
     pub services: Vec<Service>,
+    /// How it wants to be treated.
+    pub policy: Policy,
+    /// What its slices are asked.
+    pub probes: ProbeSet,
+    /// Who is asked or told, in the order of their names.
+    pub hooks: Vec<HookSpec>,
 }
 
 /// What clients connect to.
@@ -151,6 +170,11 @@ pub const DEFAULT_LIFETIMES: Lifetimes = Lifetimes {
     closed: Duration::from_secs(10),
     udp: Duration::from_secs(180),
 };
+
+/// Addresses that probes through VIPs come from unless configured: one of those that RFC 7335 sets apart and
+/// nobody routes, and a unique local one (RFC 4193).
+pub const DEFAULT_PROBE_ADDRESSES: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 0, 2)), IpAddr::V6(Ipv6Addr::new(0xfd62, 0x6770, 0, 0, 0, 0, 0, 2))];
 
 /// Everything that is wrong with a configuration, in the order of the file.
 #[derive(Clone, PartialEq, Eq, Debug)]

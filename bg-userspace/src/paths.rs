@@ -10,6 +10,8 @@ pub const DEFAULT_INSTANCE: &str = "default";
 
 const RUNTIME: &str = "/run/bg";
 
+const STATE: &str = "/var/lib/bg";
+
 /// The directory of an instance's socket and lock.
 #[must_use]
 pub fn runtime_dir(instance: &str) -> PathBuf {
@@ -26,4 +28,10 @@ pub fn socket(instance: &str) -> PathBuf {
 #[must_use]
 pub fn lock(instance: &str) -> PathBuf {
     runtime_dir(instance).join("lock")
+}
+
+/// The journal of an instance, unless configured.
+#[must_use]
+pub fn journal(instance: &str) -> PathBuf {
+    PathBuf::from(STATE).join(instance).join("journal.db")
 }

@@ -6,7 +6,7 @@ use super::problems::{At, Place, Problems};
 use super::raw::{Raw, RawGateway, RawLifetimes};
 use super::read::nearest;
 use super::services::deployment;
-use super::{Attach, Config, DEFAULT_LIFETIMES, Gateway, Instance, PathChoice};
+use super::{Attach, Config, DEFAULT_LIFETIMES, DEFAULT_PROBE_ADDRESSES, Gateway, Instance, PathChoice};
 use crate::dataplane::{Lifetimes, Protocol};
 use crate::paths;
 use bg_common::{Colour, names};
@@ -41,7 +41,7 @@ pub(super) fn config(raw: Raw, problems: &mut Problems<'_>) -> Option<Config> {
         deployments.extend(deployment(raw, &mut claims, problems));
     }
     claims.settle(&top, problems);
-    Some(Config { gateway, deployments })
+    Some(Config { gateway, deployments, leaving: Vec::new(), notes: Vec::new() })
 }
 
 /// Judges what concerns the gateway as such.
@@ -63,6 +63,9 @@ pub(super) fn gateway(raw: RawGateway, problems: &mut Problems<'_>) -> Gateway {
         path: choice(raw.path, PATH, problems).unwrap_or_default(),
         own_vips: raw.own_vips.is_none_or(|own| own.value),
         socket: raw.socket.and_then(|raw| socket(raw, problems)).unwrap_or_else(|| paths::socket(&instance)),
+        journal: paths::journal(&instance),
+        probe_addresses: DEFAULT_PROBE_ADDRESSES.to_vec(),
+        role_listen: Vec::new(),
         flows: flows(raw.flows, names::DEFAULT_FLOWS, problems),
         half_open: flows(raw.half_open, names::DEFAULT_HALF_OPEN, problems),
         lifetimes: lifetimes(raw.lifetimes, problems),

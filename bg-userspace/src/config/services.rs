@@ -7,6 +7,8 @@ use super::raw::{RawDeployment, RawService};
 use super::read::NumberOrWord;
 use super::{Deployment, Name, Service};
 use crate::dataplane::Protocol;
+use crate::health::spec::ProbeSet;
+use crate::model::policy::Policy;
 use bg_common::Colour;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -32,9 +34,11 @@ pub(super) fn deployment(
         services.extend(service(raw, problems));
     }
     let (name, blue, green) = (name?, blue?, green?);
-    let [blue, green] = claims.add(&name, [blue, green], &services, problems);
+    let slices = claims.add(&name, [blue, green], &services, problems);
     let services = services.into_iter().map(|service| service.service).collect();
-    Some(Deployment { name, initial, slices: [blue, green], services })
+    let policy = Policy { slices: slices.clone(), ..Policy::default() };
+    let probes = ProbeSet { deployment: name.to_string(), slices: slices.clone(), probes: Vec::new() };
+    Some(Deployment { name, initial, slices, services, policy, probes, hooks: Vec::new() })
 }
 
 /// A service that is fine by itself, with the places that conflicts are reported at.
