@@ -11,7 +11,7 @@ use crate::config::{self, Invalid};
 use crate::dataplane::Dataplane as _;
 use crate::dataplane::kernel::{Kernel, OpenOptions};
 use crate::doctor::{Level, privileges};
-use crate::engine::{Ended, Engine, Settings};
+use crate::engine::{self, Ended, Engine, Settings};
 use crate::net::{Net, Watch};
 use crate::refusal::Refusal;
 use gateway::Gateway;
@@ -49,8 +49,9 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
         boot: String::new(),
         memories: Vec::new(),
     };
-    let (handle, events) = Engine::channel();
-    let engine = Engine::new(settings, Box::new(kernel), Box::new(crate::engine::Alone), (&handle, events))?;
+    let (handle, reporter, inbox) = engine::channel();
+    let engine =
+        Engine::new(settings, Box::new(kernel), Box::new(engine::Alone(reporter)), (&handle, inbox))?;
     let mut engine = tokio::spawn(engine.run());
 
     let socket = config.gateway.socket.clone();

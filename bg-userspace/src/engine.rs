@@ -12,7 +12,7 @@ mod surroundings;
 mod watcher;
 mod wire;
 
-pub use event::{Event, Handle, Wired};
+pub use event::{Event, Handle, Inbox, Reporter, Wired, channel};
 pub use surroundings::{Alone, Roles, Surroundings};
 
 use crate::api::protocol::{FlowQuery, Status};
@@ -26,12 +26,8 @@ use event::Reply;
 use nix::time::{ClockId, clock_gettime};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use watcher::Watcher;
-
-/// Events that may wait.
-const BACKLOG: usize = 64;
 
 /// What the engine is given.
 pub struct Settings {
@@ -52,7 +48,7 @@ pub struct Engine {
     machine: Machine,
     surroundings: Box<dyn Surroundings>,
     watcher: Watcher,
-    events: mpsc::Receiver<Event>,
+    inbox: Inbox,
     /// The same moment by both clocks.
     start: (Instant, Duration),
     memories: HashMap<String, Memory>,
@@ -79,14 +75,6 @@ pub enum Ended {
 }
 
 impl Engine {
-    /// Makes the handle of an engine, and the end at which it listens: whatever reports to it needs the one
-    /// before the engine can be made.
-    #[must_use]
-    pub fn channel() -> (Handle, mpsc::Receiver<Event>) {
-        let (sender, events) = mpsc::channel(BACKLOG);
-        (Handle::new(sender), events)
-    }
-
     /// Takes over a data plane with the words that are in it.
     ///
     /// # Errors
@@ -96,7 +84,7 @@ impl Engine {
         settings: Settings,
         dataplane: Box<dyn Dataplane>,
         surroundings: Box<dyn Surroundings>,
-        (handle, events): (&Handle, mpsc::Receiver<Event>),
+        (handle, inbox): (&Handle, Inbox),
     ) -> Result<Self, Refusal> {
         let watcher = Watcher::start(dataplane.observer()?, handle.downgrade())?;
         let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)
@@ -111,7 +99,7 @@ impl Engine {
             machine,
             surroundings,
             watcher,
-            events,
+            inbox,
             start: (Instant::now(), monotonic.into()),
             down: Self::remembered_down(&memories),
             memories,
@@ -128,6 +116,21 @@ impl Engine {
         })
     }
 
+    /// One that is alone in the world, over a data plane in memory.
+    #[cfg(test)]
+    pub fn alone(dataplane: &crate::dataplane::fake::Fake) -> (Self, Handle) {
+        let settings = Settings {
+            instance: "lab".to_owned(),
+            lifetimes: crate::config::DEFAULT_LIFETIMES,
+            boot: "first".to_owned(),
+            memories: Vec::new(),
+        };
+        let (handle, reporter, inbox) = channel();
+        let world = Box::new(Alone(reporter));
+        let engine = Self::new(settings, Box::new(dataplane.clone()), world, (&handle, inbox));
+        (engine.expect("a data plane in memory can be read"), handle)
+    }
+
     /// Runs until nobody holds a handle or the data plane is taken down.
     pub async fn run(mut self) -> Ended {
         self.count();
@@ -135,7 +138,7 @@ impl Engine {
             let timer = self.next_timer();
             tokio::select! {
                 biased;
-                event = self.events.recv() => match event {
+                event = self.inbox.events.recv() => match event {
                     None => return Ended::Released,
                     Some(Event::Detach { reply }) => {
                         let detached = self.dataplane.detach();
@@ -147,6 +150,7 @@ impl Engine {
                     }
                     Some(event) => self.handle(event),
                 },
+                Some(report) = self.inbox.reports.recv() => self.handle(report),
                 () = tokio::time::sleep_until(timer) => self.tick(),
             }
         }
@@ -238,3 +242,6 @@ impl Engine {
         start + moment.0.saturating_sub(monotonic)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,13 +79,12 @@ impl Lab {
     /// With these deployments, and a daemon that serves them.
     async fn new(names: &[&str]) -> Self {
         let lab = Self::without_daemon(names);
-        let settings = Settings { instance: "lab".to_owned(), lifetimes: DEFAULT_LIFETIMES };
-        let (engine, handle) = Engine::new(settings, Box::new(lab.fake.clone())).unwrap();
+        let (engine, handle) = Engine::alone(&lab.fake);
         tokio::spawn(engine.run());
         let link = AttachSpec { ifindex: 2, name: "eth0".to_owned(), side: Side::Uplink, hook: Hook::Tc };
         let plan = AttachPlan { path: Path::Stack, links: vec![link] };
         let specs = (1..).zip(names).map(|(third, name)| spec(name, third)).collect();
-        handle.wire(plan, specs).await.unwrap();
+        handle.wire(plan, specs, Vec::new()).await.unwrap();
         let listening = Listening::bind(&lab.dir.path().join("bg.sock")).unwrap();
         tokio::spawn(server::serve(listening, handle, std::future::pending()));
         lab

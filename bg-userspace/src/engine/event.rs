@@ -11,6 +11,9 @@ use crate::model::{Moment, Order};
 use crate::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot};
 
+/// Orders and questions that may wait.
+const BACKLOG: usize = 64;
+
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// Everything that the engine reacts to.
@@ -105,6 +108,33 @@ pub struct Wired {
     pub attachments: Vec<Attachment>,
 }
 
+/// Reports to the engine what others have done or seen: journal, hooks, probes. It never waits and does not keep
+/// the engine alive.
+#[derive(Clone, Debug)]
+pub struct Reporter(mpsc::UnboundedSender<Event>);
+
+impl Reporter {
+    /// Tells the engine, if it is there still.
+    pub fn report(&self, event: Event) {
+        let _ = self.0.send(event);
+    }
+}
+
+/// Where an engine listens.
+#[derive(Debug)]
+pub struct Inbox {
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) reports: mpsc::UnboundedReceiver<Event>,
+}
+
+/// Makes the two ends of an engine's ears: what reports to it is made before the engine can be.
+#[must_use]
+pub fn channel() -> (Handle, Reporter, Inbox) {
+    let (sender, events) = mpsc::channel(BACKLOG);
+    let (reporter, reports) = mpsc::unbounded_channel();
+    (Handle { events: sender }, Reporter(reporter), Inbox { events, reports })
+}
+
 /// Speaks to the engine. The engine ends when the last one is gone.
 #[derive(Clone, Debug)]
 pub struct Handle {
@@ -112,10 +142,6 @@ pub struct Handle {
 }
 
 impl Handle {
-    pub(super) fn new(events: mpsc::Sender<Event>) -> Self {
-        Self { events }
-    }
-
     /// For those that report to the engine and do not keep it alive.
     #[must_use]
     pub fn downgrade(&self) -> mpsc::WeakSender<Event> {

@@ -22,8 +22,7 @@ fn serving() -> Served {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("bg.sock");
     let fake = Fake::with_words(&[("shop", Word::initial(Colour::Blue))]);
-    let settings = Settings { instance: "lab".to_owned(), lifetimes: DEFAULT_LIFETIMES };
-    let (engine, handle) = Engine::new(settings, Box::new(fake.clone())).unwrap();
+    let (engine, handle) = Engine::alone(&fake);
     tokio::spawn(engine.run());
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let listening = Listening::bind(&socket).unwrap();
