@@ -6,13 +6,21 @@
 
 mod check;
 mod claims;
+mod deployments;
+mod gateway;
+mod hooks;
 mod name;
+mod policy;
+mod probes;
 mod problems;
 mod raw;
 mod read;
+mod removal;
 mod services;
+mod values;
 
 pub use name::{Instance, Name};
+pub use removal::{refuse_removal, removed};
 
 use crate::dataplane::{Lifetimes, Protocol};
 use crate::health::spec::ProbeSet;
@@ -222,7 +230,7 @@ pub fn load_gateway(path: &Path) -> Result<Gateway, Invalid> {
     let (text, file) = (read_file(path)?, path.display().to_string());
     let mut problems = problems::Problems::new(&text, &file);
     let gateway =
-        raw::RawGateway::read_only(&text, &mut problems).map(|raw| check::gateway(raw, &mut problems));
+        raw::RawGateway::read_only(&text, &mut problems).map(|raw| gateway::gateway(raw, &mut problems));
     problems.finish(gateway)
 }
 

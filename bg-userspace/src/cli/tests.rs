@@ -313,6 +313,16 @@ async fn a_configuration_is_checked_without_a_daemon() {
     let report = lab.json("config check").await;
     assert_eq!((&report["valid"], &report["backends"]), (&json!(true), &json!(6)));
 
+    let more = "[deployment.shop.probe.page]\nkind = \"http\"\n[deployment.old]\nremove = true\n";
+    std::fs::write(&path, format!("{good}\n{more}")).unwrap();
+    let Ran { code, out, .. } = lab.run("config check").await;
+    assert_eq!(code, 0);
+    assert!(out.contains("6 backends, 1 probe, 0 hooks"), "{out}");
+    assert!(out.contains("note: ") && out.contains("deployment old") && out.contains("mend: "), "{out}");
+    let report = lab.json("config check").await;
+    assert_eq!((&report["probes"], &report["problems"]), (&json!(1), &json!([])));
+    assert_eq!(report["notes"].as_array().unwrap().len(), 1);
+
     std::fs::write(&path, good.replace("\nport = 80\n", "\nport = 0\n").replace("\"udp\"", "\"upd\""))
         .unwrap();
     let Ran { code, out, err } = lab.run(&format!("config check {}", path.display())).await;
