@@ -30,8 +30,14 @@ pub fn lock(instance: &str) -> PathBuf {
     runtime_dir(instance).join("lock")
 }
 
+/// The directory of what an instance remembers across reboots.
+#[must_use]
+pub fn state_dir(instance: &str) -> PathBuf {
+    PathBuf::from(STATE).join(instance)
+}
+
 /// The journal of an instance, unless configured.
 #[must_use]
 pub fn journal(instance: &str) -> PathBuf {
-    PathBuf::from(STATE).join(instance).join("journal.db")
+    state_dir(instance).join("journal.db")
 }
