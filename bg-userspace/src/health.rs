@@ -2,3 +2,4 @@
 //! is the model's business.
 
 pub mod spec;
+pub mod vip;
