@@ -10,6 +10,7 @@ mod stack;
 mod tcp;
 mod udp;
 
+use super::connect::{Connector, Datagrams, Promise, Stream};
 use crate::net::{Net, Tap};
 use crate::refusal::Refusal;
 use stack::{Stack, Turn};
@@ -17,11 +18,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tcp::Tcp;
 use tokio::io::Interest;
 use tokio::sync::Notify;
-
-pub use tcp::Tcp;
-pub use udp::Udp;
+use udp::Udp;
 
 /// How long to wait before an interface that was lost is made again.
 const MAKE_AGAIN: Duration = Duration::from_secs(1);
@@ -80,29 +80,6 @@ impl Client {
         }
     }
 
-    /// Connects to `to`, and returns the connection and the address and port that it comes from.
-    ///
-    /// # Errors
-    ///
-    /// * [`io::ErrorKind::ConnectionRefused`]: somebody has answered by RST.
-    /// * [`io::ErrorKind::TimedOut`]: nobody has answered for a minute; callers are less patient.
-    /// * [`io::ErrorKind::AddrNotAvailable`]: there is no address of that family to come from.
-    /// * [`io::ErrorKind::QuotaExceeded`], [`io::ErrorKind::AddrInUse`]: too much is going on here, which says
-    ///   nothing about whoever was to be asked.
-    /// * [`io::ErrorKind::NotConnected`]: the interface is gone for the time being.
-    pub async fn tcp(&self, to: SocketAddr) -> io::Result<(Tcp, SocketAddr)> {
-        Tcp::connect(self.clone(), to).await
-    }
-
-    /// A socket that exchanges datagrams with `to` and nobody else, and the address and port that it has.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::tcp`], of what can be known at once.
-    pub async fn udp(&self, to: SocketAddr) -> io::Result<(Udp, SocketAddr)> {
-        Udp::open(self.clone(), to)
-    }
-
     fn stack(&self) -> MutexGuard<'_, Stack> {
         // A stack whose holder has panicked is no worse than a connection that has gone wrong.
         self.0.stack.lock().unwrap_or_else(PoisonError::into_inner)
@@ -115,7 +92,7 @@ impl Client {
 
     /// Moves packets until the interface is lost.
     async fn work(&self) -> io::Error {
-        let Some(tap) = self.stack().tap() else { return io::ErrorKind::NotConnected.into() };
+        let Some(tap) = self.stack().tap() else { return io::ErrorKind::NetworkDown.into() };
         // Removal is told as an error.
         let interest = Interest::READABLE | Interest::ERROR;
         let wire = match tap.watch(interest) {
@@ -170,5 +147,25 @@ impl Client {
                 Err(_) => {}
             }
         }
+    }
+}
+
+/// Besides: [`io::ErrorKind::AddrNotAvailable`] if there is no address of that family to come from,
+/// [`io::ErrorKind::QuotaExceeded`] and [`io::ErrorKind::AddrInUse`] if too much is going on, and
+/// [`io::ErrorKind::NetworkDown`] while the interface is gone. None of them says anything about whoever was to
+/// be asked. Who does not answer is waited for a minute.
+impl Connector for Client {
+    fn tcp(&self, to: SocketAddr) -> Promise<'_, (Box<dyn Stream>, SocketAddr)> {
+        Box::pin(async move {
+            let (stream, own) = Tcp::connect(self.clone(), to).await?;
+            Ok((Box::new(stream) as Box<dyn Stream>, own))
+        })
+    }
+
+    fn udp(&self, to: SocketAddr) -> Promise<'_, (Box<dyn Datagrams>, SocketAddr)> {
+        Box::pin(async move {
+            let (socket, own) = Udp::open(self.clone(), to)?;
+            Ok((Box::new(socket) as Box<dyn Datagrams>, own))
+        })
     }
 }

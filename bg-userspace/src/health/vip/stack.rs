@@ -116,7 +116,7 @@ impl Stack {
     pub(super) fn turn(&mut self) -> io::Result<Turn> {
         let now = self.now();
         let Some(Seat { interface, link }) = &mut self.seat else {
-            return Err(io::ErrorKind::NotConnected.into());
+            return Err(lost());
         };
         link.drained = false;
         interface.poll_maintenance(now);
@@ -245,7 +245,7 @@ impl Stack {
 }
 
 fn lost() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "bgd's own interface is gone")
+    io::Error::new(io::ErrorKind::NetworkDown, "bgd's own interface is gone")
 }
 
 pub(super) fn endpoint(addr: SocketAddr) -> IpEndpoint {

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection. Dropped before it has been shut down by either side, it is reset.
 #[derive(Debug)]
-pub struct Tcp {
+pub(super) struct Tcp {
     client: Client,
     handle: SocketHandle,
     port: u16,
@@ -39,7 +39,7 @@ impl Tcp {
                 socket.register_send_waker(cx.waker());
                 Poll::Pending
             }
-            State::Closed if is_lost => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            State::Closed if is_lost => Poll::Ready(Err(io::ErrorKind::NetworkDown.into())),
             State::Closed if began.elapsed() >= SILENCE => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             State::Closed => Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into())),
             State::Listen

@@ -3,6 +3,7 @@
 use super::Client;
 use super::link::PACKET;
 use super::stack::endpoint;
+use crate::health::connect::{Datagrams, Promise};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp::SendError;
 use std::io;
@@ -14,7 +15,7 @@ const HEADERS: usize = 40 + 8;
 
 /// A socket whose datagrams go to one address and port, and come from there.
 #[derive(Debug)]
-pub struct Udp {
+pub(super) struct Udp {
     client: Client,
     handle: SocketHandle,
     port: u16,
@@ -23,35 +24,11 @@ pub struct Udp {
 
 impl Udp {
     /// Longest datagram that is sent, in bytes.
-    pub const LONGEST: usize = PACKET - HEADERS;
+    const LONGEST: usize = PACKET - HEADERS;
 
     pub(super) fn open(client: Client, to: SocketAddr) -> io::Result<(Self, SocketAddr)> {
         let (handle, from) = client.stack().bind(to)?;
         Ok((Self { client, handle, port: from.port(), to }, from))
-    }
-
-    /// Sends one datagram.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::InvalidInput`] if it is longer than [`Self::LONGEST`], and
-    /// [`io::ErrorKind::NotConnected`] once the interface is gone.
-    pub async fn send(&self, datagram: &[u8]) -> io::Result<()> {
-        if datagram.len() > Self::LONGEST {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the datagram is longer than a packet"));
-        }
-        std::future::poll_fn(|cx| self.poll_send(cx, datagram)).await?;
-        self.client.stir();
-        Ok(())
-    }
-
-    /// Waits for a datagram and returns its length. What does not fit into `buffer` is cut off.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::NotConnected`] once the interface is gone.
-    pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        std::future::poll_fn(|cx| self.poll_recv(cx, buffer)).await
     }
 
     fn poll_send(&self, cx: &Context<'_>, datagram: &[u8]) -> Poll<io::Result<()>> {
@@ -63,7 +40,7 @@ impl Udp {
                 socket.register_send_waker(cx.waker());
                 Poll::Pending
             }
-            Err(SendError::Unaddressable) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Err(SendError::Unaddressable) => Poll::Ready(Err(io::ErrorKind::NetworkDown.into())),
         }
     }
 
@@ -82,10 +59,29 @@ impl Udp {
             return Poll::Ready(Ok(length));
         }
         if !socket.is_open() {
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            return Poll::Ready(Err(io::ErrorKind::NetworkDown.into()));
         }
         socket.register_recv_waker(cx.waker());
         Poll::Pending
+    }
+}
+
+impl Datagrams for Udp {
+    /// Besides: [`io::ErrorKind::InvalidInput`] for one that is longer than 1232 bytes. ICMP is not heard.
+    fn send<'a>(&'a mut self, payload: &'a [u8]) -> Promise<'a, ()> {
+        Box::pin(async move {
+            if payload.len() > Self::LONGEST {
+                let what = "the datagram is longer than a packet";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+            std::future::poll_fn(|cx| self.poll_send(cx, payload)).await?;
+            self.client.stir();
+            Ok(())
+        })
+    }
+
+    fn receive<'a>(&'a mut self, buffer: &'a mut [u8]) -> Promise<'a, usize> {
+        Box::pin(std::future::poll_fn(move |cx| self.poll_recv(cx, buffer)))
     }
 }
 
