@@ -16,6 +16,7 @@ pub mod spec;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
+pub mod vip;
 
 #[cfg(test)]
 mod tests;

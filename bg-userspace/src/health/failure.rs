@@ -22,7 +22,13 @@ impl Failure {
     #[must_use]
     pub fn io(what: &str, why: &io::Error) -> Self {
         let lacking = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EAGAIN];
-        if why.raw_os_error().is_some_and(|code| lacking.contains(&code)) {
+        let own = [
+            ErrorKind::AddrInUse,
+            ErrorKind::AddrNotAvailable,
+            ErrorKind::NetworkDown,
+            ErrorKind::QuotaExceeded,
+        ];
+        if own.contains(&why.kind()) || why.raw_os_error().is_some_and(|code| lacking.contains(&code)) {
             return Self::Host(format!("this host cannot {what}: {why}"));
         }
         Self::Answer(sentence(why))
