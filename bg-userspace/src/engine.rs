@@ -168,12 +168,21 @@ impl Engine {
             Event::Lifetimes(lifetimes) => self.settings.lifetimes = lifetimes,
             Event::Swept { began, sweep } => self.swept(began, sweep),
             Event::Counted(counters) => self.counters_read(counters),
-            Event::Journalled { deployment, token, result } => {
+            Event::Journalled { deployment, token, result, rebuilt } => {
                 self.feed(model::Event::JournalState(result.clone().err()));
                 if let (Some(deployment), Some(token)) = (deployment, token) {
                     self.feed(model::Event::Journalled { deployment, token, result });
                 }
+                if rebuilt {
+                    self.feed(model::Event::Remind);
+                }
             }
+            // What gates say comes with their answers.
+            Event::Hooked(report) if report.phase == "event" => {
+                let (deployment, what) = (report.deployment.clone(), report.into());
+                self.feed(model::Event::Noted { deployment, what });
+            }
+            Event::Hooked(_) => {}
             Event::Asked { deployment, token, agreements } => {
                 self.feed(model::Event::Asked { deployment, token, agreements });
             }
@@ -205,9 +214,9 @@ impl Engine {
         self.feed(model::Event::Order { id, order });
     }
 
-    fn flows(&self, query: FlowQuery, reply: Reply<crate::api::protocol::Flows>) {
+    fn flows(&mut self, query: FlowQuery, reply: Reply<crate::api::protocol::Flows>) {
         let name = query.deployment.as_deref();
-        let refusal = name.and_then(|name| self.machine.unknown(name));
+        let refusal = self.reread().err().or_else(|| self.machine.unknown(name?));
         match refusal {
             Some(refusal) => {
                 let _ = reply.send(Err(refusal));

@@ -30,6 +30,12 @@ pub fn lock(instance: &str) -> PathBuf {
     runtime_dir(instance).join("lock")
 }
 
+/// The directory in which an instance tells slices their roles; zones may mount it.
+#[must_use]
+pub fn role_dir(instance: &str) -> PathBuf {
+    runtime_dir(instance).join("role")
+}
+
 /// The directory of what an instance remembers across reboots.
 #[must_use]
 pub fn state_dir(instance: &str) -> PathBuf {

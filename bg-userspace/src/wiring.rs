@@ -14,6 +14,7 @@ pub(crate) use hooks::XDP_MTU;
 use crate::config::{Config, Deployment, Service};
 use crate::dataplane::{AttachPlan, AttachSpec, BackendSpec, DeploymentSpec, Hook, Path, ServiceSpec, Side};
 use crate::net::{Link, LinkKind, PeerEnd, Survey, VipHome, tap};
+use crate::model::policy::NoBackend;
 use crate::refusal::Refusal;
 use bg_common::{Colour, Via, Word};
 use std::net::{IpAddr, SocketAddr};
@@ -149,7 +150,7 @@ fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr) -> BackendSpec) 
         frontends: service.frontends(),
         backends: Colour::BOTH
             .map(|colour| wanted.backends(service, colour).into_iter().map(&backend).collect()),
-        refuse: false,
+        refuse: wanted.policy.no_backend == NoBackend::Refuse,
     };
     DeploymentSpec {
         name: wanted.name.to_string(),

@@ -80,11 +80,17 @@ impl Engine {
                 slices: deployment.identities(now),
             };
             if self.roles.get(name) != Some(&roles) {
-                self.surroundings.roles(name, roles.clone());
+                self.surroundings.roles(name, Some(roles.clone()));
                 self.roles.insert(name.to_owned(), roles);
             }
         }
-        let machine = &self.machine;
-        self.roles.retain(|name, _| machine.deployment(name).is_some());
+        let Self { machine, surroundings, roles, .. } = self;
+        roles.retain(|name, _| {
+            let stays = machine.deployment(name).is_some();
+            if !stays {
+                surroundings.roles(name, None);
+            }
+            stays
+        });
     }
 }

@@ -6,6 +6,7 @@ use crate::dataplane::{Applied, AttachPlan, Attachment, DeploymentSpec, Detached
 use crate::health::spec::Report;
 use crate::model;
 use crate::model::event::{Agreement, Configured};
+use crate::notify::hooks::HookReport;
 use crate::model::order::Done;
 use crate::model::{Moment, Order};
 use crate::refusal::Refusal;
@@ -73,7 +74,11 @@ pub enum Event {
         token: Option<u64>,
         /// How it ended.
         result: Result<(), Refusal>,
+        /// The journal was begun anew: what is remembered has to be told again.
+        rebuilt: bool,
     },
+    /// A hook could not be told of an event, or has refused.
+    Hooked(HookReport),
     /// Hooks have answered.
     Asked {
         /// For which deployment.

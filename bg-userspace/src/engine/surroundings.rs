@@ -18,8 +18,9 @@ pub trait Surroundings: Send {
     /// Asks all probes of a deployment at once, besides their schedule.
     fn probe_now(&mut self, deployment: &str);
 
-    /// Who is live, for those that want to know their role; called after each change, and after each start.
-    fn roles(&mut self, deployment: &str, roles: Roles);
+    /// Who is live, for those that want to know their role; called after each change, and after each start. None:
+    /// the deployment is gone.
+    fn roles(&mut self, deployment: &str, roles: Option<Roles>);
 }
 
 /// Who is what in a deployment.
@@ -43,7 +44,7 @@ pub struct Alone(pub Reporter);
 impl Surroundings for Alone {
     fn record(&mut self, record: &Record, _: &Memory, token: Option<u64>) {
         let deployment = Some(record.deployment.clone());
-        self.0.report(Event::Journalled { deployment, token, result: Ok(()) });
+        self.0.report(Event::Journalled { deployment, token, result: Ok(()), rebuilt: false });
     }
 
     fn ask(&mut self, deployment: &str, token: u64, _: Phase, _: &Record) {
@@ -53,5 +54,5 @@ impl Surroundings for Alone {
 
     fn probe_now(&mut self, _: &str) {}
 
-    fn roles(&mut self, _: &str, _: Roles) {}
+    fn roles(&mut self, _: &str, _: Option<Roles>) {}
 }

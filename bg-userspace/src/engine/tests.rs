@@ -253,15 +253,16 @@ impl Surroundings for Told {
         let deployment = Some(record.deployment.clone());
         let refusal = Refusal::new("no-space", "the disk is full", "/var/lib/bg", "free some space");
         let result = if self.broken { Err(refusal) } else { Ok(()) };
-        self.reporter.report(Event::Journalled { deployment, token, result });
+        self.reporter.report(Event::Journalled { deployment, token, result, rebuilt: false });
     }
 
     fn ask(&mut self, _: &str, _: u64, _: Phase, _: &Record) {}
 
     fn probe_now(&mut self, _: &str) {}
 
-    fn roles(&mut self, deployment: &str, roles: Roles) {
-        self.hear(format!("{deployment}: {} live", roles.live));
+    fn roles(&mut self, deployment: &str, roles: Option<Roles>) {
+        let live = roles.map(|roles| roles.live.to_string());
+        self.hear(format!("{deployment}: {} live", live.as_deref().unwrap_or("nobody")));
     }
 }
 

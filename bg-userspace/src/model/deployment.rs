@@ -281,7 +281,8 @@ pub(super) fn names(event: &Event) -> Option<&str> {
         Event::Exchanged { deployment, .. }
         | Event::Journalled { deployment, .. }
         | Event::Asked { deployment, .. }
-        | Event::Probed { deployment, .. } => Some(deployment),
+        | Event::Probed { deployment, .. }
+        | Event::Noted { deployment, .. } => Some(deployment),
         Event::Remembered { .. }
         | Event::Configured(_)
         | Event::Words(_)
@@ -289,6 +290,7 @@ pub(super) fn names(event: &Event) -> Option<&str> {
         | Event::JournalState(_)
         | Event::Counted(_)
         | Event::Swept { .. }
+        | Event::Remind
         | Event::Timer => None,
     }
 }

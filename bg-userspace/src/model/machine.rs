@@ -65,6 +65,11 @@ impl Machine {
                     });
                 }
             }
+            (Event::Remind, _) => {
+                for name in self.deployments.keys().cloned().collect::<Vec<_>>() {
+                    self.with(&name, now, &mut effects, |deployment, step| deployment.found(step, "journal-rebuilt"));
+                }
+            }
             (Event::Timer, _) => {
                 for name in self.deployments.keys().cloned().collect::<Vec<_>>() {
                     self.with(&name, now, &mut effects, Deployment::timer);
@@ -282,6 +287,7 @@ impl Deployment {
                 self.proof_timer(step);
                 self.look(step);
             }
+            Event::Noted { what, .. } => self.note(step, what),
             Event::Remembered { .. }
             | Event::Configured(_)
             | Event::Words(_)
@@ -289,6 +295,7 @@ impl Deployment {
             | Event::JournalState(_)
             | Event::Counted(_)
             | Event::Swept { .. }
+            | Event::Remind
             | Event::Timer => {}
         }
     }

@@ -104,7 +104,7 @@ impl Deployment {
         }
     }
 
-    fn found(&self, step: &mut Step<'_>, found: &str) {
+    pub(super) fn found(&self, step: &mut Step<'_>, found: &str) {
         let what = What::Started { found: found.to_owned(), word: self.word.bits() };
         self.tell(step, &Actor::default(), None, what);
     }
