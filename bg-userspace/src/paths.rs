@@ -27,3 +27,9 @@ pub fn socket(instance: &str) -> PathBuf {
 pub fn lock(instance: &str) -> PathBuf {
     runtime_dir(instance).join("lock")
 }
+
+/// The directory in which an instance tells slices their roles; zones may mount it.
+#[must_use]
+pub fn role_dir(instance: &str) -> PathBuf {
+    runtime_dir(instance).join("role")
+}
