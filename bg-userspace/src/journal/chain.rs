@@ -11,6 +11,7 @@
 //! entry, and of the newest that was taken away (0 and zeros if none was). Whoever can write the file can write all of it anew;
 //! that is only seen by a hash that was noted elsewhere.
 
+use super::refused;
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::{SqliteRow, SqliteValueRef};
 use sqlx::{AssertSqlSafe, Decode, Row as _, Sqlite, SqliteConnection, TypeInfo as _, ValueRef as _};
@@ -24,6 +25,9 @@ const COVERED: usize = 17;
 
 /// Entries read at a time.
 const PAGE: i64 = 500;
+
+const CORRUPT: u32 = 11;
+const NOT_A_DATABASE: u32 = 26;
 
 /// A SHA-256, printed in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -126,7 +130,7 @@ pub(super) async fn verify(conn: &mut SqliteConnection, limit: Option<i64>) -> s
     while first_bad.is_none() {
         let rows = match page(conn, at.seq).await {
             Ok(rows) => rows,
-            Err(error) if is_unreadable(&error) => {
+            Err(error) if matches!(refused::code(&error), Some(CORRUPT | NOT_A_DATABASE)) => {
                 first_bad = Some(Broken { seq: at.seq + 1, why: format!("it cannot be read: {error}") });
                 break;
             }
@@ -149,17 +153,6 @@ pub(super) async fn verify(conn: &mut SqliteConnection, limit: Option<i64>) -> s
     }
     let entries = u64::try_from(at.seq - begin).unwrap_or_default();
     Ok(Verification { entries, first_bad, head_hash: head.hash, head_seq: head.seq, pruned: anchor.seq })
-}
-
-/// Whether an error says that the content is bad, not that it cannot be got at.
-fn is_unreadable(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(database) => {
-            let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
-            [11, 26].contains(&(code & 0xff))
-        }
-        _ => false,
-    }
 }
 
 async fn page(conn: &mut SqliteConnection, after: i64) -> sqlx::Result<Vec<SqliteRow>> {

@@ -118,7 +118,7 @@ async fn inspect(conn: &mut SqliteConnection, place: &Place, look: Look) -> Resu
     if application != APPLICATION {
         return Err(Trouble::Bad("it is not a journal of bg".to_owned()));
     }
-    if version > VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(Trouble::Bad(format!(
             "it has layout {version}; {VERSION} is the newest that is known here"
         )));
@@ -136,8 +136,10 @@ async fn inspect(conn: &mut SqliteConnection, place: &Place, look: Look) -> Resu
         let why = "the file system has no shared memory, which its log needs";
         return Err(Trouble::Unusable(refused::failed(why, &place.file)));
     }
-    // Shows at once whether entries could be added.
-    conn.begin_with("BEGIN IMMEDIATE").await.map_err(trouble)?.rollback().await.map_err(trouble)?;
+    // Shows at once whether anything can be written: to begin says nothing of that.
+    let mut attempt = conn.begin_with("BEGIN IMMEDIATE").await.map_err(trouble)?;
+    sqlx::query("UPDATE chain SET id = 1").execute(&mut *attempt).await.map_err(trouble)?;
+    attempt.rollback().await.map_err(trouble)?;
     let mut broken = chain::verify(conn, Some(NEWEST)).await.map_err(trouble)?.first_bad;
     let memories = remembered(conn, &mut broken).await.map_err(trouble)?;
     let entries: i64 =
@@ -167,16 +169,12 @@ pub(super) async fn remembered(
     let mut memories = Vec::new();
     for (seq, note) in notes(conn).await? {
         let Note { deployment, json, digest } = &note;
-        let last = "SELECT seq, memory FROM entry WHERE deployment = ? AND memory IS NOT NULL ORDER BY seq DESC LIMIT 1";
-        let last = sqlx::query(last).bind(deployment).fetch_optional(&mut *conn).await?;
-        let written = last.map(|row| {
-            Ok::<_, sqlx::Error>((row.try_get::<i64, _>("seq")?, row.try_get::<Vec<u8>, _>("memory")?))
-        });
-        let is_written = match written.transpose()? {
-            Some((at, noted)) => at == seq && noted == digest.bytes(),
-            // It was taken over from a bad file, or the entry is too old to be kept.
-            None => true,
-        };
+        let newest =
+            "SELECT memory FROM entry WHERE deployment = ? AND memory IS NOT NULL ORDER BY seq DESC LIMIT 1";
+        let newest: Option<Vec<u8>> =
+            sqlx::query_scalar(newest).bind(deployment).fetch_optional(&mut *conn).await?;
+        // Without an entry it was taken over from a bad file, or the entry was too old to be kept.
+        let is_written = newest.is_none_or(|newest| newest == digest.bytes());
         let memory = serde_json::from_str(json).ok().filter(|_| is_written && note.is_whole());
         match memory {
             Some(memory) => memories.push((note.deployment, memory)),

@@ -80,14 +80,16 @@ impl Place {
         locked.is_some() && locked == identity(&self.dir)
     }
 
-    /// What lies there; refused if it may be somebody else's, and kept from others.
+    /// What lies there; refused if it may be somebody else's or cannot be written, and kept from others.
     pub(super) fn look(&self) -> Result<Found, Refusal> {
         let found = self.look_only()?;
+        require_writable(&self.dir)?;
         for path in SUFFIXES.map(|suffix| self.with(suffix)) {
             let Ok(found) = fs::symlink_metadata(&path) else {
                 continue;
             };
             require_own(&found, &path)?;
+            require_writable(&path)?;
             if found.mode() & 0o077 != 0 {
                 fs::set_permissions(&path, Permissions::from_mode(0o600)).refuse("close it", &path)?;
             }
@@ -125,7 +127,7 @@ impl Place {
 
     /// Whether the file system and the permissions allow to write to the file.
     pub(super) fn is_writable(&self) -> bool {
-        [&self.dir, &self.file].iter().all(|path| eaccess(path.as_path(), AccessFlags::W_OK).is_ok())
+        [&self.dir, &self.file].into_iter().all(|path| require_writable(path).is_ok())
     }
 
     /// Whether entries wait in a log beside the file.
@@ -220,6 +222,10 @@ impl Place {
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+fn require_writable(path: &Path) -> Result<(), Refusal> {
+    eaccess(path, AccessFlags::W_OK).map_err(io::Error::from).refuse("write to it", path)
 }
 
 fn require_own(found: &fs::Metadata, path: &Path) -> Result<(), Refusal> {

@@ -22,32 +22,25 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Tells what an error means.
     pub(super) fn of(error: &sqlx::Error, place: &Place) -> Self {
-        let sqlx::Error::Database(database) = error else {
-            let is_content = matches!(
-                error,
-                sqlx::Error::ColumnDecode { .. }
-                    | sqlx::Error::Decode(_)
-                    | sqlx::Error::ColumnNotFound(_)
-                    | sqlx::Error::ColumnIndexOutOfBounds { .. }
-                    | sqlx::Error::RowNotFound
-                    | sqlx::Error::TypeNotFound { .. }
-            );
-            return if is_content {
-                Self::Bad(error.to_string())
-            } else {
-                Self::Unusable(failed(error, &place.file))
-            };
-        };
-        let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
-        // The low byte is the kind; <https://www.sqlite.org/rescode.html> has the numbers.
-        match code & 0xff {
-            5 | 6 => Self::Busy(busy(&place.file)),
-            8 if place.is_writable() => Self::Bad("it says that it must not be written".to_owned()),
-            8 => Self::Unusable(read_only(&place.file)),
-            13 => Self::Unusable(full(&place.file)),
-            10 if is_full(&place.dir) => Self::Unusable(full(&place.file)),
-            3 | 4 | 7 | 9 | 10 | 14 | 15 | 22 | 23 => Self::Unusable(failed(database, &place.file)),
-            _ => Self::Bad(database.message().to_owned()),
+        let is_content = matches!(
+            error,
+            sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::ColumnNotFound(_)
+                | sqlx::Error::ColumnIndexOutOfBounds { .. }
+                | sqlx::Error::RowNotFound
+                | sqlx::Error::TypeNotFound { .. }
+        );
+        match code(error) {
+            None if is_content => Self::Bad(error.to_string()),
+            None => Self::Unusable(failed(error, &place.file)),
+            Some(5 | 6) => Self::Busy(busy(&place.file)),
+            Some(8) if place.is_writable() => Self::Bad("it says that it must not be written".to_owned()),
+            Some(8) => Self::Unusable(read_only(&place.file)),
+            Some(13) => Self::Unusable(full(&place.file)),
+            Some(10) if is_full(&place.dir) => Self::Unusable(full(&place.file)),
+            Some(3 | 4 | 7 | 9 | 10 | 14 | 15 | 22 | 23) => Self::Unusable(failed(error, &place.file)),
+            Some(_) => Self::Bad(error.to_string()),
         }
     }
 
@@ -58,6 +51,12 @@ impl Trouble {
             Self::Busy(refusal) | Self::Unusable(refusal) => refusal,
         }
     }
+}
+
+/// SQLite's primary result code; <https://www.sqlite.org/rescode.html> has the list.
+pub(super) fn code(error: &sqlx::Error) -> Option<u32> {
+    // The rest of the number says more about the kind that the low byte names.
+    Some(error.as_database_error()?.code()?.parse::<u32>().ok()? & 0xff)
 }
 
 /// Makes a refusal of an error of the file system.

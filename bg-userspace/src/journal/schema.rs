@@ -2,7 +2,7 @@
 //!
 //! A new layout is a new item at the end of [`MIGRATIONS`]; what is there stays as it is.
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 /// Tells a journal of bg from other databases: "bgJr".
 pub(super) const APPLICATION: i64 = 0x6267_4a72;
@@ -79,12 +79,13 @@ pub(super) async fn migrate(conn: &mut SqliteConnection, migrations: &[&[&'stati
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
     let done = usize::try_from(version).unwrap_or(usize::MAX);
-    for statement in migrations.iter().skip(done).copied().flatten() {
-        transaction.execute(*statement).await?;
+    let statements: Vec<&'static str> = migrations.iter().skip(done).copied().flatten().copied().collect();
+    for statement in statements {
+        sqlx::raw_sql(statement).execute(&mut *transaction).await?;
     }
     // A pragma takes no parameters.
     let label = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {}", migrations.len());
-    transaction.execute(AssertSqlSafe(label)).await?;
+    sqlx::raw_sql(AssertSqlSafe(label)).execute(&mut *transaction).await?;
     transaction.commit().await
 }
 

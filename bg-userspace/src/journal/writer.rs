@@ -157,20 +157,21 @@ impl Writer {
                 Ok(links) => return Ok(links),
                 Err(error) => error,
             };
-            match Trouble::of(&error, &self.place) {
-                // The first look may not have seen what is bad.
-                Trouble::Bad(_) if look == Look::Quick => {
-                    look = Look::Thorough;
-                    self.shut().await;
-                    self.reopen(look).await?;
-                }
-                trouble => {
-                    let refusal = trouble.refusal(&self.place);
-                    self.shut().await;
-                    self.state = State::Deaf { why: refusal.clone(), since: Some(Instant::now()) };
-                    return Err(refusal);
-                }
+            let trouble = Trouble::of(&error, &self.place);
+            if let Trouble::Busy(refusal) = trouble {
+                // Nothing was begun, and the other one will be gone soon.
+                return Err(refusal);
             }
+            self.shut().await;
+            if matches!(trouble, Trouble::Bad(_)) && look == Look::Quick {
+                // The first look may not have seen what is bad.
+                look = Look::Thorough;
+                self.reopen(look).await?;
+                continue;
+            }
+            let refusal = trouble.refusal(&self.place);
+            self.state = State::Deaf { why: refusal.clone(), since: Some(Instant::now()) };
+            return Err(refusal);
         }
     }
 
