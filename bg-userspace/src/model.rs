@@ -1,6 +1,8 @@
 //! The pure core: what the deployments are, what was ordered, and what follows. It names no runtime,
 //! no IO and no clock; time comes in as an argument, effects come out as values.
 
+mod adopt;
+mod before;
 mod change;
 mod check;
 pub mod deployment;
@@ -19,6 +21,8 @@ pub mod policy;
 mod proof;
 pub mod record;
 mod restore;
+mod rings;
+mod verdict;
 pub mod view;
 mod watch;
 

@@ -3,8 +3,7 @@
 
 use super::Moment;
 use super::deployment::{Deployment, Step, at_tick, tick, tick_after};
-use super::event::{Agreement, Effect, Outcome, Phase};
-use super::gates::{Asked, refusal};
+use super::event::{Effect, Outcome, Phase};
 use super::order::{Actor, Done, Force, OrderId};
 use super::plan::PlanId;
 use super::record::{Cause, Pending, What};
@@ -16,27 +15,21 @@ use std::time::Duration;
 /// An exchange that is lost so often is refused.
 const TRIES: u32 = 8;
 
-/// The journal has so long to say that an order's record is durable.
-const JOURNAL_WITHIN: Duration = Duration::from_secs(5);
-
-/// And so long where traffic is at stake.
-const URGENT_WITHIN: Duration = Duration::from_millis(500);
-
 /// A change that is under way.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Change {
+pub(super) struct Change {
     pub(super) token: u64,
     pub(super) why: Why,
     pub(super) make: Make,
     pub(super) expected: Word,
     pub(super) new: Word,
-    stage: Stage,
-    tries: u32,
+    pub(super) stage: Stage,
+    pub(super) tries: u32,
 }
 
 /// Who wants a change.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Why {
+pub(super) enum Why {
     /// An operator.
     Order {
         /// To be answered.
@@ -54,7 +47,7 @@ pub enum Why {
 
 /// What a change makes of the word.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Make {
+pub(super) enum Make {
     /// A colour becomes live.
     Go(Go),
     /// A switch stays.
@@ -73,7 +66,7 @@ pub enum Make {
 
 /// A colour that becomes live.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Go {
+pub(super) struct Go {
     pub(super) cause: Cause,
     pub(super) to: Colour,
     pub(super) fate: Fate,
@@ -90,7 +83,7 @@ pub struct Go {
 }
 
 #[derive(Clone, PartialEq, Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// Hooks are asked.
     Asking,
     /// The journal writes; it has until then.
@@ -125,7 +118,7 @@ impl Change {
 
 impl Go {
     /// Whether it may do without the journal: what saves traffic never waits for a disk.
-    fn is_urgent(&self) -> bool {
+    pub(super) fn is_urgent(&self) -> bool {
         !matches!(self.cause, Cause::Switch | Cause::Drill)
     }
 }
@@ -180,108 +173,7 @@ impl Deployment {
         Refusal::new("broken-word", what, at, mend)
     }
 
-    fn ask_hooks(&mut self, step: &mut Step<'_>, phase: Phase) {
-        let Some(change) = &self.change else { return };
-        let (token, what) = (change.token, self.about(change));
-        let (actor, reason) = change.why.said();
-        let record = self.record(step.now, &actor, reason.as_deref(), what);
-        step.effects.push(Effect::Ask { deployment: self.name.clone(), token, phase, record });
-    }
-
-    /// Hooks have answered before a switch.
-    pub(super) fn agreed(&mut self, step: &mut Step<'_>, token: u64, agreements: &[Agreement]) {
-        let Some(change) = self.change.as_mut().filter(|it| it.token == token && it.stage == Stage::Asking)
-        else {
-            return;
-        };
-        let Make::Go(go) = &mut change.make else { return };
-        let against: Vec<_> = agreements.iter().filter(|it| !it.ok).collect();
-        if !against.is_empty() && !go.force.overrides("hooks") {
-            let said = |it: &&Agreement| format!("hook {} disagrees: {}", it.hook, it.output.trim());
-            let what = against.iter().map(said).collect::<Vec<_>>().join("; ");
-            let mend = "do what the hook asks for, or switch with --force=hooks";
-            let refusal = Refusal::new("gate-hooks", what, self.place(), mend);
-            return self.give_up(step, refusal);
-        }
-        go.overridden.extend(against.first().map(|_| "hooks".to_owned()));
-        self.write_about(step);
-    }
-
-    /// Lets the journal have what is about to happen.
-    fn write_about(&mut self, step: &mut Step<'_>) {
-        let Some(change) = &mut self.change else { return };
-        let Make::Go(go) = &change.make else { return };
-        let within = if go.is_urgent() { URGENT_WITHIN } else { JOURNAL_WITHIN };
-        change.stage = Stage::Recording(Moment(step.now.moment.0 + within));
-        let change = change.clone();
-        let (actor, reason) = change.why.said();
-        let record = self.record(step.now, &actor, reason.as_deref(), self.about(&change));
-        let (deployment, token) = (self.name.clone(), change.token);
-        let memory = Box::new(self.memory(step.boot));
-        step.effects.push(Effect::Journal { deployment, token, record, memory });
-    }
-
-    fn about(&self, change: &Change) -> What {
-        let (cause, to, overridden) = match &change.make {
-            Make::Go(go) => (go.cause, go.to, go.overridden.clone()),
-            _ => (Cause::Switch, change.new.live(), Vec::new()),
-        };
-        let (expected, new) = (change.expected.bits(), change.new.bits());
-        What::About { cause, from: change.expected.live(), to, expected, new, overridden }
-    }
-
-    /// The journal has it, or not.
-    pub(super) fn journalled(&mut self, step: &mut Step<'_>, token: u64, result: Result<(), Refusal>) {
-        let Some(change) = &self.change else { return };
-        let Make::Go(go) = &change.make else { return };
-        if change.token != token || !matches!(change.stage, Stage::Recording(_)) {
-            return;
-        }
-        match result {
-            Err(refusal) if !go.is_urgent() && !go.force.overrides("journal") => self.give_up(step, refusal),
-            _ => self.exchange_if_still_good(step),
-        }
-    }
-
-    /// Time has passed.
-    pub(super) fn change_timer(&mut self, step: &mut Step<'_>) {
-        let Some(Change { token, stage: Stage::Recording(until), .. }) = self.change else { return };
-        if step.now.moment >= until {
-            let what = "the journal does not say whether it has written";
-            let mend = "look at the disk that it is on; to switch without it: --force=journal";
-            self.journalled(step, token, Err(Refusal::new("gate-journal", what, self.place(), mend)));
-        }
-    }
-
-    /// Hooks and disks take their time: what was asked before may not hold any more.
-    fn exchange_if_still_good(&mut self, step: &mut Step<'_>) {
-        let Some(change) = &self.change else { return };
-        let Make::Go(go) = &change.make else { return };
-        if !matches!(go.cause, Cause::Switch | Cause::Drill)
-            || change.why == Why::Drill && !self.drill_is_there(go)
-        {
-            return self.exchange(step);
-        }
-        let asked = Asked {
-            to: go.to,
-            cause: go.cause,
-            plan: go.plan,
-            agreed: go.agreed,
-            confirm: go.confirm,
-            under_way: true,
-        };
-        let gates = self.gates(step.now.moment, step.journal, &asked);
-        match refusal(&gates, &go.force, &self.place()) {
-            Some(refusal) => self.give_up(step, refusal),
-            None => self.exchange(step),
-        }
-    }
-
-    fn drill_is_there(&self, go: &Go) -> bool {
-        go.cause == Cause::Drill && self.drill.as_ref().is_some_and(super::drill::Drill::is_on_its_way)
-    }
-
-    fn exchange(&mut self, step: &mut Step<'_>) {
+    pub(super) fn exchange(&mut self, step: &mut Step<'_>) {
         let Some(change) = &mut self.change else { return };
         match word_after(&change.make, self.word, step.now.moment) {
             Ok(new) => {
@@ -335,12 +227,16 @@ impl Deployment {
                 self.change = None;
                 return;
             }
-            _ if tries >= TRIES => refuse(
-                format!("the word of {} keeps changing under the order", self.name),
-                "contended",
-                "find out who else switches it, then order again",
-            ),
-            _ => return self.exchange(step),
+            Make::Go(_) | Make::Confirm | Make::Pause(_) | Make::Resume | Make::Fate(_) if tries >= TRIES => {
+                refuse(
+                    format!("the word of {} keeps changing under the order", self.name),
+                    "contended",
+                    "find out who else switches it, then order again",
+                )
+            }
+            Make::Go(_) | Make::Confirm | Make::Pause(_) | Make::Resume | Make::Fate(_) => {
+                return self.exchange(step);
+            }
         };
         let at = self.place();
         self.give_up(step, Refusal { at, ..refusal });
@@ -392,7 +288,7 @@ impl Why {
 impl Force {
     /// Whether a gate of this name is overridden.
     #[must_use]
-    pub fn overrides(&self, gate: &str) -> bool {
+    pub(super) fn overrides(&self, gate: &str) -> bool {
         match self {
             Self::Nothing => false,
             Self::Gates(gates) => gates.iter().any(|name| name == gate),

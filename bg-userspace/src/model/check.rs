@@ -9,7 +9,7 @@ const REMEMBERED: usize = 128;
 
 /// What the answers of a probe have made of a target.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Check {
+pub(super) struct Check {
     up: Option<bool>,
     since: Option<Moment>,
     last_good: Option<bool>,
@@ -22,36 +22,36 @@ pub struct Check {
 impl Check {
     /// A target that was down when the daemon was stopped.
     #[must_use]
-    pub fn remembered_down() -> Self {
+    pub(super) fn remembered_down() -> Self {
         Self { up: Some(false), ..Self::default() }
     }
 
     /// Up or down; none before enough answers.
     #[must_use]
-    pub const fn up(&self) -> Option<bool> {
+    pub(super) const fn up(&self) -> Option<bool> {
         self.up
     }
 
     /// When that became so.
     #[must_use]
-    pub const fn since(&self) -> Option<Moment> {
+    pub(super) const fn since(&self) -> Option<Moment> {
         self.since
     }
 
     /// What was wrong with the last answer; none if it was good.
     #[must_use]
-    pub fn why(&self) -> Option<&str> {
+    pub(super) fn why(&self) -> Option<&str> {
         self.why.as_deref()
     }
 
     /// Whether the last answer was good, if there was one.
     #[must_use]
-    pub const fn last(&self) -> Option<bool> {
+    pub(super) const fn last(&self) -> Option<bool> {
         self.last_good
     }
 
     /// Takes an answer; `why` is what was wrong with it. Whether the verdict has changed.
-    pub fn answer(&mut self, why: Option<String>, policy: &ProbePolicy, now: Moment) -> bool {
+    pub(super) fn answer(&mut self, why: Option<String>, policy: &ProbePolicy, now: Moment) -> bool {
         let good = why.is_none();
         if self.last_good == Some(good) {
             self.in_row = self.in_row.saturating_add(1);
@@ -77,7 +77,7 @@ impl Check {
 
     /// Whether its answers change too often.
     #[must_use]
-    pub fn flaps(&self, flap: Flap, now: Moment) -> bool {
+    pub(super) fn flaps(&self, flap: Flap, now: Moment) -> bool {
         let recent = self.changes.iter().rev().take_while(|at| now.since(**at) < flap.within).count();
         recent >= flap.changes as usize
     }

@@ -18,7 +18,7 @@ const EMPTY_SWEEPS: u32 = 2;
 
 /// A drain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Drain {
+pub(super) struct Drain {
     pub(super) since: Moment,
     empty: u32,
     /// When the flows that are left get their fate.
@@ -57,7 +57,7 @@ impl Deployment {
         if !due || self.change.is_some() {
             return;
         }
-        let fate = self.policy.drain_limit.map_or(Fate::Reset, |limit| limit.fate.into());
+        let fate = self.policy.drain_limit.map_or(Fate::Reset, |limit| limit.fate);
         self.alter(step, Why::Bgd("the drain has reached its deadline".to_owned()), Make::Fate(fate));
     }
 }

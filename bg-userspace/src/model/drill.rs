@@ -19,7 +19,7 @@ const AGAIN: Duration = Duration::from_secs(600);
 
 /// A drill.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Drill {
+pub(super) struct Drill {
     id: Option<OrderId>,
     actor: Actor,
     reason: Option<String>,
@@ -197,7 +197,7 @@ impl Deployment {
             failed.get_or_insert_with(|| format!("the way back to {home} was not measured"));
         }
         let held_ms = u64::try_from(step.now.moment.since(held_since).as_millis()).unwrap_or(u64::MAX);
-        let drilled = Drilled { passed: failed.is_none(), why: failed, there, back, held_ms };
+        let drilled = Box::new(Drilled { passed: failed.is_none(), why: failed, there, back, held_ms });
         self.watch = None;
         self.drilled = Some(step.now.unix);
         self.schedule_drill(step);

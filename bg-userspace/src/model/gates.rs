@@ -227,7 +227,7 @@ impl Deployment {
     fn standby_gate(&self, now: Moment, to: Colour) -> Gate {
         match self.role(to, now) {
             Role::Standby => Gate::open("standby", format!("{} is the standby", self.named(to))),
-            role => {
+            role @ (Role::Live | Role::Staging) => {
                 let what = format!("{} is {}, and a drill goes to a standby", self.named(to), role.as_str());
                 Gate::shut("standby", true, what, format!("switch to it first: bgctl switch {}", self.name))
             }
@@ -284,7 +284,7 @@ fn journal_gate(journal: Option<&Refusal>) -> Gate {
 /// The refusal of gates that are shut and not overridden, if there is one.
 pub(super) fn refusal(gates: &[Gate], force: &Force, at: &str) -> Option<Refusal> {
     let against: Vec<_> =
-        gates.iter().filter(|gate| !gate.open && !(gate.forcible && force.overrides(&gate.name))).collect();
+        gates.iter().filter(|gate| !(gate.open || gate.forcible && force.overrides(&gate.name))).collect();
     let first = against.first()?;
     let what = against.iter().map(|gate| gate.what.as_str()).collect::<Vec<_>>().join("; ");
     let mend = against.iter().map(|gate| gate.mend.as_str()).collect::<Vec<_>>().join("; ");

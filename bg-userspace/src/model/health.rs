@@ -3,28 +3,27 @@
 use super::check::Check;
 use super::event::{Down, Now};
 use super::passive::{Window, complaint};
-use super::plan::{PassiveVerdict, ProbeVerdict};
-use super::policy::{Finding, Level, NoBackend, Policy, ProbePolicy, Target};
+use super::plan::PassiveVerdict;
+use super::policy::{Finding, Level, Policy, ProbePolicy, Target};
 use super::record::Override;
 use super::{Moment, record::TargetName};
 use bg_common::{Colour, Traffic};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// All that speaks for or against the slices.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Health {
-    checks: BTreeMap<(String, Target), Check>,
-    slices: [Option<bool>; 2],
+pub(super) struct Health {
+    pub(super) checks: BTreeMap<(String, Target), Check>,
+    pub(super) slices: [Option<bool>; 2],
     windows: [Window; 2],
     counters: [Traffic; 2],
     /// Backends without new flows, as last told to the data plane.
-    down: Vec<Down>,
+    pub(super) down: Vec<Down>,
 }
 
 /// A change of a verdict.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Change {
+pub(super) enum Change {
     /// A probe's target is up, or down.
     Target {
         /// The probe.
@@ -49,7 +48,7 @@ pub enum Change {
 
 impl Health {
     /// Takes over what a configuration says: checks of probes and targets that are gone are forgotten.
-    pub fn configure(&mut self, policy: &Policy) {
+    pub(super) fn configure(&mut self, policy: &Policy) {
         let known = |probe: &str, target: &Target| {
             policy.probes.iter().any(|one| one.name == probe && targets(one, policy).contains(target))
         };
@@ -60,7 +59,7 @@ impl Health {
     }
 
     /// Backends that were down when the daemon was stopped stay down until a probe says otherwise.
-    pub fn remember_down(&mut self, down: Vec<Down>, policy: &Policy) {
+    pub(super) fn remember_down(&mut self, down: Vec<Down>, policy: &Policy) {
         for Down { service, colour, address } in &down {
             for probe in policy.probes.iter().filter(|probe| speaks_for(probe, service)) {
                 let key = (probe.name.clone(), Target::Backend(*colour, *address));
@@ -71,7 +70,7 @@ impl Health {
     }
 
     /// Takes an answer of a probe. `live` is who is live now, for answers through the VIP.
-    pub fn probed(
+    pub(super) fn probed(
         &mut self,
         policy: &Policy,
         (name, target): (&str, Target),
@@ -100,7 +99,7 @@ impl Health {
     }
 
     /// Judges both slices anew; what has changed.
-    pub fn judge(&mut self, policy: &Policy, overrides: &[Override], now: Moment) -> Vec<Change> {
+    pub(super) fn judge(&mut self, policy: &Policy, overrides: &[Override], now: Moment) -> Vec<Change> {
         let mut changes = Vec::new();
         for colour in Colour::BOTH {
             let before = self.slices.get(colour.index()).copied().flatten();
@@ -115,112 +114,21 @@ impl Health {
         changes
     }
 
-    fn verdict(
-        &self,
-        policy: &Policy,
-        overrides: &[Override],
-        colour: Colour,
-        before: Option<bool>,
-        now: Moment,
-    ) -> (Option<bool>, String) {
-        let whole = overrides.iter().find(|one| one.colour == colour && one.backend.is_none());
-        if let Some(Override { up, .. }) = whole {
-            return (Some(*up), format!("an operator has put it {}", if *up { "up" } else { "down" }));
-        }
-        if let Some(probe) = self.flapping(policy, colour, now) {
-            return (Some(false), format!("probe {probe} flaps"));
-        }
-        let mut healthy = None;
-        let mut unknown = None;
-        for probe in &policy.probes {
-            let (of_probe, why) = self.share(policy, overrides, probe, colour, before);
-            match of_probe {
-                Some(false) => return (Some(false), why),
-                Some(true) => healthy = Some(why),
-                None => unknown = Some(why),
-            }
-        }
-        match (unknown, healthy) {
-            // What is not known yet changes no verdict.
-            (Some(why), _) => (before, why),
-            (None, Some(why)) => (Some(true), why),
-            (None, None) => (None, "no probe asks it".to_owned()),
-        }
-    }
-
-    /// What one probe says of a slice, by quorum.
-    fn share(
-        &self,
-        policy: &Policy,
-        overrides: &[Override],
-        probe: &ProbePolicy,
-        colour: Colour,
-        before: Option<bool>,
-    ) -> (Option<bool>, String) {
-        let (mut total, mut up, mut unknown, mut last) = (0_u64, 0, 0, None);
-        for target in targets(probe, policy).into_iter().filter(|target| of(*target) == Some(colour)) {
-            total += 1;
-            match self.target_up(probe, target, overrides) {
-                Some(true) => up += 1,
-                Some(false) => {
-                    let check = self.checks.get(&(probe.name.clone(), target));
-                    last = check.and_then(Check::why).map(str::to_owned).or(last);
-                }
-                None => unknown += 1,
-            }
-        }
-        if total == 0 {
-            return (Some(true), format!("probe {} has nobody to ask", probe.name));
-        }
-        let reaches = |count: u64, percent: u8| count * 100 >= total * u64::from(percent);
-        let why = last.map(|why| format!(": {why}")).unwrap_or_default();
-        let why = format!("probe {}: {up} of {total} up{why}", probe.name);
-        let verdict = if reaches(up, policy.quorum.up) {
-            Some(true)
-        } else if !reaches(up + unknown, policy.quorum.down) {
-            Some(false)
-        } else if unknown > 0 {
-            None
-        } else {
-            Some(before.unwrap_or(false))
-        };
-        (verdict, why)
-    }
-
-    fn target_up(&self, probe: &ProbePolicy, target: Target, overrides: &[Override]) -> Option<bool> {
-        if let Target::Backend(colour, address) = target
-            && let Some(one) =
-                overrides.iter().find(|one| one.colour == colour && one.backend == Some(address))
-        {
-            return Some(one.up);
-        }
-        let check = self.checks.get(&(probe.name.clone(), target));
-        check.and_then(Check::up).or(probe.start_up.then_some(true))
-    }
-
-    /// The probe of a slice whose answers change too often.
-    fn flapping(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<&str> {
-        self.checks
-            .iter()
-            .find(|((_, target), check)| of(*target) == Some(colour) && check.flaps(policy.flap, now))
-            .map(|((probe, _), _)| probe.as_str())
-    }
-
     /// Whether a slice is healthy, if anything says so.
     #[must_use]
-    pub fn slice(&self, colour: Colour) -> Option<bool> {
+    pub(super) fn slice(&self, colour: Colour) -> Option<bool> {
         self.slices.get(colour.index()).copied().flatten()
     }
 
     /// Why a slice is what it is.
     #[must_use]
-    pub fn why(&self, policy: &Policy, overrides: &[Override], colour: Colour, now: Moment) -> String {
+    pub(super) fn why(&self, policy: &Policy, overrides: &[Override], colour: Colour, now: Moment) -> String {
         self.verdict(policy, overrides, colour, self.slice(colour), now).1
     }
 
     /// What probes through the VIP say: bad as soon as one is down, good once all are up. With what is wrong.
     #[must_use]
-    pub fn vip(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
+    pub(super) fn vip(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
         let asked: Vec<_> = policy.probes.iter().filter(|probe| probe.vip).collect();
         let check = |probe: &&ProbePolicy| self.checks.get(&(probe.name.clone(), Target::Vip));
         for probe in &asked {
@@ -236,7 +144,7 @@ impl Health {
     /// What the last answers through the VIP were since it was forgotten: good once every such probe was
     /// answered well, bad at the first failure.
     #[must_use]
-    pub fn vip_so_far(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
+    pub(super) fn vip_so_far(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
         let mut good = None;
         for probe in policy.probes.iter().filter(|probe| probe.vip) {
             let check = self.checks.get(&(probe.name.clone(), Target::Vip));
@@ -250,12 +158,12 @@ impl Health {
     }
 
     /// Live has changed: what was said through the VIP speaks of another colour.
-    pub fn forget_vip(&mut self) {
+    pub(super) fn forget_vip(&mut self) {
         self.checks.retain(|(_, target), _| *target != Target::Vip);
     }
 
     /// Takes the data plane's counters.
-    pub fn counted(&mut self, policy: &Policy, traffic: &[Traffic; 2], now: Moment) {
+    pub(super) fn counted(&mut self, policy: &Policy, traffic: &[Traffic; 2], now: Moment) {
         self.counters = *traffic;
         if let Some(limits) = &policy.passive {
             for (window, traffic) in self.windows.iter_mut().zip(traffic) {
@@ -266,111 +174,29 @@ impl Health {
 
     /// The counters as last read.
     #[must_use]
-    pub const fn counters(&self) -> &[Traffic; 2] {
+    pub(super) const fn counters(&self) -> &[Traffic; 2] {
         &self.counters
     }
 
     /// What real flows say of a slice.
     #[must_use]
-    pub fn passive(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<PassiveVerdict> {
+    pub(super) fn passive(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<PassiveVerdict> {
         self.windows.get(colour.index())?.verdict(policy.passive.as_ref()?, now)
     }
 
     /// What real flows have against a slice.
     #[must_use]
-    pub fn complaint(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<String> {
+    pub(super) fn complaint(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<String> {
         self.passive(policy, colour, now)
             .filter(|verdict| verdict.good == Some(false))
             .map(|it| complaint(&it))
     }
 
     /// What real flows have said of a slice before does not count any more.
-    pub fn restart_passive(&mut self, colour: Colour) {
+    pub(super) fn restart_passive(&mut self, colour: Colour) {
         if let Some(window) = self.windows.get_mut(colour.index()) {
             window.restart();
         }
-    }
-
-    /// The backends that get no new flows, if that has changed since it was last told.
-    pub fn serve(
-        &mut self,
-        policy: &Policy,
-        services: &[String],
-        overrides: &[Override],
-    ) -> Option<Vec<Down>> {
-        let mut down = Vec::new();
-        for (service, colour) in services.iter().flat_map(|it| Colour::BOTH.map(|colour| (it, colour))) {
-            for v6 in [false, true] {
-                down.extend(self.down_of(policy, overrides, service, colour, v6));
-            }
-        }
-        down.sort_unstable();
-        (down != self.down).then(|| {
-            self.down.clone_from(&down);
-            down
-        })
-    }
-
-    /// As last told.
-    #[must_use]
-    pub fn down(&self) -> &[Down] {
-        &self.down
-    }
-
-    /// Of one ring: a service, a colour, a family.
-    fn down_of(
-        &self,
-        policy: &Policy,
-        overrides: &[Override],
-        service: &str,
-        colour: Colour,
-        v6: bool,
-    ) -> Vec<Down> {
-        let addrs = policy.slices.get(colour.index()).map(Vec::as_slice).unwrap_or_default();
-        let addrs: Vec<IpAddr> = addrs.iter().copied().filter(|addr| addr.is_ipv6() == v6).collect();
-        let dead = |address: &IpAddr| {
-            let target = Target::Backend(colour, *address);
-            policy
-                .probes
-                .iter()
-                .filter(|probe| speaks_for(probe, service))
-                .any(|probe| self.target_up(probe, target, overrides) == Some(false))
-                || overrides.iter().any(|it| it.colour == colour && it.backend == Some(*address) && !it.up)
-        };
-        let entry = |address: &IpAddr| Down { service: service.to_owned(), colour, address: *address };
-        let found: Vec<_> = addrs.iter().filter(|address| dead(address)).map(entry).collect();
-        if found.len() < addrs.len() || policy.no_backend == NoBackend::Refuse {
-            return found;
-        }
-        // The last ones are never taken away silently: those that served last go on.
-        let before = |entry: &Down| self.down.contains(entry);
-        let kept: Vec<_> = found.iter().filter(|entry| before(entry)).cloned().collect();
-        if kept.len() < found.len() { kept } else { Vec::new() }
-    }
-
-    /// What each probe says of each target, for people.
-    #[must_use]
-    pub fn verdicts(&self, policy: &Policy, overrides: &[Override], now: Moment) -> Vec<ProbeVerdict> {
-        let mut verdicts = Vec::new();
-        for probe in &policy.probes {
-            for target in targets(probe, policy) {
-                let check = self.checks.get(&(probe.name.clone(), target));
-                let TargetName { colour, address, .. } = target.into();
-                let overridden = |it: &Override| {
-                    Some(it.colour) == colour && (it.backend.is_none() || it.backend == address)
-                };
-                verdicts.push(ProbeVerdict {
-                    probe: probe.name.clone(),
-                    colour,
-                    address,
-                    up: self.target_up(probe, target, overrides),
-                    why: check.and_then(Check::why).map(str::to_owned),
-                    since_s: check.and_then(Check::since).map(|since| now.since(since).as_secs()),
-                    overridden: overrides.iter().any(overridden),
-                });
-            }
-        }
-        verdicts
     }
 }
 
@@ -382,7 +208,7 @@ impl From<Now> for Moment {
 }
 
 /// Whom a probe asks.
-fn targets(probe: &ProbePolicy, policy: &Policy) -> Vec<Target> {
+pub(super) fn targets(probe: &ProbePolicy, policy: &Policy) -> Vec<Target> {
     let mut targets = Vec::new();
     for (colour, addrs) in Colour::BOTH.into_iter().zip(&policy.slices) {
         match probe.level {
@@ -397,7 +223,7 @@ fn targets(probe: &ProbePolicy, policy: &Policy) -> Vec<Target> {
 }
 
 /// The slice that a target belongs to.
-const fn of(target: Target) -> Option<Colour> {
+pub(super) const fn of(target: Target) -> Option<Colour> {
     match target {
         Target::Backend(colour, _) | Target::Slice(colour) => Some(colour),
         Target::Vip => None,
@@ -405,6 +231,6 @@ const fn of(target: Target) -> Option<Colour> {
 }
 
 /// Whether a probe decides about the backends of a service.
-fn speaks_for(probe: &ProbePolicy, service: &str) -> bool {
+pub(super) fn speaks_for(probe: &ProbePolicy, service: &str) -> bool {
     probe.level == Level::Backend && probe.service.as_deref().is_none_or(|own| own == service)
 }

@@ -109,7 +109,7 @@ impl Deployment {
         }
         let overridden = overridden(&gates, &force);
         let go = Go {
-            fate: fate.unwrap_or(self.policy.fate).into(),
+            fate: fate.unwrap_or(self.policy.fate),
             confirm,
             bake,
             named: to.is_some(),
@@ -139,7 +139,7 @@ impl Deployment {
             return self.refuse(step, &said, "rollback", refusal);
         }
         let overridden = overridden(&gates, &force);
-        let fate = fate.unwrap_or(self.policy.fate).into();
+        let fate = fate.unwrap_or(self.policy.fate);
         let go = Go { fate, force, overridden, named: false, ..self.by_itself(cause, to, now) };
         self.go(step, said.why(), go);
     }
@@ -266,7 +266,7 @@ impl Deployment {
         drain.until = Some(Moment(step.now.moment.0 + by));
         self.tell(step, &said.actor, said.reason.as_deref(), What::DrainExtended { seconds: by.as_secs() });
         let fate = self.policy.drain_limit.map_or(FateChoice::Reset, |limit| limit.fate);
-        let fate = super::made::fate_name(fate.into());
+        let fate = super::made::fate_name(fate);
         let what = format!("the drain ends in {} s; what is left then gets its fate: {fate}", by.as_secs());
         self.answer_changed(step, said.id, what);
     }
@@ -284,7 +284,7 @@ impl Deployment {
                 ("bad-fate", what, "--fate reset, or --fate move".to_owned()),
             );
         }
-        self.order_alter(step, said, Make::Fate(fate.into()));
+        self.order_alter(step, said, Make::Fate(fate));
     }
 
     fn order_override(
@@ -344,7 +344,7 @@ impl Deployment {
             slices: self.identities(now),
             staying: self.staying(from),
             oldest_s: self.oldest(from).map(|age| age.as_secs()),
-            fate: super::made::fate_name(self.policy.fate.into()).to_owned(),
+            fate: super::made::fate_name(self.policy.fate).to_owned(),
             bake_s: self.policy.bake.map(|it| it.as_secs()),
             confirm_within_s: confirm.map(|it| it.as_secs()),
             probes: self.health.verdicts(&self.policy, &self.overrides, now),

@@ -14,7 +14,7 @@ const DUE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Readings of one slice's counters.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Window {
+pub(super) struct Window {
     readings: VecDeque<(Moment, Reading)>,
 }
 
@@ -42,7 +42,7 @@ impl From<&Traffic> for Reading {
 
 impl Window {
     /// Takes a reading.
-    pub fn read(&mut self, traffic: &Traffic, window: std::time::Duration, now: Moment) {
+    pub(super) fn read(&mut self, traffic: &Traffic, window: std::time::Duration, now: Moment) {
         let reading = Reading::from(traffic);
         if self.readings.back().is_some_and(|(_, last)| reading.flows < last.flows) {
             // The tables were made anew.
@@ -59,7 +59,7 @@ impl Window {
     }
 
     /// What came before does not count any more: another version serves.
-    pub fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         let last = self.readings.pop_back();
         self.readings.clear();
         self.readings.extend(last);
@@ -67,7 +67,7 @@ impl Window {
 
     /// Counts over the window, and what they say.
     #[must_use]
-    pub fn verdict(&self, limits: &Passive, now: Moment) -> Option<PassiveVerdict> {
+    pub(super) fn verdict(&self, limits: &Passive, now: Moment) -> Option<PassiveVerdict> {
         let (_, first) = self.readings.front()?;
         let (_, last) = self.readings.back()?;
         // Offers are taken from an earlier reading than answers, so that each had time to be answered.
@@ -92,7 +92,7 @@ impl Window {
 
 /// A verdict that speaks against a slice, in words.
 #[must_use]
-pub fn complaint(verdict: &PassiveVerdict) -> String {
+pub(super) fn complaint(verdict: &PassiveVerdict) -> String {
     let PassiveVerdict { handshakes, answered, refused, resets, .. } = verdict;
     format!(
         "of {handshakes} handshakes of real clients {answered} were answered, {refused} refused, {resets} reset later"

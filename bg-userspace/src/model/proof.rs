@@ -18,7 +18,7 @@ const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// A proof that is being gathered.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Proving {
+pub(super) struct Proving {
     /// The order that waits for it.
     id: Option<OrderId>,
     for_drill: bool,

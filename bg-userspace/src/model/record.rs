@@ -197,7 +197,7 @@ pub enum What {
     },
     /// A drill has ended, well or not.
     Drilled {
-        drilled: Drilled,
+        drilled: Box<Drilled>,
     },
     /// A hook was run; `output` is cut.
     Hook {

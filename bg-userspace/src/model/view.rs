@@ -115,7 +115,7 @@ impl Deployment {
             since: now.since(drain.since),
             left: left(drain.timer(self.word)),
             fate: fate_name(self.word.fate()),
-            fate_then: self.policy.drain_limit.map(|limit| fate_name(limit.fate.into())),
+            fate_then: self.policy.drain_limit.map(|limit| fate_name(limit.fate)),
         });
         View {
             name: self.name.clone(),

@@ -15,7 +15,7 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// A watch.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Watch {
+pub(super) struct Watch {
     pub(super) cause: Cause,
     pub(super) to: Colour,
     since: Moment,
@@ -187,7 +187,7 @@ impl Deployment {
         Go {
             cause,
             to,
-            fate: self.policy.fate.into(),
+            fate: self.policy.fate,
             confirm: None,
             bake: None,
             named: true,
