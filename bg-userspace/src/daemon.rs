@@ -6,7 +6,8 @@ mod gateway;
 mod report;
 mod signals;
 
-use crate::api::{listen::Listening, server};
+use crate::api::listen::Listening;
+use crate::api::server::{self, Services};
 use crate::config::{self, Invalid};
 use crate::dataplane::Dataplane as _;
 use crate::dataplane::kernel::{Kernel, OpenOptions};
@@ -72,7 +73,7 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
     let stopped = async {
         let _ = stopped.await;
     };
-    let server = tokio::spawn(server::serve(listening, handle, stopped));
+    let server = tokio::spawn(server::serve(listening, Services::without_journal(handle), stopped));
     tracing::info!(pid = std::process::id(), socket = %socket.display(), "ready");
     tell_systemd(&[sd_notify::NotifyState::Ready]);
 

@@ -116,6 +116,8 @@ impl Engine {
             Event::Status { reply } => self.ask_status(reply),
             Event::Flows { query, reply } => self.flows(query, reply),
             Event::Counters { reply } => self.watcher.counters(reply),
+            Event::Health { reply, .. } => drop(reply.send(Err(unsupported("health")))),
+            Event::Drift { reply, .. } => drop(reply.send(Err(unsupported("drift")))),
             Event::Wire { attach, deployments, reply } => {
                 let _ = reply.send(self.wire(attach, deployments));
             }
@@ -234,6 +236,10 @@ impl Engine {
     fn now(&self) -> Moment {
         Moment(self.start.elapsed())
     }
+}
+
+fn unsupported(what: &str) -> Refusal {
+    Refusal::new("unsupported", format!("{what} is not known yet"), "bgd", "bgctl status")
 }
 
 /// Writes to the log what is worth remembering; a journal will keep it.

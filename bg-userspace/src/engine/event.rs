@@ -1,13 +1,14 @@
 //! What the engine can be told, and the handle through which others tell it.
 
-use crate::api::protocol::{Counters, FlowQuery, Flows, Status};
+use crate::api::protocol::{Counters, Drift, FlowQuery, Flows, Health, Status};
 use crate::dataplane::{Applied, AttachPlan, Attachment, DeploymentSpec, Detached, Lifetimes, Sweep};
 use crate::model::order::Done;
 use crate::model::{Moment, Order};
 use crate::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot};
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// Everything that the engine reacts to.
 #[derive(Debug)]
@@ -35,6 +36,20 @@ pub enum Event {
     Counters {
         /// Where the answer goes.
         reply: Reply<Counters>,
+    },
+    /// Somebody wants to know what probes and real traffic say.
+    Health {
+        /// Of this deployment only.
+        deployment: Option<String>,
+        /// Where the answer goes.
+        reply: Reply<Health>,
+    },
+    /// Somebody wants to see the four truths side by side.
+    Drift {
+        /// Of this deployment only.
+        deployment: Option<String>,
+        /// Where the answer goes.
+        reply: Reply<Drift>,
     },
     /// The configuration or the network has changed.
     Wire {
@@ -77,7 +92,8 @@ pub struct Handle {
 }
 
 impl Handle {
-    pub(super) fn new(events: mpsc::Sender<Event>) -> Self {
+    /// A handle of whoever receives these events.
+    pub(crate) fn new(events: mpsc::Sender<Event>) -> Self {
         Self { events }
     }
 
@@ -115,6 +131,24 @@ impl Handle {
     /// When a table cannot be read.
     pub async fn counters(&self) -> Result<Counters, Refusal> {
         self.ask(|reply| Event::Counters { reply }).await
+    }
+
+    /// What probes and real traffic say; without a name, of all deployments.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such deployment.
+    pub async fn health(&self, deployment: Option<String>) -> Result<Health, Refusal> {
+        self.ask(|reply| Event::Health { deployment, reply }).await
+    }
+
+    /// The four truths side by side; without a name, about all deployments.
+    ///
+    /// # Errors
+    ///
+    /// When a table cannot be read, or there is no such deployment.
+    pub async fn drift(&self, deployment: Option<String>) -> Result<Drift, Refusal> {
+        self.ask(|reply| Event::Drift { deployment, reply }).await
     }
 
     /// Puts tables and programs in line.

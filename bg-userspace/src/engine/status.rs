@@ -20,12 +20,11 @@ const PATIENCE: Duration = Duration::from_millis(300);
 pub fn deployment(name: &str, word: Word, open: Option<[u64; 2]>, specs: &[DeploymentSpec]) -> Deployment {
     let spec = specs.iter().find(|spec| spec.name == name);
     Deployment {
-        name: name.to_owned(),
-        live: word.live(),
         draining: word.draining(),
         generation: word.generation(),
         open: open.unwrap_or_default().into(),
         services: spec.map(|spec| spec.services.iter().map(service).collect()).unwrap_or_default(),
+        ..Deployment::bare(name, word.live())
     }
 }
 
