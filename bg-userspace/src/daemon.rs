@@ -4,22 +4,25 @@
 mod announce;
 mod gateway;
 mod outside;
+pub(crate) mod past;
 mod report;
 mod signals;
 mod vip;
 
-use crate::api::{listen::Listening, server};
+use crate::api::listen::Listening;
+use crate::api::server::{self, Services};
 use crate::config::{self, Invalid};
 use crate::dataplane::Dataplane as _;
 use crate::dataplane::kernel::{Kernel, OpenOptions};
+use crate::dataplane::witness::Witness;
 use crate::doctor::{Level, privileges};
 use crate::engine::{self, Ended, Engine, Settings};
-use crate::dataplane::witness::Witness;
 use crate::journal::{Broken, Journal, Opened, Rebuilt};
 use crate::net::{Net, Watch};
 use crate::refusal::Refusal;
 use gateway::Gateway;
 use outside::Outside;
+use past::{Past, Present};
 use signals::{Signal, Signals};
 use std::path::Path;
 use std::sync::Arc;
@@ -58,6 +61,7 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
     })?;
     let Opened { journal, rebuilt, memories, broken, deaf } = Journal::open(&config.gateway.journal).await;
     tell_of_journal(rebuilt, broken, deaf);
+    let archive = Arc::new(Past::new(journal.reader()));
     let (handle, reporter, inbox) = engine::channel();
     let outside = Outside::start(&instance, journal, vip.clone(), Witness::open(&instance)?, &reporter)?;
     let lifetimes = config.gateway.lifetimes;
@@ -88,11 +92,13 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
             return Err(refusal.into());
         }
     };
+    let feed = Arc::new(Present::new(outside.bus().clone()));
+    let services = Services { engine: handle, archive, feed };
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async {
         let _ = stopped.await;
     };
-    let server = tokio::spawn(server::serve(listening, handle, stopped));
+    let server = tokio::spawn(server::serve(listening, services, stopped));
     tracing::info!(pid = std::process::id(), socket = %socket.display(), "ready");
     tell_systemd(&[sd_notify::NotifyState::Ready]);
 

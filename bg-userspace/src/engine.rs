@@ -7,8 +7,10 @@ mod counting;
 mod effects;
 mod event;
 mod log;
+mod standing;
 pub mod status;
 mod surroundings;
+mod truths;
 mod watcher;
 mod wire;
 
@@ -192,6 +194,9 @@ impl Engine {
             }
             Event::Health { deployment, reply } => {
                 let _ = reply.send(self.health(deployment.as_deref()));
+            }
+            Event::Drift { deployment, reply } => {
+                let _ = reply.send(self.drift(deployment.as_deref()));
             }
             // The loop ends by it, so it never comes here.
             Event::Detach { .. } => {}

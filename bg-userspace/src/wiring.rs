@@ -13,8 +13,8 @@ pub(crate) use hooks::XDP_MTU;
 
 use crate::config::{Config, Deployment, Service};
 use crate::dataplane::{AttachPlan, AttachSpec, BackendSpec, DeploymentSpec, Hook, Path, ServiceSpec, Side};
-use crate::net::{Link, LinkKind, PeerEnd, Survey, VipHome, tap};
 use crate::model::policy::NoBackend;
+use crate::net::{Link, LinkKind, PeerEnd, Survey, VipHome, tap};
 use crate::refusal::Refusal;
 use bg_common::{Colour, Via, Word};
 use std::net::{IpAddr, SocketAddr};

@@ -1,8 +1,9 @@
 //! `bgctl config check`: everything that is wrong with a configuration, without touching anything.
 
 use super::env::Env;
-use super::render::{self, count};
+use super::render;
 use super::run::{Failure, Result};
+use super::say::count;
 use super::{ConfigCommand, Global};
 use crate::config::{self, Config, Invalid};
 use crate::paths;

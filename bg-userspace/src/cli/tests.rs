@@ -11,6 +11,7 @@ use crate::dataplane::{
 };
 use crate::engine::{Engine, Settings};
 use crate::refusal::Refusal;
+use bg_common::Colour;
 use bg_common::{Reason, Via, Word};
 use clap::CommandFactory;
 use serde_json::{Value, json};
@@ -86,7 +87,8 @@ impl Lab {
         let specs = (1..).zip(names).map(|(third, name)| spec(name, third)).collect();
         handle.wire(plan, specs, Vec::new()).await.unwrap();
         let listening = Listening::bind(&lab.dir.path().join("bg.sock")).unwrap();
-        tokio::spawn(server::serve(listening, handle, std::future::pending()));
+        let services = server::Services::without_journal(handle);
+        tokio::spawn(server::serve(listening, services, std::future::pending()));
         lab
     }
 
@@ -108,7 +110,22 @@ impl Lab {
         let cli = Cli::try_parse_from(words.into_iter().chain(line.split_whitespace())).unwrap();
         let cli = Cli { global: Global { config: cli.global.config.or(Some(config)), ..cli.global }, ..cli };
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = run(cli, &mut Env { out: &mut out, err: &mut err, colour, kernel }).await;
+        let mut env = Env {
+            out: &mut out,
+            err: &mut err,
+            answers: &mut std::io::empty(),
+            colour,
+            width: None,
+            asks: false,
+            watched: false,
+            now: &jiff::Timestamp::now,
+            zone: jiff::tz::TimeZone::UTC,
+            poll: Duration::from_millis(5),
+            user: None,
+            kernel,
+            journals: &TheseFiles,
+        };
+        let code = run(cli, &mut env).await;
         Ran { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
     }
 

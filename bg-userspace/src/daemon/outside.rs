@@ -97,9 +97,12 @@ impl Outside {
     /// Goes by another configuration from here on. What cannot be had is returned, and tried again.
     pub(super) fn configure(&self, config: &Config) -> Vec<Refusal> {
         let deployments = &config.deployments;
-        self.0.hooks.configure(deployments.iter().map(|it| (it.name.to_string(), it.hooks.clone())).collect());
+        self.0
+            .hooks
+            .configure(deployments.iter().map(|it| (it.name.to_string(), it.hooks.clone())).collect());
         self.0.prober.configure(deployments.iter().map(|it| it.probes.clone()).collect());
-        self.told().addresses = deployments.iter().map(|it| (it.name.to_string(), it.slices.clone())).collect();
+        self.told().addresses =
+            deployments.iter().map(|it| (it.name.to_string(), it.slices.clone())).collect();
         self.update_roles();
         self.0.roles.listen(&RoleEndpoint { listen: config.gateway.role_listen.clone() })
     }
@@ -118,8 +121,10 @@ impl Outside {
 
     fn update_roles(&self) {
         let told = self.told();
-        let states = told.roles.iter().filter_map(|(name, roles)| Some((name, roles, told.addresses.get(name)?)));
-        let states: Vec<_> = states.flat_map(|(name, roles, addresses)| states_of(name, roles, addresses)).collect();
+        let states =
+            told.roles.iter().filter_map(|(name, roles)| Some((name, roles, told.addresses.get(name)?)));
+        let states: Vec<_> =
+            states.flat_map(|(name, roles, addresses)| states_of(name, roles, addresses)).collect();
         self.0.roles.update(&states);
     }
 }

@@ -38,7 +38,10 @@ impl Vip {
             let mend = "raise the limit of tasks: TasksMax= of the unit";
             Refusal::new("no-thread", format!("a thread cannot be started: {why}"), name, mend)
         })?;
-        tracing::info!(interface = interface.name, "probes go through the VIPs over an interface of bgd's own");
+        tracing::info!(
+            interface = interface.name,
+            "probes go through the VIPs over an interface of bgd's own"
+        );
         let _ = self.0.set(client);
         Ok(())
     }

@@ -1,21 +1,21 @@
 //! What the engine can be told, and the handle through which others tell it.
 
-use crate::api::protocol::{Counters, FlowQuery, Flows, Status};
+use crate::api::protocol::{Counters, Drift, FlowQuery, Flows, Health, Status};
 use crate::dataplane;
 use crate::dataplane::{Applied, AttachPlan, Attachment, DeploymentSpec, Detached, Lifetimes, Sweep};
 use crate::health::spec::Report;
-use crate::model;
 use crate::model::event::{Agreement, Configured};
-use crate::notify::hooks::HookReport;
 use crate::model::order::Done;
 use crate::model::{Moment, Order};
+use crate::notify::hooks::HookReport;
 use crate::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot};
 
 /// Orders and questions that may wait.
 const BACKLOG: usize = 64;
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// Everything that the engine reacts to.
 #[derive(Debug)]
@@ -43,6 +43,20 @@ pub enum Event {
     Counters {
         /// Where the answer goes.
         reply: Reply<Counters>,
+    },
+    /// Somebody wants to know what probes and real traffic say.
+    Health {
+        /// Of this deployment only.
+        deployment: Option<String>,
+        /// Where the answer goes.
+        reply: Reply<Health>,
+    },
+    /// Somebody wants to see the four truths side by side.
+    Drift {
+        /// Of this deployment only.
+        deployment: Option<String>,
+        /// Where the answer goes.
+        reply: Reply<Drift>,
     },
     /// The configuration or the network has changed.
     Wire {
@@ -90,13 +104,6 @@ pub enum Event {
     },
     /// A probe has asked.
     Probed(Report),
-    /// Somebody wants to know what probes and real flows say.
-    Health {
-        /// Of which deployment; none: of all.
-        deployment: Option<String>,
-        /// Where the answer goes.
-        reply: Reply<Vec<model::view::HealthView>>,
-    },
     /// Take everything down and end.
     Detach {
         /// Where the answer goes.
@@ -153,6 +160,11 @@ impl Handle {
         self.events.downgrade()
     }
 
+    /// A handle of whoever receives these events.
+    pub(crate) fn new(events: mpsc::Sender<Event>) -> Self {
+        Self { events }
+    }
+
     /// Gives an order.
     ///
     /// # Errors
@@ -187,6 +199,24 @@ impl Handle {
     /// When a table cannot be read.
     pub async fn counters(&self) -> Result<Counters, Refusal> {
         self.ask(|reply| Event::Counters { reply }).await
+    }
+
+    /// What probes and real traffic say; without a name, of all deployments.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such deployment.
+    pub async fn health(&self, deployment: Option<String>) -> Result<Health, Refusal> {
+        self.ask(|reply| Event::Health { deployment, reply }).await
+    }
+
+    /// The four truths side by side; without a name, about all deployments.
+    ///
+    /// # Errors
+    ///
+    /// When a table cannot be read, or there is no such deployment.
+    pub async fn drift(&self, deployment: Option<String>) -> Result<Drift, Refusal> {
+        self.ask(|reply| Event::Drift { deployment, reply }).await
     }
 
     /// Puts tables and programs in line.

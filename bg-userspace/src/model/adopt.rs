@@ -29,6 +29,7 @@ impl Deployment {
                 watch.confirm_until = None;
                 self.watch = self.watch.take().filter(|watch| watch.bake_until.is_some());
             }
+            self.drifted = Some((seen, actual, step.now.unix));
             let what = What::Drift { seen: seen.bits(), actual: actual.bits(), actual_live: live };
             self.tell(step, &Self::stranger(), None, what);
         }

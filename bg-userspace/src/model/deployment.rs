@@ -63,6 +63,8 @@ pub struct Deployment {
     /// When the next scheduled drill is due.
     pub(super) drill_due: Option<Moment>,
     pub(super) last: Option<(Switched, u64)>,
+    /// What somebody else made of the word, and the Unix time of it, until the next order: as seen, as it was then.
+    pub(super) drifted: Option<(Word, Word, u64)>,
     /// A word without sense that was reported.
     pub(super) broken: Option<Word>,
 }
@@ -88,6 +90,7 @@ impl Deployment {
             drilled: None,
             drill_due: None,
             last: None,
+            drifted: None,
             broken: None,
         }
     }

@@ -67,7 +67,9 @@ impl Machine {
             }
             (Event::Remind, _) => {
                 for name in self.deployments.keys().cloned().collect::<Vec<_>>() {
-                    self.with(&name, now, &mut effects, |deployment, step| deployment.found(step, "journal-rebuilt"));
+                    self.with(&name, now, &mut effects, |deployment, step| {
+                        deployment.found(step, "journal-rebuilt")
+                    });
                 }
             }
             (Event::Timer, _) => {
@@ -201,7 +203,12 @@ impl Machine {
         }
     }
 
-    fn resolve(&self, name: Option<&str>) -> Result<String, Refusal> {
+    /// The name of the deployment that is meant: the only one, if none is named.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name, or several and none is named.
+    pub fn resolve(&self, name: Option<&str>) -> Result<String, Refusal> {
         if let Some(name) = name {
             return self.unknown(name).map_or_else(|| Ok(name.to_owned()), Err);
         }
