@@ -11,6 +11,7 @@ mod means;
 pub mod names;
 pub mod prober;
 mod question;
+mod ration;
 mod schedule;
 pub mod spec;
 pub mod tcp;

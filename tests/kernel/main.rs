@@ -9,6 +9,8 @@
 )]
 
 mod contract;
+mod fates;
+mod instance;
 mod machine;
 mod pins;
 mod redirect;

@@ -1,59 +1,16 @@
 //! The pinned data plane: made once, found again, upgraded in place, refused when it is not ours, and
 //! taken down without a trace.
 
+use crate::instance::Instance;
 use bg_common::{Colour, Fate, Flow, FlowKey, Proto, Tick, Via, Word, names};
 use bg_tests::netns::Namespace;
-use bg_userspace::dataplane::kernel::{Kernel, OpenOptions};
+use bg_userspace::dataplane::kernel::Kernel;
 use bg_userspace::dataplane::{
     AttachPlan, AttachSpec, Attachment, BackendSpec, Dataplane as _, DeploymentSpec, Exchange, Hook,
     Lifetimes, Path, Protocol, ServiceSpec, Side,
 };
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// An instance of this test's own; everything of it goes with it.
-struct Instance(String);
-
-impl Instance {
-    fn new(name: &str) -> Self {
-        Self(format!("t{}-{name}", std::process::id()))
-    }
-
-    fn try_open(&self) -> Result<Kernel, String> {
-        let options = OpenOptions { instance: self.0.clone(), flows: 1024, half_open: 1024 };
-        Kernel::open(&options).map_err(|refusal| format!("{}: {refusal}", refusal.code))
-    }
-
-    fn open(&self) -> Kernel {
-        self.try_open().expect("the data plane opens")
-    }
-
-    fn base(&self) -> PathBuf {
-        PathBuf::from("/sys/fs/bpf/bg").join(&self.0)
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.base().join(format!("v{}", bg_common::ABI_VERSION))
-    }
-
-    /// What opening is refused with, with everything that the message must name.
-    fn assert_refused(&self, code: &str, names: &[&str]) {
-        let refusal = self.try_open().err().expect("it is refused");
-        assert!(refusal.starts_with(code), "{refusal}");
-        for name in names {
-            assert!(refusal.contains(name), "{name} is not in: {refusal}");
-        }
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        // A test that has failed may have left anything.
-        let _ = Kernel::remove(&self.0);
-        let _ = fs::remove_dir_all(PathBuf::from("/run/bg").join(&self.0));
-    }
-}
 
 fn shop(backends: &[&str]) -> Vec<DeploymentSpec> {
     let backend = |addr: &&str| BackendSpec::serving(addr.parse().unwrap(), Via::Stack, 1);

@@ -38,9 +38,9 @@ pub(super) fn deployment(
 
     let witnesses = policy::Witnesses {
         key: &key,
-        probes: !raw.probes.is_empty(),
-        before: raw.hooks.iter().any(|hook| hook.is_on("before")),
-        watch: raw.hooks.iter().any(|hook| hook.is_on("watch")),
+        given: &raw.given,
+        before: raw.hooks.iter().any(|hook| hook.may_be_on("before")),
+        watch: raw.hooks.iter().any(|hook| hook.may_be_on("watch")),
     };
     let policy = policy(raw.policy, &witnesses, problems);
     let around = probes::Around { known: &known, services: &services, probe_addresses };

@@ -177,3 +177,6 @@ fn lifetimes(raw: RawLifetimes, problems: &mut Problems<'_>) -> Lifetimes {
         udp: lifetime(raw.udp, DEFAULT_LIFETIMES.udp),
     }
 }
+
+#[cfg(test)]
+mod tests;

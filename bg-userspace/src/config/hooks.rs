@@ -18,12 +18,11 @@ const TIMEOUT: Times = Times {
 pub(super) fn hook(raw: RawHook, problems: &mut Problems<'_>) -> Option<HookSpec> {
     let name = name("hook", &raw.name, problems);
     let on = raw.on.as_ref().map(|on| on_what(on, problems));
-    let given = |key| raw.given.iter().find(|given| given.value == key);
-    match (given("command"), given("url")) {
+    match (raw.given.place("command"), raw.given.place("url")) {
         (Some(command), Some(url)) => {
             let what = "the hook has a command and a URL";
             let mend = "keep one of them, or make two hooks";
-            problems.add_pair("config-hook", [&command.place, &url.place], what, mend);
+            problems.add_pair("config-hook", [command, url], what, mend);
         }
         (None, None) => {
             let mend =
@@ -32,8 +31,9 @@ pub(super) fn hook(raw: RawHook, problems: &mut Problems<'_>) -> Option<HookSpec
         }
         _ => {}
     }
-    let events = on.as_deref().is_none_or(|on| on.iter().any(|when| matches!(when, When::Event(_))));
-    if let Some(At { place, .. }) = raw.retries.as_ref().filter(|_| !events) {
+    let words = raw.on.as_ref().map(|on| on.value.as_slice()).unwrap_or_default();
+    let only_asked = !words.is_empty() && words.iter().all(|on| ["before", "watch"].contains(&&*on.value));
+    if let Some(At { place, .. }) = raw.retries.as_ref().filter(|_| only_asked) {
         let what = "`retries` is for events, and this hook hears of none: one that is asked is asked once";
         problems.add("config-unfit", place, what, "remove it, or add events to `on`");
     }
@@ -95,3 +95,6 @@ fn url(At { value, place }: At<String>, problems: &mut Problems<'_>) -> Option<S
     problems.add("config-url", &place, what, mend);
     None
 }
+
+#[cfg(test)]
+mod tests;

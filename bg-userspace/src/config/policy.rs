@@ -2,6 +2,7 @@
 
 use super::problems::{At, Problems};
 use super::raw::{RawDrill, RawPassive, RawPolicy};
+use super::read::Given;
 use super::values::{Times, choice, number, time, time_or_none};
 use crate::model::policy::{
     DeadFlows, DrainLimit, DrillSchedule, FateChoice, Flap, NoBackend, Passive, Policy, Quorum,
@@ -12,8 +13,8 @@ use std::time::Duration;
 pub(super) struct Witnesses<'d> {
     /// Path of the deployment's key.
     pub(super) key: &'d str,
-    /// Whether there are probes.
-    pub(super) probes: bool,
+    /// The keys of the deployment.
+    pub(super) given: &'d Given,
     /// Whether there are hooks that gate a switch.
     pub(super) before: bool,
     /// Whether there are hooks that watch a switch.
@@ -86,7 +87,7 @@ pub(super) fn policy(raw: RawPolicy, witnesses: &Witnesses<'_>, problems: &mut P
         confirm_within: time(raw.confirm_within.as_ref(), &CONFIRM, problems),
         ask: raw.ask.is_some_and(|ask| ask.value),
         fate: choice(raw.fate, FATE, problems).unwrap_or_default(),
-        drain_limit: drain_limit(raw.drain_limit.as_ref(), raw.drain_fate, problems),
+        drain_limit: drain_limit(raw.drain_limit.as_ref(), raw.drain_fate, witnesses.given, problems),
         no_backend: choice(raw.no_backend, NO_BACKEND, problems).unwrap_or_default(),
         dead_flows: choice(raw.dead_flows, DEAD_FLOWS, problems).unwrap_or_default(),
         quorum: quorum(raw.quorum, raw.quorum_down, problems),
@@ -100,8 +101,8 @@ pub(super) fn policy(raw: RawPolicy, witnesses: &Witnesses<'_>, problems: &mut P
 
 /// Notes what could never happen, because nothing would ever trigger it.
 fn needs(raw: &RawPolicy, witnesses: &Witnesses<'_>, problems: &mut Problems<'_>) {
-    let Witnesses { key, probes, before, watch } = *witnesses;
-    let seen = probes || raw.passive.is_some();
+    let Witnesses { key, given, before, watch } = *witnesses;
+    let (probes, seen) = (given.has(&["probe"]), given.has(&["probe", "passive"]));
     let bake =
         raw.bake.as_ref().filter(|bake| humantime::parse_duration(&bake.value).is_ok_and(|t| !t.is_zero()));
     if let Some(At { value, place }) = bake.filter(|_| !seen && !watch) {
@@ -135,9 +136,10 @@ fn needs(raw: &RawPolicy, witnesses: &Witnesses<'_>, problems: &mut Problems<'_>
 fn drain_limit(
     limit: Option<&At<String>>,
     fate: Option<At<String>>,
+    given: &Given,
     problems: &mut Problems<'_>,
 ) -> Option<DrainLimit> {
-    if let (None, Some(At { place, .. })) = (limit, &fate) {
+    if let (false, Some(At { place, .. })) = (given.has(&["drain_limit"]), &fate) {
         let mend = "add drain_limit = \"10m\" or whatever time drains may take, or remove it";
         problems.add("config-needs", place, "`drain_fate` is without a `drain_limit`", mend);
     }
@@ -195,3 +197,6 @@ fn drill(raw: RawDrill, problems: &mut Problems<'_>) -> Option<DrillSchedule> {
     }
     Some(DrillSchedule { every, hold })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ mod target;
 
 use super::problems::{At, Problems};
 use super::raw::{RawPace, RawProbe};
+use super::read::Given;
 use super::services::{Checked, name};
 use super::values::{Times, choice, listed, number, time};
 use crate::dataplane::Protocol;
@@ -85,9 +86,15 @@ pub(super) fn probe(
         None if kind == Kind::Command => Level::Slice,
         _ => Level::Backend,
     };
-    let ask = ask::ask(kind, level, ask, &raw_name.place, problems);
+    let asks = ask::Asks { kind, level, given: &given, probe: &raw_name.place };
+    let ask = ask::ask(&asks, ask, problems);
     let target = match kind.protocol() {
-        Some(protocol) => target(whom, (kind, protocol), &raw_name.place, around, problems)?,
+        Some(protocol) => target(
+            whom,
+            &target::Asks { kind, protocol, given: &given, probe: &raw_name.place },
+            around,
+            problems,
+        )?,
         None => Target::default(),
     };
     let (name, ask) = (name?.to_string(), ask?);
@@ -104,8 +111,8 @@ const PER: &[(&str, Level)] = &[("backend", Level::Backend), ("slice", Level::Sl
 const START: &[(&str, bool)] = &[("unhealthy", false), ("healthy", true)];
 
 /// Notes keys that are not for this kind.
-fn unfit(kind: Kind, given: &[At<&'static str>], problems: &mut Problems<'_>) {
-    for At { value: key, place } in given {
+fn unfit(kind: Kind, given: &Given, problems: &mut Problems<'_>) {
+    for At { value: key, place } in &given.0 {
         let fits = FITS.iter().find(|(keys, _)| keys.contains(key)).map(|(_, kinds)| *kinds);
         let Some(kinds) = fits.filter(|kinds| !kinds.contains(&kind)) else { continue };
         let words = listed(kinds.iter().map(|kind| kind.word()));
@@ -164,3 +171,6 @@ fn pace(raw: RawPace, problems: &mut Problems<'_>) -> Pace {
         start_up: choice(raw.start, START, problems).unwrap_or(false),
     }
 }
+
+#[cfg(test)]
+mod tests;

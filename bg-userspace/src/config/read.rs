@@ -75,6 +75,21 @@ impl Typed for Vec<At<String>> {
     }
 }
 
+/// The keys that are there, whatever is wrong with their values.
+pub(super) struct Given(pub(super) Vec<At<&'static str>>);
+
+impl Given {
+    /// Where `key` stands, if it is there.
+    pub(super) fn place(&self, key: &str) -> Option<&Place> {
+        self.0.iter().find(|given| given.value == key).map(|given| &given.place)
+    }
+
+    /// Whether one of `keys` is there.
+    pub(super) fn has(&self, keys: &[&str]) -> bool {
+        self.0.iter().any(|given| keys.contains(&given.value))
+    }
+}
+
 /// A list, or one value that stands for a list of itself.
 #[derive(Clone, Debug)]
 pub(super) struct OneOrMore<T>(pub(super) Vec<At<T>>);
@@ -169,12 +184,12 @@ impl<'t> Section<'t> {
     }
 
     /// The keys taken so far that are there.
-    pub(super) fn given(&self) -> Vec<At<&'static str>> {
+    pub(super) fn given(&self) -> Given {
         let given = |key: &&'static str| {
             let (found, _) = self.table.get_key_value(*key)?;
             Some(At { value: *key, place: Place { span: found.span(), key: self.path(key) } })
         };
-        self.known.iter().filter_map(given).collect()
+        Given(self.known.iter().filter_map(given).collect())
     }
 
     /// Notes every key that was not taken. `homes` are tables with the keys that belong there.

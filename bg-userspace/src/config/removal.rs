@@ -37,3 +37,6 @@ pub fn refuse_removal(removed: &[&Name], file: &str) -> Option<Refusal> {
     );
     Some(Refusal::new("removal", what, file, mend))
 }
+
+#[cfg(test)]
+mod tests;

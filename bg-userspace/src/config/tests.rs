@@ -75,7 +75,7 @@ pub(super) fn changed(good: &str, from: &str, to: &str) -> String {
     good.replacen(from, to, 1)
 }
 
-/// The first deployment of `good` with `to` instead of the first `from`.
+/// The deployment of `good` with `to` instead of the first `from`.
 #[track_caller]
 pub(super) fn deployment(good: &str, from: &str, to: &str) -> Deployment {
     match parse(&changed(good, from, to), "bg.toml") {
@@ -87,17 +87,59 @@ pub(super) fn deployment(good: &str, from: &str, to: &str) -> Deployment {
 /// One problem, its place, and words that its text and its mend must have.
 #[track_caller]
 fn check(from: &str, to: &str, at: &str, what: &str, mend: &str) {
-    check_in(GOOD, from, to, at, what, mend);
-}
-
-/// As [`check`], of another file.
-#[track_caller]
-pub(super) fn check_in(good: &str, from: &str, to: &str, at: &str, what: &str, mend: &str) {
-    let problems = broken_in(good, from, to);
+    let problems = broken(from, to);
     let [problem] = &problems[..] else { panic!("{to}: not one problem: {problems:#?}") };
     assert_eq!(problem.at, at, "{problem}");
-    assert!(problem.what.contains(what), "{problem}\nlacks {what:?}");
-    assert!(problem.mend.contains(mend), "{problem}\nlacks {mend:?}");
+    says(problem, what, mend);
+}
+
+#[track_caller]
+fn says(refusal: &Refusal, what: &str, mend: &str) {
+    assert!(refusal.what.contains(what), "{refusal}\nlacks {what:?}");
+    assert!(refusal.mend.contains(mend), "{refusal}\nlacks {mend:?}");
+}
+
+/// As [`check`], of another file, where the place is told by its key and by how the text there begins.
+#[track_caller]
+pub(super) fn check_in(
+    good: &str,
+    (from, to): (&str, &str),
+    (key, there): (&str, &str),
+    what: &str,
+    mend: &str,
+) {
+    let problems = broken_in(good, from, to);
+    let [problem] = &problems[..] else { panic!("{to}: not one problem: {problems:#?}") };
+    points(problem, &changed(good, from, to), key, there);
+    says(problem, what, mend);
+}
+
+/// As [`check_in`], for what is noted about a valid file.
+#[track_caller]
+pub(super) fn check_note(
+    good: &str,
+    (from, to): (&str, &str),
+    (key, there): (&str, &str),
+    what: &str,
+    mend: &str,
+) {
+    let text = changed(good, from, to);
+    let config = parse(&text, "bg.toml").unwrap_or_else(|why| panic!("{to}: {why}"));
+    let [note] = &config.notes[..] else { panic!("{to}: not one note: {:#?}", config.notes) };
+    points(note, &text, key, there);
+    says(note, what, mend);
+}
+
+/// Looks up the place that `refusal` names first.
+#[track_caller]
+fn points(refusal: &Refusal, text: &str, key: &str, there: &str) {
+    let Some((place, rest)) = refusal.at.split_once(" (") else { panic!("{refusal}") };
+    assert_eq!(rest.split(')').next(), Some(key), "{refusal}");
+    let mut numbers = place.split(':').skip(1).map(|number| number.parse::<usize>().unwrap());
+    let (line, column) = (numbers.next().unwrap(), numbers.next().unwrap());
+    let line = text.lines().nth(line - 1).unwrap();
+    let found: String = line.chars().skip(column - 1).collect();
+    assert!(found.starts_with(there), "{refusal}\npoints at {found:?} instead of {there:?}");
 }
 
 #[test]

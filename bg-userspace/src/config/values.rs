@@ -145,17 +145,10 @@ pub(super) fn host_and_port(authority: &Authority) -> Result<(), &'static str> {
     }
 }
 
-/// Notes every placeholder in `text` that is not `known`. A placeholder is a word in braces; other braces
-/// are text, such as those of JSON.
+/// Notes every placeholder in `text` that is not `known`.
 pub(super) fn placeholders(text: &At<String>, known: &[&str], problems: &mut Problems<'_>) {
-    let mut unknown = Vec::new();
-    for part in text.value.split('{').skip(1) {
-        let Some((word, _)) = part.split_once('}') else { continue };
-        let is_word = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
-        if is_word && !known.contains(&word) && !unknown.contains(&word) {
-            unknown.push(word);
-        }
-    }
+    let mut unknown = in_braces(&text.value);
+    unknown.retain(|word| !known.contains(word));
     for word in unknown {
         let mend = match nearest(word, known) {
             Some(near) => format!("did you mean `{{{near}}}`?"),
@@ -167,6 +160,24 @@ pub(super) fn placeholders(text: &At<String>, known: &[&str], problems: &mut Pro
         let what = format!("nothing is known that `{{{word}}}` could stand for");
         problems.add("config-placeholder", &text.place, what, mend);
     }
+}
+
+/// `text` with a word for each placeholder: what it may become.
+pub(super) fn filled_in(text: &str) -> String {
+    in_braces(text).iter().fold(text.to_owned(), |text, word| text.replace(&format!("{{{word}}}"), "blue"))
+}
+
+/// The placeholders of `text`, each once: words in braces. Other braces are text, such as those of JSON.
+fn in_braces(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    for part in text.split('{').skip(1) {
+        let Some((word, _)) = part.split_once('}') else { continue };
+        let is_word = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
+        if is_word && !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
 }
 
 /// `a`, `a and b`, `a, b and c`.

@@ -4,7 +4,6 @@
 use super::course::Course;
 use super::failure::{Failure, quoted, sentence};
 use super::names::Names;
-use futures_util::FutureExt;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -12,6 +11,7 @@ use nix::unistd::Pid;
 use std::env;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -23,9 +23,6 @@ const KEPT: usize = 4096;
 
 /// Where commands are looked for if the daemon has no PATH.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Bytes that a pipe holds when its writer has gone.
-const PIPE: usize = 64 << 10;
 
 /// Runs `command`, with what it stands for in its arguments and environment, and wants exit code 0.
 ///
@@ -145,7 +142,7 @@ struct Output<R> {
     buffer: Vec<u8>,
 }
 
-impl<R: AsyncRead + Unpin> Output<R> {
+impl<R: AsyncRead + AsFd + Unpin> Output<R> {
     fn of(pipe: Option<R>) -> Self {
         Self { pipe, kept: Vec::new(), buffer: vec![0; KEPT] }
     }
@@ -154,25 +151,29 @@ impl<R: AsyncRead + Unpin> Output<R> {
         self.pipe.is_some()
     }
 
-    /// Waits for something and keeps it if there is room.
+    /// Waits for something.
     async fn read(&mut self) {
-        let Self { pipe, kept, buffer } = self;
-        let Some(open) = pipe else { return };
-        match open.read(buffer).await {
-            Ok(0) | Err(_) => *pipe = None,
-            Ok(length) => {
-                let room = KEPT - kept.len();
-                kept.extend_from_slice(buffer.get(..length.min(room)).unwrap_or_default());
+        let Self { pipe: Some(pipe), buffer, .. } = self else { return };
+        match pipe.read(buffer).await {
+            Ok(0) | Err(_) => self.pipe = None,
+            Ok(length) => self.keep(length),
+        }
+    }
+
+    /// Reads what is there, without waiting: whoever inherited the pipe may keep it open for ever.
+    fn rest(&mut self) {
+        while self.kept.len() < KEPT {
+            let Self { pipe: Some(pipe), buffer, .. } = self else { return };
+            match nix::unistd::read(pipe, buffer) {
+                Ok(length @ 1..) => self.keep(length),
+                Ok(0) | Err(_) => return,
             }
         }
     }
 
-    /// Reads what is there. Whoever inherited the pipe may write for ever.
-    fn rest(&mut self) {
-        for _ in 0..PIPE / KEPT {
-            if !self.open() || self.kept.len() == KEPT || self.read().now_or_never().is_none() {
-                return;
-            }
-        }
+    /// Keeps what was read if there is room.
+    fn keep(&mut self, length: usize) {
+        let room = KEPT - self.kept.len();
+        self.kept.extend_from_slice(self.buffer.get(..length.min(room)).unwrap_or_default());
     }
 }

@@ -33,6 +33,9 @@ const WINDOW: u32 = 65_535;
 /// Bytes of a message's prefix: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
+/// What is said of an answer that hyper cannot read.
+const NO_ANSWER: &str = "no answer by HTTP/2";
+
 /// `grpc.health.v1.HealthCheckRequest`.
 #[derive(Clone, PartialEq, Eq, Message)]
 struct Check {
@@ -108,9 +111,9 @@ fn exchange(
             .max_send_buf_size(LARGEST_ANSWER)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|why| http::not_http(&why))?;
+            .map_err(|why| http::failed(&why, NO_ANSWER))?;
         let answer = async {
-            let response = sender.send_request(request).await.map_err(|why| http::not_http(&why))?;
+            let response = sender.send_request(request).await.map_err(|why| http::failed(&why, NO_ANSWER))?;
             read(response).await
         };
         http::beside(connection, answer).await
@@ -122,7 +125,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, Failure> {
     let mut answer =
         Answer { status: head.status, headers: head.headers, body: Vec::new(), trailers: HeaderMap::new() };
     while let Some(frame) = incoming.frame().await {
-        match frame.map_err(|why| http::not_http(&why))?.into_data() {
+        match frame.map_err(|why| http::failed(&why, NO_ANSWER))?.into_data() {
             Ok(data) if answer.body.len() + data.len() > LARGEST_ANSWER => {
                 return Err(Failure::Answer("the answer is larger than 4 KiB".to_owned()));
             }

@@ -5,6 +5,7 @@ use super::connect::{Connector, Stream, Way};
 use super::course::Course;
 use super::failure::{Failure, chain, quoted, sentence};
 use super::names::Names;
+use super::ration::Ration;
 use super::spec::{Http, Verify};
 use super::tls::{Above, Trust};
 use http_body_util::{BodyExt, Full};
@@ -15,7 +16,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::error::Error;
 use std::future::Future;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::pin;
 
@@ -85,7 +86,8 @@ pub async fn ask(
     }))
 }
 
-/// Connects to `to` and, if `tls` says so, shakes hands with whoever has that name. The caller bounds the time.
+/// Connects to `to` and, if `tls` says so, shakes hands with whoever has that name. At most 1 MiB
+/// can be read from it. The caller bounds the time.
 ///
 /// # Errors
 ///
@@ -98,8 +100,9 @@ pub async fn open(
     course: &mut Course,
 ) -> Result<Box<dyn Stream>, Failure> {
     course.awaits = "connection";
-    let (mut stream, own) = connector.tcp(to).await.map_err(|why| Failure::io("connect", &why))?;
+    let (stream, own) = connector.tcp(to).await.map_err(|why| Failure::io("connect", &why))?;
     course.own = Some(own);
+    let mut stream: Box<dyn Stream> = Box::new(Ration::of(stream));
     if let Some((trust, name, verify)) = tls {
         course.awaits = "TLS handshake";
         stream = trust.handshake(stream, name, verify, above).await?;
@@ -127,9 +130,9 @@ pub async fn exchange(
         .max_header_size(LARGEST_HEAD)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(|why| not_http(&why))?;
+        .map_err(|why| failed(&why, NOT_HTTP))?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(|why| not_http(&why))?;
+        let response = sender.send_request(request).await.map_err(|why| failed(&why, NOT_HTTP))?;
         course.awaits = "complete answer";
         read(response, most, enough).await
     };
@@ -157,7 +160,7 @@ async fn read(
     let mut body = Vec::new();
     while body.len() < most && !enough(status, &body) {
         let Some(frame) = incoming.frame().await else { break };
-        let Ok(data) = frame.map_err(|why| not_http(&why))?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|why| failed(&why, NOT_HTTP))?.into_data() else { continue };
         let room = most - body.len();
         body.extend_from_slice(data.get(..room).unwrap_or(&data));
     }
@@ -169,21 +172,28 @@ pub(super) fn not_made(why: &dyn Error) -> Failure {
     Failure::Answer(format!("the request cannot be made: {why}"))
 }
 
-/// What a failed exchange is called. hyper wraps errors of the stream, which have names of their own.
-pub(super) fn not_http(why: &hyper::Error) -> Failure {
+/// What is said of an answer that hyper cannot read.
+const NOT_HTTP: &str = "the answer is not HTTP";
+
+/// What a failed exchange is called; `otherwise` goes before what only hyper knows. hyper wraps errors of the stream, which have names of their own, and makes
+/// some of its own look like them.
+pub(super) fn failed(why: &hyper::Error, otherwise: &str) -> Failure {
     let mut cause = why.source();
+    let mut io = None;
     while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Failure::Answer(sentence(io));
-        }
+        io = io.or_else(|| error.downcast_ref::<io::Error>());
         cause = error.source();
     }
-    Failure::Answer(if why.is_parse_too_large() {
-        "the head of the answer is larger than 32 KiB".to_owned()
-    } else if why.is_incomplete_message() || why.is_closed() || why.is_canceled() {
+    let malformed = [ErrorKind::InvalidData, ErrorKind::InvalidInput, ErrorKind::Other];
+    let cut = io.is_some_and(|io| io.kind() == ErrorKind::UnexpectedEof);
+    Failure::Answer(if cut || why.is_incomplete_message() || why.is_closed() || why.is_canceled() {
         "connection closed before the answer was complete".to_owned()
+    } else if why.is_parse_too_large() {
+        "the head of the answer is larger than 32 KiB".to_owned()
+    } else if let Some(io) = io.filter(|io| !malformed.contains(&io.kind())) {
+        sentence(io)
     } else {
-        format!("the answer is not HTTP: {}", quoted(&chain(why)))
+        format!("{otherwise}: {}", quoted(&chain(why)))
     })
 }
 

@@ -55,13 +55,18 @@ async fn ask(spec: ProbeSpec) -> Result<(), String> {
     match finding {
         Finding::Good { answered: None } => Ok(()),
         Finding::Bad { why, answered: None } => Err(why),
-        other => panic!("no data plane was asked: {other:?}"),
+        Finding::Good { answered } | Finding::Bad { answered, .. } => panic!("nobody knows of {answered:?}"),
     }
 }
 
 /// As [`ask`], of whoever listens at `to` and within `timeout`.
 async fn ask_at(to: SocketAddr, ask: Ask, timeout: Duration) -> Result<(), String> {
     self::ask(ProbeSpec { timeout, ..probe("p", to.port(), ask) }).await
+}
+
+/// How long a row may take: short if it is expected to meet its timeout.
+fn patience(expected: Result<(), &str>) -> Duration {
+    if expected.is_err_and(|why| why.contains(" within ")) { SHORT } else { SOON }
 }
 
 /// Compares what came with what a row expects: nothing wrong, or a sentence that begins so.

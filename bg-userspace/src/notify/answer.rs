@@ -145,6 +145,16 @@ mod tests {
         assert_eq!(harmless(exact.as_bytes()), exact);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_at_all_make_a_harmful_text(said: Vec<u8>, text: String) {
+            for said in [said, text.into_bytes()] {
+                let told = harmless(&said.repeat(50));
+                proptest::prop_assert!(told.len() <= KEPT && told.chars().all(is_harmless), "{told:?}");
+            }
+        }
+    }
+
     #[test]
     fn the_beginning_is_kept_and_the_rest_is_counted_only() {
         let mut beginning = Beginning::default();

@@ -3,6 +3,7 @@
 //! own that ends with it.
 
 use super::answer::{Answer, Beginning};
+use crate::health::failure::sentence;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
@@ -37,7 +38,9 @@ pub(super) async fn run(
         Ok(Some(status)) if status.success() => Answer::agreed(said.bytes()),
         Ok(Some(status)) => Answer::failed(ending(status), said.bytes()),
         Ok(None) => Answer::failed(format_args!("no answer within {within:?}"), said.bytes()),
-        Err(why) => Answer::failed(format_args!("{program:?} cannot be run: {why}"), said.bytes()),
+        Err(why) => {
+            Answer::failed(format_args!("{program:?} cannot be run: {}", sentence(&why)), said.bytes())
+        }
     }
 }
 

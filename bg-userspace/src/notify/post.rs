@@ -31,9 +31,10 @@ const BODY_WITHIN: Duration = Duration::from_millis(500);
 const AGENT: &str = concat!("bgd/", env!("CARGO_PKG_VERSION"));
 
 /// Sends POST requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Post {
     trust: Trust,
+    verify: Verify,
 }
 
 /// Why there is no answer, in a sentence without the URL: that may hold a secret.
@@ -45,7 +46,19 @@ pub(super) async fn bounded(answer: impl Future<Output = Answer>, within: Durati
     timeout(within, answer).await.unwrap_or_else(late)
 }
 
+impl Default for Post {
+    fn default() -> Self {
+        Self { trust: Trust::default(), verify: Verify::System }
+    }
+}
+
 impl Post {
+    /// Trusts these and no others.
+    #[cfg(test)]
+    pub(super) fn trusting(verify: Verify) -> Self {
+        Self { verify, ..Self::default() }
+    }
+
     /// Sends `body`, which is JSON, to `url`. A status of 200 to 299 agrees.
     pub(super) async fn send(&self, url: &str, body: Bytes) -> Answer {
         match self.exchange(url, body).await {
@@ -61,8 +74,7 @@ impl Post {
         if !target.tls {
             return talk(stream, request).await;
         }
-        let secure =
-            self.trust.handshake(Box::new(stream), &target.host, &Verify::System, Above::Http1).await;
+        let secure = self.trust.handshake(Box::new(stream), &target.host, &self.verify, Above::Http1).await;
         talk(secure.map_err(|why| format!("{}: {why}", target.host))?, request).await
     }
 }

@@ -64,10 +64,10 @@ impl Roles {
     /// [`Self::update`].
     #[must_use]
     pub fn start(thread: &Thread, dir: PathBuf) -> Self {
-        let before: States = files::read(&dir).into();
-        let (states, watched) = watch::channel(Arc::clone(&before));
-        let (done, written) = watch::channel(before);
-        thread.runtime.spawn(files::follow(dir, watched.clone(), done));
+        let before = files::read(&dir);
+        let (states, watched) = watch::channel(States::from(before.as_slice()));
+        let (done, written) = watch::channel(Arc::clone(&states.borrow()));
+        thread.runtime.spawn(files::follow(dir, before, watched.clone(), done));
         let listeners = Mutex::new(Listeners::new(thread.runtime.clone(), watched));
         Self { states, written, listeners }
     }

@@ -3,8 +3,8 @@
 use super::Kind;
 use crate::config::problems::{At, Place, Problems};
 use crate::config::raw::RawAsk;
-use crate::config::read::{NumberOrWord, OneOrMore};
-use crate::config::values::{among, command, host_and_port, placeholders};
+use crate::config::read::{Given, NumberOrWord, OneOrMore};
+use crate::config::values::{among, command, filled_in, host_and_port, placeholders};
 use crate::health::spec::{Ask, Http, Tls, Verify};
 use crate::model::policy::Level;
 use hyper::Uri;
@@ -15,19 +15,23 @@ use std::path::PathBuf;
 /// Larger datagrams would be fragments, which are not switched.
 const MAX_DATAGRAM: usize = 1200;
 
-/// Judges the keys of `kind`; `None` when something is missing, which was reported.
-pub(super) fn ask(
-    kind: Kind,
-    level: Level,
-    raw: RawAsk,
-    probe: &Place,
-    problems: &mut Problems<'_>,
-) -> Option<Ask> {
-    match kind {
+/// How a probe asks.
+pub(super) struct Asks<'p> {
+    pub(super) kind: Kind,
+    pub(super) level: Level,
+    /// The keys of the probe.
+    pub(super) given: &'p Given,
+    /// Where its table begins.
+    pub(super) probe: &'p Place,
+}
+
+/// Judges the keys of its kind; `None` when something is missing, which was reported.
+pub(super) fn ask(asks: &Asks<'_>, raw: RawAsk, problems: &mut Problems<'_>) -> Option<Ask> {
+    match asks.kind {
         Kind::Tcp => Some(Ask::Tcp),
         Kind::Http => Some(Ask::Http(Http { tls: None, ..http(raw, problems) })),
         Kind::Https => {
-            let tls = tls(raw.tls_name.clone(), raw.tls_verify.clone(), probe, problems);
+            let tls = tls(raw.tls_name.clone(), raw.tls_verify.clone(), asks, problems);
             let http = http(raw, problems);
             Some(Ask::Http(Http { tls: Some(tls?), ..http }))
         }
@@ -35,21 +39,24 @@ pub(super) fn ask(
             let send = payload("send", raw.send, raw.send_hex, problems);
             let expect = payload("expect", raw.expect, raw.expect_hex, problems);
             match send {
-                Given::Bytes(send) => Some(Ask::Udp { send, expect: expect.bytes() }),
-                Given::Wrong => None,
-                Given::Nothing => {
+                Payload::Bytes(send) => Some(Ask::Udp { send, expect: expect.bytes() }),
+                Payload::Wrong => None,
+                Payload::Nothing if asks.given.has(&["send", "send_hex"]) => None,
+                Payload::Nothing => {
                     let what = "nothing says what to send, and few servers answer an empty datagram";
                     let mend = "add a line like this: send = \"ping\", or send_hex = \"70696e67\"";
-                    problems.add("config-missing", probe, what, mend);
+                    problems.add("config-missing", asks.probe, what, mend);
                     None
                 }
             }
         }
         Kind::Grpc => {
-            let wants_tls = raw.tls.is_some_and(|tls| tls.value);
+            let wants_tls = raw.tls.as_ref().is_some_and(|tls| tls.value);
             let service = text(raw.grpc_service, problems).unwrap_or_default();
             let tls = if wants_tls {
-                Some(tls(raw.tls_name, raw.tls_verify, probe, problems)?)
+                Some(tls(raw.tls_name, raw.tls_verify, asks, problems)?)
+            } else if raw.tls.is_none() && asks.given.has(&["tls"]) {
+                return None;
             } else {
                 for (key, raw) in [("tls_name", raw.tls_name), ("tls_verify", raw.tls_verify)] {
                     let Some(At { place, .. }) = raw else { continue };
@@ -60,7 +67,7 @@ pub(super) fn ask(
             };
             Some(Ask::Grpc { service, tls })
         }
-        Kind::Command => argv(raw.command, level, probe, problems).map(Ask::Command),
+        Kind::Command => argv(raw.command, asks, problems).map(Ask::Command),
     }
 }
 
@@ -73,14 +80,9 @@ fn text(raw: Option<At<String>>, problems: &mut Problems<'_>) -> Option<String> 
     Some(raw.value)
 }
 
-/// As a probe of the blue slice would write it.
-fn sample(text: &str) -> String {
-    text.replace("{colour}", "blue")
-}
-
 fn http(raw: RawAsk, problems: &mut Problems<'_>) -> Http {
     if let Some(At { value, place }) = &raw.path {
-        let path = sample(value);
+        let path = filled_in(value);
         let whole = path.parse::<Uri>().ok().filter(|uri| uri.authority().is_none());
         if !path.starts_with('/') || path.contains('#') || whole.is_none() {
             let what = format!("{value:?} is not the path of a URL");
@@ -89,7 +91,7 @@ fn http(raw: RawAsk, problems: &mut Problems<'_>) -> Http {
         }
     }
     if let Some(At { value, place }) = &raw.host {
-        let why = match sample(value).parse::<Authority>() {
+        let why = match filled_in(value).parse::<Authority>() {
             Err(_) => Err("is not a host"),
             Ok(authority) => host_and_port(&authority),
         };
@@ -141,21 +143,24 @@ fn statuses(raw: At<OneOrMore<NumberOrWord>>, problems: &mut Problems<'_>) -> Ve
 fn tls(
     name: Option<At<String>>,
     verify: Option<At<String>>,
-    probe: &Place,
+    asks: &Asks<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Tls> {
     if let Some(At { value, place }) = &name
-        && ServerName::try_from(sample(value)).is_err()
+        && ServerName::try_from(filled_in(value)).is_err()
     {
         let what = format!("{value:?} cannot be a name in a certificate");
         problems.add("config-host", place, what, "write a DNS name or an IP address, without a port");
     }
     let name = text(name, problems);
     let Some(At { value, place }) = verify else {
+        if asks.given.has(&["tls_verify"]) {
+            return None;
+        }
         let mend = "add tls_verify = \"system\", \"/etc/bg/ca.pem\" or \"none\"; there is no default, because one \
                     that verifies fails on certificates that slices sign themselves, and one that does not \
                     overlooks the expired one";
-        problems.add("config-missing", probe, "`tls_verify` is missing", mend);
+        problems.add("config-missing", asks.probe, "`tls_verify` is missing", mend);
         return None;
     };
     let verify = match value.as_str() {
@@ -174,14 +179,14 @@ fn tls(
 }
 
 /// A payload, as far as it was given.
-enum Given {
+enum Payload {
     Bytes(Vec<u8>),
     Nothing,
     /// And that was reported.
     Wrong,
 }
 
-impl Given {
+impl Payload {
     fn bytes(self) -> Vec<u8> {
         match self {
             Self::Bytes(bytes) => bytes,
@@ -196,13 +201,13 @@ fn payload(
     plain: Option<At<String>>,
     hex: Option<At<String>>,
     problems: &mut Problems<'_>,
-) -> Given {
+) -> Payload {
     let (bytes, place) = match (plain, hex) {
-        (None, None) => return Given::Nothing,
+        (None, None) => return Payload::Nothing,
         (Some(plain), Some(hex)) => {
             let what = format!("`{key}` and `{key}_hex` are the same");
             problems.add_pair("config-duplicate", [&hex.place, &plain.place], what, "keep one of them");
-            return Given::Wrong;
+            return Payload::Wrong;
         }
         (Some(plain), None) => {
             placeholders(&plain, COLOUR, problems);
@@ -213,16 +218,16 @@ fn payload(
             None => {
                 let what = format!("{value:?} is not hexadecimal");
                 problems.add("config-hex", &place, what, "write two digits of 0-9 a-f for each byte");
-                return Given::Wrong;
+                return Payload::Wrong;
             }
         },
     };
     if bytes.len() > MAX_DATAGRAM {
         let what = format!("{} bytes may not fit one packet", bytes.len());
         problems.add("config-range", &place, what, format!("keep to {MAX_DATAGRAM}"));
-        return Given::Wrong;
+        return Payload::Wrong;
     }
-    Given::Bytes(bytes)
+    Payload::Bytes(bytes)
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -233,17 +238,20 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 fn argv(
     raw: Option<At<Vec<At<String>>>>,
-    level: Level,
-    probe: &Place,
+    asks: &Asks<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Vec<String>> {
     let Some(raw) = raw else {
+        if asks.given.has(&["command"]) {
+            return None;
+        }
         let mend =
             "add a line like this: command = [\"/usr/lib/nagios/plugins/check_disk\", \"-w\", \"10%\"]";
-        problems.add("config-missing", probe, "`command` is missing", mend);
+        problems.add("config-missing", asks.probe, "`command` is missing", mend);
         return None;
     };
-    let of_slice = raw.value.iter().find(|text| text.value.contains("{address}") && level == Level::Slice);
+    let of_slice =
+        raw.value.iter().find(|text| text.value.contains("{address}") && asks.level == Level::Slice);
     if let Some(At { place, .. }) = of_slice {
         let what = "a slice has no `{address}`: this command is run once for all of its machines";
         problems.add("config-placeholder", place, what, "add per = \"backend\" to run it for each machine");

@@ -5,6 +5,7 @@ use crate::config::Service;
 use crate::config::claims::word;
 use crate::config::problems::{At, Place, Problems};
 use crate::config::raw::RawTarget;
+use crate::config::read::Given;
 use crate::config::services::Checked;
 use crate::config::values::{among, listed, number};
 use crate::dataplane::Protocol;
@@ -18,22 +19,33 @@ pub(super) struct Target {
     pub(super) frontends: Vec<SocketAddr>,
 }
 
+/// How a probe asks.
+pub(super) struct Asks<'p> {
+    pub(super) kind: Kind,
+    pub(super) protocol: Protocol,
+    /// The keys of the probe.
+    pub(super) given: &'p Given,
+    /// Where its table begins.
+    pub(super) probe: &'p Place,
+}
+
 /// What stands in the way was reported.
 struct Reported;
 
 /// `None` when it cannot be told, which was reported.
 pub(super) fn target(
     raw: RawTarget,
-    (kind, protocol): (Kind, Protocol),
-    probe: &Place,
+    asks: &Asks<'_>,
     around: &Around<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Target> {
-    let port_is_typed = raw.port.is_some();
+    let Asks { kind, protocol, given, probe } = *asks;
+    let port_is_typed = given.has(&["port"]);
     let port = number::<u16>(raw.port.clone(), 1..=65_535, problems);
     let service = match &raw.service {
         Some(named) => Some(self::named(named, around, problems)?),
-        None => only(kind, protocol, port_is_typed, probe, around, problems).ok()?,
+        None if given.has(&["service"]) => return None,
+        None => only(asks, around, problems).ok()?,
     };
     let Some(Checked { service, .. }) = service else {
         if let Some(At { place, .. }) = raw.vip.filter(|vip| vip.value) {
@@ -84,21 +96,20 @@ fn named<'d>(
 
 /// The only service that fits a probe which names none; without one it is a probe of whole machines.
 fn only<'d>(
-    kind: Kind,
-    protocol: Protocol,
-    port_is_typed: bool,
-    probe: &Place,
+    asks: &Asks<'_>,
     around: &Around<'d>,
     problems: &mut Problems<'_>,
 ) -> Result<Option<&'d Checked>, Reported> {
-    // What is wrong with the others is to be mended first.
-    let complete = around.known.len() == around.services.len();
+    let Asks { kind, protocol, given, probe } = *asks;
+    // Which one it is can be told when what is wrong with the others is mended.
+    if around.known.is_empty() || around.known.len() > around.services.len() {
+        return Err(Reported);
+    }
     let fitting: Vec<_> =
         around.services.iter().filter(|checked| checked.service.protocol == protocol).collect();
     match fitting.as_slice() {
-        [one] if complete => Ok(Some(one)),
-        _ if port_is_typed => Ok(None),
-        _ if !complete => Err(Reported),
+        [one] => Ok(Some(one)),
+        _ if given.has(&["port"]) => Ok(None),
         [] => {
             let what = format!(
                 "no service of this deployment speaks {}, as {} probes do",

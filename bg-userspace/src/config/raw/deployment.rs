@@ -2,7 +2,7 @@
 
 use super::{HOMES, RawHook, RawProbe};
 use crate::config::problems::{At, Problems};
-use crate::config::read::{NumberOrWord, Section};
+use crate::config::read::{Given, NumberOrWord, Section};
 
 pub(in crate::config) struct RawDeployment {
     pub(in crate::config) name: At<String>,
@@ -12,6 +12,7 @@ pub(in crate::config) struct RawDeployment {
     pub(in crate::config) policy: RawPolicy,
     pub(in crate::config) probes: Vec<RawProbe>,
     pub(in crate::config) hooks: Vec<RawHook>,
+    pub(in crate::config) given: Given,
 }
 
 pub(in crate::config) struct RawService {
@@ -78,6 +79,7 @@ impl RawDeployment {
                 .into_iter()
                 .map(|(name, section)| RawHook::read(name, section, problems))
                 .collect(),
+            given: section.given(),
             name,
         };
         section.finish(HOMES, problems);

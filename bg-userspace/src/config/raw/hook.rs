@@ -2,7 +2,7 @@
 
 use super::HOMES;
 use crate::config::problems::{At, Problems};
-use crate::config::read::Section;
+use crate::config::read::{Given, Section};
 
 pub(in crate::config) struct RawHook {
     pub(in crate::config) name: At<String>,
@@ -11,14 +11,13 @@ pub(in crate::config) struct RawHook {
     pub(in crate::config) url: Option<At<String>>,
     pub(in crate::config) timeout: Option<At<String>>,
     pub(in crate::config) retries: Option<At<i64>>,
-    /// The keys that are there, whatever is wrong with their values.
-    pub(in crate::config) given: Vec<At<&'static str>>,
+    pub(in crate::config) given: Given,
 }
 
 impl RawHook {
-    /// Whether it is to be called for `word`.
-    pub(in crate::config) fn is_on(&self, word: &str) -> bool {
-        self.on.iter().flat_map(|on| &on.value).any(|on| on.value == word)
+    /// Whether it is to be called for `word`, or may be: what it is called for could not be read.
+    pub(in crate::config) fn may_be_on(&self, word: &str) -> bool {
+        self.on.as_ref().is_none_or(|on| on.value.iter().any(|on| on.value == word))
     }
 
     pub(super) fn read(name: At<String>, mut section: Section<'_>, problems: &mut Problems<'_>) -> Self {

@@ -2,7 +2,7 @@
 
 use super::HOMES;
 use crate::config::problems::{At, Problems};
-use crate::config::read::{NumberOrWord, OneOrMore, Section};
+use crate::config::read::{Given, NumberOrWord, OneOrMore, Section};
 
 pub(in crate::config) struct RawProbe {
     pub(in crate::config) name: At<String>,
@@ -10,8 +10,7 @@ pub(in crate::config) struct RawProbe {
     pub(in crate::config) target: RawTarget,
     pub(in crate::config) pace: RawPace,
     pub(in crate::config) ask: RawAsk,
-    /// The keys that are there, whatever is wrong with their values.
-    pub(in crate::config) given: Vec<At<&'static str>>,
+    pub(in crate::config) given: Given,
 }
 
 /// Whom it asks.

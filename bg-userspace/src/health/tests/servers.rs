@@ -21,6 +21,17 @@ pub(super) enum Does {
     Drips(Vec<u8>, u8),
 }
 
+/// What a server waits for before it does that.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hears {
+    /// Not even a question.
+    Nothing,
+    /// Whatever comes.
+    Anything,
+    /// This.
+    Text(&'static [u8]),
+}
+
 /// A server that runs until the test's runtime ends.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
@@ -37,12 +48,12 @@ struct Counts {
 }
 
 impl Server {
-    /// Answers each connection in this way, after a request has begun if `listens`.
-    pub(super) async fn start(listens: bool, does: Does) -> Self {
-        Self::start_at("127.0.0.1:0", listens, does).await
+    /// Answers each connection in this way, once it has heard that.
+    pub(super) async fn start(hears: Hears, does: Does) -> Self {
+        Self::start_at("127.0.0.1:0", hears, does).await
     }
 
-    pub(super) async fn start_at(at: &str, listens: bool, does: Does) -> Self {
+    pub(super) async fn start_at(at: &str, hears: Hears, does: Does) -> Self {
         let listener = TcpListener::bind(at).await.unwrap();
         let at = listener.local_addr().unwrap();
         let server = Self { at, counts: Arc::default() };
@@ -51,19 +62,28 @@ impl Server {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let (server, does) = (each.clone(), does.clone());
-                tokio::spawn(async move { server.serve(stream, listens, does).await });
+                tokio::spawn(async move { server.serve(stream, hears, does).await });
             }
         });
         server
     }
 
-    async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, listens: bool, does: Does) {
+    async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, hears: Hears, does: Does) {
         let Counts { asked, open, most_open, sent } = &*self.counts;
         asked.fetch_add(1, Ordering::SeqCst);
         most_open.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         let mut request = vec![0; 4096];
-        if listens {
-            let _ = stream.read(&mut request).await;
+        let mut heard = Vec::new();
+        let enough = |heard: &[u8]| match hears {
+            Hears::Nothing => true,
+            Hears::Anything => !heard.is_empty(),
+            Hears::Text(text) => heard.windows(text.len()).any(|part| part == text),
+        };
+        while !enough(&heard) {
+            match stream.read(&mut request).await {
+                Ok(length @ 1..) => heard.extend_from_slice(&request[..length]),
+                Ok(0) | Err(_) => break,
+            }
         }
         let (first, again, pause) = match does {
             Does::Says(first) => (first, Vec::new(), Duration::ZERO),

@@ -1,5 +1,6 @@
-use super::servers::{Does, Server};
-use super::{HERE, SHORT, SOON, ask_at, check};
+use super::grpc;
+use super::servers::{Does, Hears, Server};
+use super::{HERE, SOON, ask_at, check, patience};
 use crate::health::spec::{Ask, Http, Tls, Verify};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -51,17 +52,8 @@ fn identity(directory: &Path, name: &str, names: &str) -> Option<Identity> {
 }
 
 /// A server that speaks TLS and answers `blue` once to each connection.
-async fn server(identity: &Identity, alpn: &[u8]) -> SocketAddr {
-    let chain = vec![CertificateDer::from_pem_file(&identity.certificate).unwrap()];
-    let key = PrivateKeyDer::from_pem_file(&identity.key).unwrap();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    config.alpn_protocols = vec![alpn.to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+async fn server(identity: &Identity) -> SocketAddr {
+    let acceptor = acceptor(identity, b"http/1.1");
     let listener = TcpListener::bind((HERE, 0)).await.unwrap();
     let at = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -77,6 +69,19 @@ async fn server(identity: &Identity, alpn: &[u8]) -> SocketAddr {
         }
     });
     at
+}
+
+fn acceptor(identity: &Identity, alpn: &[u8]) -> TlsAcceptor {
+    let chain = vec![CertificateDer::from_pem_file(&identity.certificate).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(&identity.key).unwrap();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    TlsAcceptor::from(Arc::new(config))
 }
 
 fn http(host: Option<&str>, name: Option<&str>, verify: &Verify) -> Ask {
@@ -95,7 +100,7 @@ async fn a_certificate_must_be_of_whom_is_asked_and_signed_by_whom_is_trusted() 
     let directory = tempfile::tempdir().unwrap();
     let Some(shop) = identity(directory.path(), "shop", "DNS:blue.shop.test,IP:127.0.0.1") else { return };
     let Some(other) = identity(directory.path(), "other", "DNS:blue.shop.test") else { return };
-    let at = server(&shop, b"http/1.1").await;
+    let at = server(&shop).await;
     let file = |path: &Path| Verify::File(path.to_owned());
     let (ours, theirs) = (file(&shop.certificate), file(&other.certificate));
     let broken = directory.path().join("broken.pem");
@@ -135,7 +140,7 @@ async fn authorities_that_were_replaced_are_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let Some(old) = identity(directory.path(), "old", "IP:127.0.0.1") else { return };
     let Some(new) = identity(directory.path(), "new", "IP:127.0.0.1") else { return };
-    let at = server(&new, b"http/1.1").await;
+    let at = server(&new).await;
     let trusted = directory.path().join("trusted.pem");
     std::fs::copy(&old.certificate, &trusted).unwrap();
     let means = super::Means::new(None, Arc::new(super::NobodyKnows));
@@ -166,8 +171,9 @@ async fn a_server_that_does_not_speak_tls_is_told_and_left_in_time() {
         ("an alert", Does::Says(vec![21, 3, 3, 0, 2, 2, 40]), "no TLS: "),
         ("a handshake for ever", Does::Floods(vec![], server_hello_for_ever), "no TLS: "),
     ] {
-        let server = Server::start(true, does).await;
-        check(row, &ask_at(server.at, tls.clone(), SHORT).await, Err(expected));
+        let server = Server::start(Hears::Anything, does).await;
+        let expected = Err(expected);
+        check(row, &ask_at(server.at, tls.clone(), patience(expected)).await, expected);
     }
 }
 
@@ -175,11 +181,10 @@ async fn a_server_that_does_not_speak_tls_is_told_and_left_in_time() {
 async fn grpc_over_tls_wants_http2() {
     let directory = tempfile::tempdir().unwrap();
     let Some(shop) = identity(directory.path(), "shop", "IP:127.0.0.1") else { return };
-    let ask = |verify| Ask::Grpc { service: String::new(), tls: Some(Tls { name: None, verify }) };
-    let ours = Verify::File(shop.certificate.clone());
-    let old = server(&shop, b"http/1.1").await;
-    check("HTTP/1.1 alone", &ask_at(old, ask(ours.clone()), SOON).await, Err("no TLS: "));
-    let new = server(&shop, b"h2").await;
-    // It shakes hands, and then answers in HTTP/1.1 nevertheless.
-    check("HTTP/2", &ask_at(new, ask(ours), SOON).await, Err("the answer is not HTTP: "));
+    let verify = Verify::File(shop.certificate.clone());
+    let ask = Ask::Grpc { service: "shop".to_owned(), tls: Some(Tls { name: None, verify }) };
+    let old = server(&shop).await;
+    check("HTTP/1.1 alone", &ask_at(old, ask.clone(), SOON).await, Err("no TLS: "));
+    let new = grpc::server(grpc::says(1), Some(acceptor(&shop, b"h2"))).await;
+    check("HTTP/2", &ask_at(new, ask, SOON).await, Ok(()));
 }

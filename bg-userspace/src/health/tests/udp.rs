@@ -1,4 +1,4 @@
-use super::{HERE, SHORT, SOON, ask_at, check};
+use super::{HERE, SOON, ask_at, check, patience};
 use crate::health::spec::Ask;
 use std::net::SocketAddr;
 use tokio::net::UdpSocket;
@@ -57,9 +57,8 @@ async fn an_answer_must_begin_as_wanted() {
         ),
     ] {
         let at = server(answers, floods).await;
-        let timeout = if matches!(expected, Err(why) if why.starts_with("no ")) { SHORT } else { SOON };
         let ask = Ask::Udp { send: b"ping of {colour}".to_vec(), expect: expect.as_bytes().to_vec() };
-        check(row, &ask_at(at, ask, timeout).await, expected);
+        check(row, &ask_at(at, ask, patience(expected)).await, expected);
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) const PATH: &str = "/v1/role";
 /// The role as a header, for who cannot read JSON.
 const ROLE: HeaderName = HeaderName::from_static("x-bg-role");
 
+/// The generation, for who waits for the next one.
+const GENERATION: HeaderName = HeaderName::from_static("x-bg-generation");
+
 /// Longest head of a request in bytes.
 const HEAD: usize = 8 * 1024;
 
@@ -180,6 +183,7 @@ fn too_many(peer: IpAddr) -> Refusal {
 
 fn told(state: &RoleState) -> Response<Full<Bytes>> {
     let response = Response::builder().header(ROLE, state.role.as_str());
+    let response = response.header(GENERATION, state.generation);
     respond(response, state)
 }
 

@@ -18,10 +18,14 @@ const AGAIN: Duration = Duration::from_secs(5);
 const NEW: &str = ".new";
 
 /// Keeps the files in `dir` as `states` says, and tells `done` what they say, until nobody says anything more.
-pub(super) async fn follow(dir: PathBuf, mut states: watch::Receiver<States>, done: watch::Sender<States>) {
-    let mut written = Vec::new();
+/// `written` is what they say already.
+pub(super) async fn follow(
+    dir: PathBuf,
+    mut written: Vec<RoleState>,
+    mut states: watch::Receiver<States>,
+    done: watch::Sender<States>,
+) {
     let mut failing = false;
-    // The first state is what the files say already.
     while states.changed().await.is_ok() {
         loop {
             let wanted = Arc::clone(&states.borrow_and_update());
@@ -113,4 +117,25 @@ fn name(state: &RoleState) -> String {
 /// Whether the two make the same file.
 fn told_alike(one: &RoleState, other: &RoleState) -> bool {
     RoleState { addresses: Vec::new(), ..one.clone() } == RoleState { addresses: Vec::new(), ..other.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::tests::samples;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_written_is_tried_again() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = temporary.path().join("role");
+        fs::write(&dir, "in the way").unwrap();
+        let (states, watched) = watch::channel(States::from([]));
+        let (done, mut written) = watch::channel(States::from([]));
+        tokio::spawn(follow(dir.clone(), Vec::new(), watched, done));
+        states.send_replace([samples::role(&[])].into());
+        assert!(tokio::time::timeout(10 * AGAIN, written.changed()).await.is_err());
+        fs::remove_file(&dir).unwrap();
+        tokio::time::timeout(2 * AGAIN, written.changed()).await.unwrap().unwrap();
+        assert_eq!(read(&dir), [samples::role(&[])]);
+    }
 }

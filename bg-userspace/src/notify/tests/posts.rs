@@ -1,14 +1,20 @@
 //! Webhooks against servers that answer as they like.
 
 use super::DEADLINE;
+use crate::health::spec::Verify;
 use crate::notify::answer::{Answer, KEPT};
 use crate::notify::post::{Post, bounded};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 
 /// A server that answers each request with the same bytes.
 pub(super) struct Web {
@@ -208,6 +214,71 @@ async fn a_server_that_hangs_is_given_up_in_time() {
     }
 }
 
+/// Takes one TLS connection after the other and sends a whole answer.
+async fn secure(certificate: &Path, key: &Path) -> (u16, JoinSet<()>) {
+    let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(plain("200 OK", "in secret").as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (port, task)
+}
+
+#[tokio::test]
+async fn over_tls_only_whom_the_system_trusts_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (certificate, key) = (dir.path().join("own.pem"), dir.path().join("own.key"));
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=hook", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args([Path::new("-keyout"), &key, Path::new("-out"), &certificate])
+        .output();
+    if let Err(why) = made {
+        println!("SKIP there is no openssl to make a certificate with: {why}");
+        return;
+    }
+    let (port, _server) = secure(&certificate, &key).await;
+    let trusting = |verify| async move {
+        let post = Post::trusting(verify);
+        bounded(post.send(&format!("https://127.0.0.1:{port}/"), "{}".into()), DEADLINE).await
+    };
+    let good = trusting(Verify::File(certificate)).await;
+    assert_eq!(good, Answer { ok: true, output: "in secret".to_owned() });
+    let answer = send(&format!("https://localhost:{port}/")).await;
+    assert!(!answer.ok, "{answer:?}");
+    let why = &answer.output;
+    assert!(
+        why.contains("certificate is not valid") || why.contains("trusts no certificate authority"),
+        "{why}"
+    );
+}
+
 #[tokio::test]
 async fn what_cannot_be_reached_is_told_without_the_secret_in_its_url() {
     let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().port();
@@ -219,7 +290,8 @@ async fn what_cannot_be_reached_is_told_without_the_secret_in_its_url() {
         ("ftp://127.0.0.1/secret".to_owned(), "neither with http:// nor with https://"),
         ("/secret".to_owned(), "neither with http:// nor with https://"),
         ("http://user:secret@127.0.0.1/".to_owned(), "a user in it"),
-        ("http://127.0.0.1:99999/secret".to_owned(), "makes no sense"),
+        ("http://127.0.0.1:99999/secret".to_owned(), "its port is none"),
+        ("http://127.0.0.1:/secret".to_owned(), "its port is none"),
         ("http://a b/secret".to_owned(), "makes no sense"),
         (String::new(), "makes no sense"),
     ] {
