@@ -120,11 +120,13 @@ async fn listen(
 
 fn refusal(address: SocketAddr, why: &io::Error) -> Refusal {
     let mend = if why.kind() == ErrorKind::AddrInUse {
-        format!("see who has it, and choose another port: ss -ltnp 'sport = :{}'", address.port())
+        let port = address.port();
+        format!("see who has it (ss -ltnp 'sport = :{port}'), or change `role_listen` in [gateway]")
     } else if why.kind() == ErrorKind::AddrNotAvailable {
-        format!("add the address to an interface: ip address add {} dev …; it is tried again", address.ip())
+        let ip = address.ip();
+        format!("ip address add {ip} dev …, or change `role_listen` in [gateway]; it is tried again")
     } else {
-        "choose another address and port in the configuration".to_owned()
+        "choose another address and port with `role_listen` in [gateway]".to_owned()
     };
     Refusal::new("role-endpoint", format!("slices cannot ask for their role: {why}"), address, mend)
 }
