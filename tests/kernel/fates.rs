@@ -178,7 +178,7 @@ fn read(mut end: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
 
 /// Asserts that an end notices at its next packet that the connection was reset.
 fn assert_reset(mut end: &TcpStream, who: &str) {
-    end.write_all(b"x").unwrap_or_else(|error| panic!("{who} cannot even try: {error}"));
+    assert!(end.write_all(b"x").is_ok(), "{who} cannot even try");
     let error = read(end, &mut [0]).expect_err("the connection is over");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{who}: {error}");
 }
