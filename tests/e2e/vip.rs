@@ -44,28 +44,25 @@ struct Probe {
 
 impl Probe {
     fn open(gateway: &Namespace, instance: &str, addresses: &[IpAddr]) -> Result<Self, Refusal> {
+        Self::prepared(gateway, instance, addresses, || {})
+    }
+
+    /// One whose thread does something else first.
+    fn prepared(
+        gateway: &Namespace,
+        instance: &str,
+        addresses: &[IpAddr],
+        prepare: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, Refusal> {
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let (instance, addresses) = (instance.to_owned(), addresses.to_vec());
-        let move_packets = move || {
-            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                match Client::open(&instance, &addresses).await {
-                    Err(refusal) => tell.send(Err(refusal)).unwrap(),
-                    Ok((client, interface)) => {
-                        tell.send(Ok((client.clone(), interface))).unwrap();
-                        tokio::select! {
-                            () = client.serve() => {}
-                            _ = stopped => {}
-                        }
-                    }
-                }
-            });
-        };
-        let mover = Some(gateway.spawn("mover", move_packets).unwrap());
-        let (client, interface) = told.recv().unwrap()?;
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        Ok(Self { client, interface, runtime, stop: Some(stop), mover })
+        let mover = gateway.spawn("mover", move || {
+            prepare();
+            move_packets(&instance, &addresses, &tell, stopped);
+        });
+        let (client, interface) = told.recv().unwrap_or_else(|_| panic!("nothing is told"))?;
+        Ok(Self { client, interface, runtime: runtime(), stop: Some(stop), mover: mover.ok() })
     }
 
     /// One for the lab's instance, when the daemon has hooked it.
@@ -155,6 +152,29 @@ impl Drop for Probe {
     }
 }
 
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Opens a client, tells what has come of it, and moves its packets until it is to stop.
+fn move_packets(
+    instance: &str,
+    addresses: &[IpAddr],
+    tell: &mpsc::Sender<Result<(Client, Interface), Refusal>>,
+    stopped: oneshot::Receiver<()>,
+) {
+    runtime().block_on(async {
+        let opened = Client::open(instance, addresses).await;
+        tell.send(opened.clone()).unwrap();
+        if let Ok((client, _)) = opened {
+            tokio::select! {
+                () = client.serve() => {}
+                _ = stopped => {}
+            }
+        }
+    });
+}
+
 fn stamp(answer: &[u8]) -> io::Result<Stamp> {
     let text = String::from_utf8_lossy(answer);
     let (stamp, question) = text.trim().split_once(' ').ok_or(ErrorKind::InvalidData)?;
@@ -213,6 +233,10 @@ fn it_meets_what_clients_meet(lab: Lab) {
             assert_eq!(probe.line(stream).unwrap().colour, Colour::Blue, "an open connection to {target}");
         }
     }
+    let doctor = lab.daemon.bgctl(&["doctor"]).unwrap();
+    assert_eq!(doctor.code, Some(0), "{doctor:?}");
+    let seen = format!("{}: bg_tc_egress by", probe.interface.name);
+    assert!(doctor.stdout.contains(&seen), "{seen:?} is missing in: {doctor:?}");
     let flows = lab.daemon.json(&["flows"]).unwrap();
     for (own, vip) in OWN.into_iter().zip(VIPS) {
         let at = |row: &serde_json::Value, key: &str, ip: IpAddr| {
@@ -230,7 +254,7 @@ fn what_is_refused_is_told_at_once_and_what_is_silent_is_not_answered_by_others(
     let probe = Probe::hooked(&lab);
     // Nobody listens there on any machine.
     for target in frontends(service::BULK) {
-        let why = probe.connect(target).expect("an answer").unwrap_err();
+        let why = probe.connect(target).unwrap().unwrap_err();
         assert_eq!(why.kind(), ErrorKind::ConnectionRefused, "{target}");
     }
     let machine = lab.topology.slice(Colour::Blue).next().unwrap();
@@ -261,7 +285,7 @@ fn what_is_refused_is_told_at_once_and_what_is_silent_is_not_answered_by_others(
     take_off(&lab, &probe.interface.name, &ingress);
     // Unhooked, a VIP is an address of the gateway, where nobody listens.
     for target in frontends(service::WEB) {
-        let why = probe.connect(target).expect("an answer").unwrap_err();
+        let why = probe.connect(target).unwrap().unwrap_err();
         assert_eq!(why.kind(), ErrorKind::ConnectionRefused, "{target}");
     }
 }
@@ -435,6 +459,48 @@ fn what_is_somebody_elses_is_not_used() {
     // Without IPv6 there is IPv4.
     topology.gateway.sysctl("net/ipv6/conf/default/disable_ipv6", "1").unwrap();
     let only = open("a", &OWN).unwrap();
-    let why = only.connect(SocketAddr::new(VIPS[1], service::WEB)).expect("an answer").unwrap_err();
+    let why = only.connect(SocketAddr::new(VIPS[1], service::WEB)).unwrap().unwrap_err();
     assert_eq!(why.kind(), ErrorKind::AddrNotAvailable, "{why}");
+}
+
+#[test]
+fn the_capabilities_of_the_unit_are_enough() {
+    let lab = Lab::new(Way::Redirect);
+    let probe = Probe::prepared(&lab.topology.gateway, lab.daemon.instance(), &OWN, keep_those_of_the_unit);
+    let probe = probe.unwrap();
+    probe.await_hooked(&lab);
+    assert_eq!(probe.web(frontends(service::WEB)[0]).unwrap().colour, Colour::Blue);
+}
+
+#[test]
+fn a_machine_without_tap_devices_is_told_what_it_lacks() {
+    let hide = || {
+        use nix::mount::{MsFlags, mount};
+        // Only this thread sees another /dev/net.
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+        mount(Some("none"), "/dev/net", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    };
+    let topology = Topology::new(&Plan::default()).unwrap();
+    let refusal = Probe::prepared(&topology.gateway, "a", &OWN, hide).map(drop).unwrap_err();
+    assert_eq!((refusal.code.as_str(), refusal.at.as_str()), ("no-tap", "/dev/net/tun"), "{refusal}");
+    assert!(refusal.mend.contains("modprobe tun") && refusal.mend.contains("DeviceAllow="), "{refusal}");
+}
+
+/// Has the calling thread give up every capability but those that `bgd.service` grants.
+fn keep_those_of_the_unit() {
+    const VERSION_3: u32 = 0x2008_0522;
+    const NET_ADMIN: u32 = 12;
+    const NET_RAW: u32 = 13;
+    const PERFMON: u32 = 38;
+    const BPF: u32 = 39;
+    let low = 1_u32 << NET_ADMIN | 1 << NET_RAW;
+    let high = 1_u32 << (PERFMON - 32) | 1 << (BPF - 32);
+    let header = [VERSION_3, 0];
+    // Effective, permitted, inheritable; twice.
+    let sets = [low, low, 0, high, high, 0];
+    // SAFETY: both arrays are as long as this version of the call says, and it writes to neither.
+    let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    assert_eq!(done, 0, "{}", io::Error::last_os_error());
 }
