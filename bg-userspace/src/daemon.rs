@@ -197,6 +197,12 @@ mod tests {
         assert_eq!(words("RestrictAddressFamilies"), ["AF_UNIX", "AF_NETLINK", "AF_PACKET"]);
         // bpf(2) is in @privileged, so it must be allowed after that is taken away.
         assert_eq!(words("SystemCallFilter").last(), Some(&"bpf"));
+        assert_eq!(words("DevicePolicy"), ["closed"]);
+        assert_eq!(words("DeviceAllow"), ["/dev/net/tun", "rw"]);
+        assert!(words("PrivateDevices").is_empty());
+        for order in ["Wants", "After"] {
+            assert!(words(order).contains(&"modprobe@tun.service"), "{order}");
+        }
         // Either would make the pins read-only or hide the settings that are read.
         assert!(words("ProtectKernelTunables").is_empty() && words("ProcSubset").is_empty());
     }
