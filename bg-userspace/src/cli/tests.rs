@@ -3,13 +3,12 @@
 use super::*;
 use crate::api::listen::Listening;
 use crate::api::server;
-use crate::config::DEFAULT_LIFETIMES;
 use crate::dataplane::fake::Fake;
 use crate::dataplane::{
     AttachPlan, AttachSpec, BackendSpec, Dataplane, DeploymentSpec, Detached, FlowRow, FlowState, Hook, Path,
     Protocol, ServiceSpec, Side,
 };
-use crate::engine::{Engine, Settings};
+use crate::engine::Engine;
 use crate::refusal::Refusal;
 use bg_common::Colour;
 use bg_common::{Reason, Via, Word};

@@ -108,7 +108,7 @@ pub(in crate::notify) fn every_kind() -> Vec<Record> {
         What::Override { colour, backend: Some(IpAddr::from([0_u16; 8])), state: text() },
         What::Drift { seen: 1, actual: u64::MAX, actual_live: colour },
         What::BrokenWord { word: 9, why: text() },
-        What::Drilled { drilled },
+        What::Drilled { drilled: Box::new(drilled) },
         What::Hook { hook: text(), phase: text(), ok: false, output: text(), millis: 5 },
         What::JournalRebuilt { why: text(), aside: None },
     ];
