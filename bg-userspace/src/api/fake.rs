@@ -6,7 +6,7 @@ use super::listen::Listening;
 use super::protocol::{
     Deployment, Drift, Flows, Health, History, HistoryQuery, Plan, Remembered, Status, Verified,
 };
-use super::server::{self, Services};
+use super::server::{self, Limits, Services};
 use crate::engine::{Event, Handle};
 use crate::model::order::{Answer, Done, Order, Verb};
 use crate::refusal::Refusal;
@@ -69,6 +69,15 @@ impl Script {
 
     /// Serves at `socket` until the sender is dropped.
     pub fn serve(&self, socket: &Path) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+        self.serve_within(Limits::default(), socket)
+    }
+
+    /// Serves with these limits.
+    pub(super) fn serve_within(
+        &self,
+        limits: Limits,
+        socket: &Path,
+    ) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
         let (events, received) = mpsc::channel(16);
         tokio::spawn(self.clone().run(received));
         let (archive, feed) = (Arc::new(self.clone()), Arc::new(self.clone()));
@@ -77,7 +86,8 @@ impl Script {
         let stopped = async {
             let _ = stopped.await;
         };
-        (stop, tokio::spawn(server::serve(Listening::bind(socket).unwrap(), services, stopped)))
+        let listening = Listening::bind(socket).unwrap();
+        (stop, tokio::spawn(server::serve_within(limits, listening, services, stopped)))
     }
 
     async fn run(self, mut events: mpsc::Receiver<Event>) {
@@ -92,7 +102,13 @@ impl Script {
                 Event::Health { reply, .. } => drop(reply.send(Ok(self.lines().health.clone()))),
                 Event::Drift { reply, .. } => drop(reply.send(Ok(self.lines().drift.clone()))),
                 Event::Flows { reply, .. } => drop(reply.send(Ok(self.lines().flows.clone()))),
-                other => panic!("not in the script: {other:?}"),
+                Event::Counters { .. }
+                | Event::Wire { .. }
+                | Event::Lifetimes(_)
+                | Event::Swept { .. }
+                | Event::Detach { .. } => {
+                    panic!("not in the script: {event:?}")
+                }
             }
         }
     }
