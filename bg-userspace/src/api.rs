@@ -3,6 +3,8 @@
 
 pub mod archive;
 pub mod client;
+#[cfg(test)]
+pub mod fake;
 pub mod listen;
 pub mod protocol;
 pub mod server;

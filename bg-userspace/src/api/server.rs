@@ -32,14 +32,39 @@ const BODY: usize = 16 * 1024;
 /// Longest request head in bytes.
 const HEAD: usize = 16 * 1024;
 
-/// A client has so long to send a request's head, so long for its body, and so long between requests.
-const SENT_WITHIN: Duration = Duration::from_secs(10);
-
 /// Followers of events at a time; the next one is refused.
 const FOLLOWERS: usize = 16;
 
 /// Requests that are under way at the end have so long to finish.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long things may take. Each limit of the client is a little longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Limits {
+    /// A client has so long to send a request's head, so long for its body, and so long between requests.
+    pub(super) sent: Duration,
+    /// Who looks is answered within this time. Of events only the head of the answer is.
+    pub(super) looked: Duration,
+    /// A journal of years takes longer to verify.
+    pub(super) verified: Duration,
+    /// Orders wait for hooks, for the journal and for their proof.
+    pub(super) done: Duration,
+    /// A drill takes so much longer than it holds.
+    pub(super) drilled: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            sent: seconds(10),
+            looked: seconds(30),
+            verified: seconds(300),
+            done: seconds(120),
+            drilled: seconds(60),
+        }
+    }
+}
 
 /// What is behind the paths.
 #[derive(Clone)]
@@ -64,6 +89,7 @@ impl Services {
 #[derive(Clone)]
 struct Site {
     services: Services,
+    limits: Limits,
     followers: Arc<Semaphore>,
     /// Changes when the server ends.
     ended: watch::Receiver<()>,
@@ -71,9 +97,20 @@ struct Site {
 
 /// Serves until `stop` is done; requests that are under way then are finished.
 pub async fn serve(listening: Listening, services: Services, stop: impl Future<Output = ()>) {
+    serve_within(Limits::default(), listening, services, stop).await;
+}
+
+/// Serves with these limits.
+pub(super) async fn serve_within(
+    limits: Limits,
+    listening: Listening,
+    services: Services,
+    stop: impl Future<Output = ()>,
+) {
     let (ending, ended) = watch::channel(());
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    let site = Site { services, followers: Arc::new(Semaphore::new(FOLLOWERS)), ended: ended.clone() };
+    let followers = Arc::new(Semaphore::new(FOLLOWERS));
+    let site = Site { services, limits, followers, ended: ended.clone() };
     let router = router(site);
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
@@ -87,7 +124,7 @@ pub async fn serve(listening: Listening, services: Services, stop: impl Future<O
             Some(_) = connections.join_next() => {}
             (permit, accepted) = accepted => match accepted {
                 Ok((stream, _)) => {
-                    let connection = converse(stream, router.clone(), ended.clone());
+                    let connection = converse(stream, router.clone(), limits, ended.clone());
                     connections.spawn(async move {
                         connection.await;
                         drop(permit);
@@ -109,7 +146,7 @@ pub async fn serve(listening: Listening, services: Services, stop: impl Future<O
 }
 
 /// One connection, from the first request to the last.
-async fn converse(stream: UnixStream, router: Router, mut ended: watch::Receiver<()>) {
+async fn converse(stream: UnixStream, router: Router, limits: Limits, mut ended: watch::Receiver<()>) {
     let peer = match stream.peer_cred() {
         Ok(peer) => Peer { uid: peer.uid(), pid: peer.pid().unwrap_or_default() },
         Err(why) => {
@@ -125,7 +162,7 @@ async fn converse(stream: UnixStream, router: Router, mut ended: watch::Receiver
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(SENT_WITHIN)
+        .header_read_timeout(limits.sent)
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
@@ -142,8 +179,8 @@ async fn converse(stream: UnixStream, router: Router, mut ended: watch::Receiver
 }
 
 fn router(site: Site) -> Router {
-    look::routes()
-        .merge(order::routes())
+    look::routes(&site.limits)
+        .merge(order::routes(&site.limits))
         .fallback(look::no_such_path)
         .method_not_allowed_fallback(look::wrong_method)
         .layer(DefaultBodyLimit::max(BODY))

@@ -1,13 +1,13 @@
 //! The verbs that change something and say so in a sentence: confirm, stage, freeze, unfreeze, pause, resume.
 
 use super::env::Env;
+use super::offline::Change;
 use super::render;
 use super::run::Result;
 use super::target::Target;
 use super::{ChangeArgs, FreezeArgs, Global, PauseArgs, StageArgs, offline};
 use crate::api::client::Client;
 use crate::api::protocol::{Changed, FreezeRequest, PauseRequest, ReasonRequest, Seconds, StageRequest};
-use crate::model::order::Verb;
 
 pub(super) async fn confirm(
     args: ChangeArgs,
@@ -18,7 +18,7 @@ pub(super) async fn confirm(
 ) -> Result {
     let ChangeArgs { deployment, reason } = args;
     let changed = if global.offline {
-        offline::change(deployment.as_deref(), &Verb::Confirm, target, global, env)?
+        offline::change(deployment.as_deref(), &Change::Confirm, target, global, env)?
     } else {
         client.confirm(deployment.as_deref(), &ReasonRequest { reason }).await?
     };
@@ -56,8 +56,8 @@ pub(super) async fn pause(
     let PauseArgs { deployment, time, reason } = args;
     let request = PauseRequest { for_s: Seconds(time), reason };
     let changed = if global.offline {
-        let (verb, _) = request.meant()?;
-        offline::change(deployment.as_deref(), &verb, target, global, env)?
+        request.meant()?;
+        offline::change(deployment.as_deref(), &Change::Pause(time), target, global, env)?
     } else {
         client.pause(deployment.as_deref(), &request).await?
     };
@@ -73,7 +73,7 @@ pub(super) async fn resume(
 ) -> Result {
     let ChangeArgs { deployment, reason } = args;
     let changed = if global.offline {
-        offline::change(deployment.as_deref(), &Verb::Resume, target, global, env)?
+        offline::change(deployment.as_deref(), &Change::Resume, target, global, env)?
     } else {
         client.resume(deployment.as_deref(), &ReasonRequest { reason }).await?
     };

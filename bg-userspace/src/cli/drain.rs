@@ -75,7 +75,8 @@ fn estimate(drain: &DrainStatus, last: &LastSwitch) -> Option<u64> {
     let (began, left, since) = (began as f64, left as f64, since as f64);
     let rest = since * (left + 1.0).ln() / (began / left).ln();
     let rest = std::time::Duration::try_from_secs_f64(rest).ok()?.as_secs();
-    Some(drain.deadline_s.map_or(rest, |deadline| rest.min(deadline)))
+    // Later than the deadline there is nothing left to end.
+    drain.deadline_s.is_none_or(|deadline| rest < deadline).then_some(rest)
 }
 
 fn fact(draining: &Draining<'_>) -> (String, String) {
@@ -114,7 +115,8 @@ mod tests {
         // Half of 1000 in a minute: 9 more halvings.
         for (began, open, since, deadline, expected) in [
             (1000, 500, 60, None, Some(538)),
-            (1000, 500, 60, Some(120), Some(120)),
+            (1000, 500, 60, Some(120), None),
+            (1000, 500, 60, Some(540), Some(538)),
             (1000, 1, 60, None, Some(6)),
             (1000, 1000, 60, None, None),
             (1000, 1200, 60, None, None),

@@ -47,8 +47,8 @@ fn show(health: &Health, global: &Global, env: &mut Env<'_>) -> Result {
     render::print(&table, env)?;
 
     let several = health.deployments.len() > 1;
-    for DeploymentHealth { name, live: _, slices: _, probes, passive, overrides } in &health.deployments {
-        let name = several.then_some(name.as_str());
+    for DeploymentHealth { name: of, live: _, slices: _, probes, passive, overrides } in &health.deployments {
+        let name = several.then_some(of.as_str());
         if !probes.is_empty() {
             writeln!(env.out)?;
             self::probes(name, probes, env)?;
@@ -58,7 +58,8 @@ fn show(health: &Health, global: &Global, env: &mut Env<'_>) -> Result {
             self::passive(name, [passive.blue, passive.green], env)?;
         }
         if !overrides.is_empty() {
-            let facts: Vec<_> = overrides.iter().map(|one| fact(name.unwrap_or("overruled"), one)).collect();
+            let about = name.unwrap_or("overruled");
+            let facts: Vec<_> = overrides.iter().map(|one| (about.to_owned(), overruled(of, one))).collect();
             writeln!(env.out)?;
             render::facts(&facts, env)?;
         }
@@ -67,18 +68,12 @@ fn show(health: &Health, global: &Global, env: &mut Env<'_>) -> Result {
 }
 
 /// That an operator has overruled probes.
-pub(super) fn fact(about: &str, overruled: &Override) -> (String, String) {
-    let Override { colour, backend, up } = overruled;
+pub(super) fn overruled(deployment: &str, by: &Override) -> String {
+    let Override { colour, backend, up } = by;
     let (who, state) = (target(Some(*colour), *backend), if *up { "up" } else { "down" });
-    (
-        about.to_owned(),
-        format!("{who} is {state} by order, whatever probes say; until: {}", auto(*colour, *backend)),
-    )
-}
-
-fn auto(colour: Colour, backend: Option<std::net::IpAddr>) -> String {
     let backend = backend.map(|address| format!(" --backend {address}")).unwrap_or_default();
-    format!("bgctl health auto --colour {colour}{backend}")
+    let auto = format!("bgctl health auto {deployment} --colour {colour}{backend}");
+    format!("{who} is {state} by order, whatever probes say; until: {auto}")
 }
 
 /// Role, version, health and share of a slice.

@@ -3,7 +3,7 @@
 
 mod words;
 
-pub(super) use words::{change, switched};
+pub(super) use words::{Change, change, switched};
 
 use super::env::Kernel;
 use super::target::Target;

@@ -215,17 +215,17 @@ pub(super) fn proved(proof: &Proof, from: impl std::fmt::Display, to: impl std::
     let mut said = Vec::new();
     let micros = |micros: u64| short_time(micros.saturating_mul(1000));
     if let Some(first) = first_new_us {
-        said.push(format!("the first new flow was on {to} after {}", micros(*first)));
+        said.push(format!("{to} got its first new flow {} after the switch", micros(*first)));
     }
     match last_old_us {
         Some(last @ ..=0) => {
             said.push(format!(
-                "the last new flow was on {from} {} before the switch",
+                "{from} got its last new flow {} before the switch",
                 micros(last.unsigned_abs())
             ));
         }
         Some(last) => {
-            said.push(format!("a new flow was on {from} {} AFTER the switch", micros(last.unsigned_abs())));
+            said.push(format!("{from} got a new flow {} AFTER the switch", micros(last.unsigned_abs())))
         }
         None => {}
     }

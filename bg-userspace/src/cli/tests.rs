@@ -1,5 +1,11 @@
 //! Every command in-process: against a daemon over a data plane in memory, and without one.
 
+mod desk;
+mod looks;
+mod offline;
+mod orders;
+mod stories;
+
 use super::*;
 use crate::api::listen::Listening;
 use crate::api::server;
@@ -139,7 +145,9 @@ impl Lab {
 fn the_command_line_is_consistent_and_its_help_has_every_exit_code() {
     Cli::command().debug_assert();
     let help = Cli::command().render_long_help().to_string();
-    for code in ["0  done", "1  refused", "2  the command line", "3  the daemon", "4  doctor"] {
+    for code in
+        ["0  done", "1  refused", "2  the command line", "3  the daemon", "4  doctor", "5  the time of"]
+    {
         assert!(help.contains(code), "{help}");
     }
 }
@@ -159,9 +167,9 @@ async fn a_switch_is_told_in_one_line() {
     let lab = Lab::new(&["shop"]).await;
     lab.run("status").await;
     let rows = [
-        ("switch", "shop: blue → green  generation 1  (3 ns; 2 flows stay on blue until they end)\n"),
+        ("switch", "shop: blue → green  generation 1  (3 ns; 2 flows stay on blue)\n"),
         ("switch shop --to green", "shop: green is live already  generation 1\n"),
-        ("rollback", "shop: green → blue  generation 2  (3 ns; 1 flow stays on green until it ends)\n"),
+        ("rollback", "shop: green → blue  generation 2  (3 ns; 1 flow stays on green)\n"),
     ];
     for (line, expected) in rows {
         let Ran { code, out, err } = lab.run(line).await;
@@ -185,14 +193,20 @@ async fn the_json_forms_have_the_promised_keys() {
     let expected = json!({
         "instance": "lab", "daemon": true, "path": "stack", "deployments": [deployment], "attachments": [attachment],
     });
-    assert_eq!(status, expected);
+    let known = |value: &Value, expected: &Value| {
+        let keys = expected.as_object().unwrap().keys();
+        keys.map(|key| (key.clone(), value[key].clone())).collect::<serde_json::Map<_, _>>()
+    };
+    let mut found = known(&status, &expected);
+    found["deployments"] = json!([known(&status["deployments"][0], &expected["deployments"][0])]);
+    assert_eq!(Value::Object(found), expected);
 
     let switched = lab.json("switch shop --to green --reason because").await;
     let expected = json!({
         "deployment": "shop", "from": "blue", "to": "green", "generation": 1, "took_ns": 3, "already": false,
         "staying": 2,
     });
-    assert_eq!(switched, expected);
+    assert_eq!(Value::Object(known(&switched, &expected)), expected);
 
     let flows = lab.json("flows shop --colour green --limit 1").await;
     assert_eq!((&flows["total"], &flows["flows"][0]["state"]), (&json!(1), &json!("established")));
@@ -210,10 +224,7 @@ async fn tables_show_what_a_person_looks_for() {
     let lab = Lab::new(&["api", "shop"]).await;
     lab.run("switch shop --to green").await;
     let rows: [(&str, &[&str]); 5] = [
-        (
-            "status",
-            &["instance lab, daemon running", "shop        green           1", "blue drains", "shop/web"],
-        ),
+        ("status", &["instance lab, daemon running", "shop        blue    -     ", "2  drains", "shop/web"]),
         ("status", &["tcp 192.0.2.2:80", "10.2.2.2:8080", "eth0", "tcx-ingress"]),
         (
             "flows --limit 2",

@@ -9,8 +9,8 @@ use crate::refusal::Refusal;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A daemon that is restarted meanwhile is there again within this time.
-const AWAY: Duration = Duration::from_secs(30);
+/// A daemon that is restarted meanwhile is there again after so many looks.
+const AWAY: u32 = 60;
 
 /// Waits for the drain that `switched` has begun. Nothing is printed but what a person sees who looks on.
 pub(super) async fn drained(
@@ -30,17 +30,18 @@ pub(super) async fn drained(
 async fn look(switched: &Switched, within: Option<Duration>, client: &Client, env: &mut Env<'_>) -> Result {
     let Switched { deployment: name, to, .. } = switched;
     let begun = Instant::now();
-    let mut seen = begun;
+    let mut away = 0;
     loop {
         let status = match client.status().await {
             Ok(status) => status,
-            Err(Error::Unreachable(_)) if seen.elapsed() < AWAY => {
+            Err(Error::Unreachable(_)) if away < AWAY => {
+                away += 1;
                 tokio::time::sleep(env.poll).await;
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
-        seen = Instant::now();
+        away = 0;
         let Some(deployment) = find(&status, name) else {
             let mend = "see `bgctl status`";
             return Err(Refusal::new("gone", format!("{name} is gone"), "the configuration", mend).into());

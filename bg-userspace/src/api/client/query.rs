@@ -10,10 +10,7 @@ pub(super) fn with_query(path: &str, query: &impl Serialize) -> String {
     let Ok(Value::Object(fields)) = serde_json::to_value(query) else { return whole };
     let mut mark = '?';
     for (name, value) in fields {
-        let value = match value {
-            Value::String(text) => quoted(&text),
-            other => other.to_string(),
-        };
+        let value = value.as_str().map_or_else(|| value.to_string(), quoted);
         // Writing to a String cannot fail.
         let _ = write!(whole, "{mark}{name}={value}");
         mark = '&';

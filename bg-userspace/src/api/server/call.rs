@@ -1,9 +1,9 @@
 //! What handlers take of a request: who calls, a body, a query. What does not fit is refused in the
 //! common form.
 
+use super::Site;
 use super::answer::{bad_request, refused};
 use super::peer::Peer;
-use super::{SENT_WITHIN, Site};
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Path, Request};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
@@ -50,10 +50,14 @@ impl<T: DeserializeOwned> FromRequest<Site> for Body<T> {
     async fn from_request(request: Request, site: &Site) -> Result<Self, Response> {
         let path = request.uri().path().to_owned();
         let bad = |why: &str| refused(bad_request(why, &path));
-        let sent = tokio::time::timeout(SENT_WITHIN, Bytes::from_request(request, site)).await;
+        let sent = tokio::time::timeout(site.limits.sent, Bytes::from_request(request, site)).await;
         let body = sent.map_err(|_| bad("it takes too long to send"))?;
         let body = body.map_err(|why| bad(&why.body_text()))?;
-        let text = if body.is_empty() { b"{}".as_slice() } else { &body };
+        let text = if body.is_empty() { b"{}".as_slice() } else { body.trim_ascii_start() };
+        if !text.starts_with(b"{") {
+            // Serde would take a list as the fields in their order.
+            return Err(bad("it is no JSON object"));
+        }
         serde_json::from_slice(text).map(Self).map_err(|why| bad(&why.to_string()))
     }
 }

@@ -1,9 +1,9 @@
 //! The paths that change nothing, and the one that takes everything down.
 
-use super::Site;
 use super::answer::{in_time, refused, reply};
 use super::call::{Call, Query};
 use super::events;
+use super::{Limits, Site};
 use crate::api::protocol::{self, AtQuery, DriftQuery, FlowQuery, HealthQuery, HistoryQuery};
 use crate::refusal::Refusal;
 use axum::Router;
@@ -12,15 +12,9 @@ use axum::http::{Method, Uri};
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, post};
-use std::time::Duration;
 
-/// A request is answered within this time.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-
-/// A journal of years takes longer to verify.
-const VERIFIED_WITHIN: Duration = Duration::from_secs(300);
-
-pub(super) fn routes() -> Router<Site> {
+pub(super) fn routes(limits: &Limits) -> Router<Site> {
+    let Limits { looked, verified, .. } = *limits;
     let quick = Router::new()
         .route(protocol::STATUS, get(status))
         .route(protocol::COUNTERS, get(counters))
@@ -29,13 +23,12 @@ pub(super) fn routes() -> Router<Site> {
         .route(protocol::DRIFT, get(drift))
         .route(protocol::HISTORY, get(history))
         .route(protocol::HISTORY_AT, get(at))
-        // Only the head of the answer is limited; lines follow as long as the client wants.
         .route(protocol::EVENTS, get(events::follow))
         .route(protocol::DETACH, post(detach))
-        .layer(middleware::from_fn(|request, next| in_time(ANSWER_WITHIN, request, next)));
+        .layer(middleware::from_fn(move |request, next| in_time(looked, request, next)));
     let slow = Router::new()
         .route(protocol::HISTORY_VERIFY, get(verify))
-        .layer(middleware::from_fn(|request, next| in_time(VERIFIED_WITHIN, request, next)));
+        .layer(middleware::from_fn(move |request, next| in_time(verified, request, next)));
     quick.merge(slow)
 }
 

@@ -1,8 +1,8 @@
 //! The paths of orders.
 
-use super::Site;
 use super::answer::{in_time, late, refused, refused_order};
 use super::call::{Body, Call, Query};
+use super::{Limits, Site};
 use crate::api::protocol::{
     Changed, DrainRequest, DrillRequest, FreezeRequest, Meant, OverrideRequest, PauseRequest, PlanQuery,
     ReasonRequest, RollbackRequest, StageRequest, SwitchRequest, order_path,
@@ -12,15 +12,9 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
-use std::time::Duration;
 
-/// Orders wait for hooks, for the journal and for their proof.
-const DONE_WITHIN: Duration = Duration::from_secs(120);
-
-/// A drill takes so much longer than it holds.
-const DRILLED_WITHIN: Duration = Duration::from_secs(60);
-
-pub(super) fn routes() -> Router<Site> {
+pub(super) fn routes(limits: &Limits) -> Router<Site> {
+    let done = limits.done;
     let bounded = [
         ("plan", get(plan)),
         ("switch", post(|call: Call, Body(it): Body<SwitchRequest>| call.order(it.meant()))),
@@ -40,7 +34,7 @@ pub(super) fn routes() -> Router<Site> {
     let bounded = bounded
         .into_iter()
         .fold(Router::new(), add)
-        .layer(middleware::from_fn(|request, next| in_time(DONE_WITHIN, request, next)));
+        .layer(middleware::from_fn(move |request, next| in_time(done, request, next)));
     // It says itself how long it takes.
     add(bounded, ("drill", post(drill)))
 }
@@ -50,7 +44,7 @@ async fn plan(call: Call, Query(PlanQuery { to }): Query<PlanQuery>) -> Response
 }
 
 async fn drill(call: Call, Body(request): Body<DrillRequest>) -> Response {
-    let (limit, path) = (request.hold() + DRILLED_WITHIN, call.path.clone());
+    let (limit, path) = (request.hold() + call.site.limits.drilled, call.path.clone());
     match tokio::time::timeout(limit, call.order(request.meant())).await {
         Ok(response) => response,
         Err(_) => refused(late(limit, &path)),

@@ -185,3 +185,5 @@ async fn connections_beyond_the_limit_wait_and_are_served() {
     drop(idle);
     tokio::time::timeout(Duration::from_secs(20), late).await.unwrap().unwrap().unwrap();
 }
+
+mod scripted;

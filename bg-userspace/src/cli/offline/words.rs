@@ -72,10 +72,20 @@ pub(in super::super) fn switched(
     Ok(switched)
 }
 
-/// Carries out an order that leaves live as it is.
+/// An order that leaves live as it is.
+pub(in super::super) enum Change {
+    /// The switch stays.
+    Confirm,
+    /// New flows are held for so long.
+    Pause(Duration),
+    /// They go on.
+    Resume,
+}
+
+/// Carries it out.
 pub(in super::super) fn change(
     name: Option<&str>,
-    verb: &Verb,
+    change: &Change,
     target: &Target,
     global: &Global,
     env: &mut Env<'_>,
@@ -84,63 +94,56 @@ pub(in super::super) fn change(
     let deployment = resolve(&*dataplane, name)?;
     let word = word_of(&*dataplane, &deployment)?;
     let now = word.effective(tick(monotonic())).unpack().map_err(|why| broken(&deployment, word, why))?;
-    let (change, what): (Box<dyn Fn(Word) -> std::result::Result<Word, Invalid>>, _) = match verb {
-        Verb::Confirm if !now.revert_at_deadline => {
+    let exchange = |change: &dyn Fn(Word) -> std::result::Result<Word, Invalid>| {
+        exchange(&*dataplane, &deployment, word, change)
+    };
+    let ((new, _), what) = match change {
+        Change::Confirm if !now.revert_at_deadline => {
             let (at, mend) = (format!("deployment {deployment}"), "see `bgctl --offline status`");
             let what = "no switch waits for its confirmation";
             return Err(Refusal::new("nothing-to-confirm", what, at, mend).into());
         }
-        Verb::Confirm => (Box::new(Word::confirmed), "the switch stays".to_owned()),
-        Verb::Pause { time } => {
-            let until = tick(monotonic() + *time).0.saturating_add(1);
-            (
-                Box::new(move |word| word.paused(Some(until))),
-                format!("new flows are held for {}", span(time.as_secs())),
-            )
-        }
-        Verb::Resume if !now.paused => {
+        Change::Resume if !now.paused => {
             let (generation, what) = (word.generation(), "new flows were not held".to_owned());
             return Ok(Changed { deployment, generation, what });
         }
-        Verb::Resume => (Box::new(Word::resumed), "new flows go on".to_owned()),
-        other => return Err(without_daemon(&format!("`{}` needs the daemon", other.name())).into()),
+        Change::Confirm => (exchange(&Word::confirmed)?, "the switch stays".to_owned()),
+        Change::Resume => (exchange(&Word::resumed)?, "new flows go on".to_owned()),
+        Change::Pause(time) => {
+            let until = tick(monotonic() + *time).0.saturating_add(1);
+            let what = format!("new flows are held for {}", span(time.as_secs()));
+            (exchange(&|word: Word| word.paused(Some(until)))?, what)
+        }
     };
-    let (new, _) = exchange(&*dataplane, &deployment, word, change)?;
     say(global, env, "no gate was asked, and no journal was written")?;
     Ok(Changed { deployment, generation: new.generation(), what })
 }
 
 /// What an order that changes live comes down to, or why it cannot be done here.
 fn way(name: &str, word: Word, verb: &Verb) -> Refused<Way> {
-    match verb {
-        Verb::Switch(SwitchOrder { to, plan, force: _, confirm_within, bake, fate, agreed: _ }) => {
-            if bake.is_some_and(|bake| !bake.is_zero()) {
-                return Err(without_daemon(
-                    "without the daemon nothing is watched, so there is no bake time",
-                ));
-            }
-            if let Some(plan) = plan.filter(|plan| plan.generation != word.generation()) {
-                let what =
-                    format!("plan {plan} does not hold any more: this is generation {}", word.generation());
-                return Err(Refusal::new("gate-plan", what, format!("deployment {name}"), "bgctl plan"));
-            }
-            let confirm_within = confirm_within.filter(|within| !within.is_zero());
-            Ok(Way { to: *to, fate: fate.unwrap_or_default().into(), confirm_within })
+    if let Verb::Switch(SwitchOrder { to, plan, force: _, confirm_within, bake, fate, agreed: _ }) = verb {
+        if bake.is_some_and(|bake| !bake.is_zero()) {
+            return Err(without_daemon("without the daemon nothing is watched, so there is no bake time"));
         }
-        Verb::Rollback(RollbackOrder { force: _, fate }) => {
-            if word.generation() == 0 {
-                let live = word.live();
-                let (what, at) = (
-                    format!("{name} was never switched, so there is nothing to go back to"),
-                    format!("deployment {name}, {live} live"),
-                );
-                let mend = format!("bgctl --offline switch {name} --to {}", live.other());
-                return Err(Refusal::new("nothing-to-roll-back", what, at, mend));
-            }
-            Ok(Way { to: None, fate: fate.unwrap_or_default().into(), confirm_within: None })
+        if let Some(plan) = plan.filter(|plan| plan.generation != word.generation()) {
+            let what =
+                format!("plan {plan} does not hold any more: this is generation {}", word.generation());
+            return Err(Refusal::new("gate-plan", what, format!("deployment {name}"), "bgctl plan"));
         }
-        other => Err(without_daemon(&format!("`{}` needs the daemon", other.name()))),
+        let confirm_within = confirm_within.filter(|within| !within.is_zero());
+        return Ok(Way { to: *to, fate: fate.unwrap_or_default().into(), confirm_within });
     }
+    let Verb::Rollback(RollbackOrder { force: _, fate }) = verb else {
+        return Err(without_daemon(&format!("`{}` needs the daemon", verb.name())));
+    };
+    if word.generation() == 0 {
+        let live = word.live();
+        let what = format!("{name} was never switched, so there is nothing to go back to");
+        let at = format!("deployment {name}, {live} live");
+        let mend = format!("bgctl --offline switch {name} --to {}", live.other());
+        return Err(Refusal::new("nothing-to-roll-back", what, at, mend));
+    }
+    Ok(Way { to: None, fate: fate.unwrap_or_default().into(), confirm_within: None })
 }
 
 /// The word after a switch. A pause is not over because live changes: whoever holds new flows lets them go.

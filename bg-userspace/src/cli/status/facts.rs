@@ -36,7 +36,7 @@ pub(super) fn of(deployment: &Deployment, env: &Env<'_>) -> Vec<Fact> {
         said.push(format!("new flows are held{}; at once: bgctl resume {name}", left.unwrap_or_default()));
     }
     said.extend(deployment.drain.as_ref().map(|of| drain::sentence(live.other(), of)));
-    said.extend(overrides.iter().map(|one| health::fact(name, one).1));
+    said.extend(overrides.iter().map(|one| health::overruled(name, one)));
     said.extend(under_way.as_ref().map(|what| format!("under way: {}", clean(what))));
     said.extend(drill_in_s.map(|left| format!("the next drill is in {}", span(left))));
     said.extend(drift.as_ref().map(|what| format!("drift: {}; see: bgctl drift {name}", clean(what))));
