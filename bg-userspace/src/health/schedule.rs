@@ -3,9 +3,6 @@
 use super::means::Means;
 use super::question::Question;
 use super::spec::Report;
-use crate::model::policy::Target;
-use bg_common::Colour;
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,36 +25,12 @@ pub(super) struct Shared {
     reports: mpsc::Sender<Report>,
     /// What asking takes.
     pub(super) means: Means,
-    live: Mutex<HashMap<String, Live>>,
     complained: Mutex<Option<Instant>>,
-}
-
-/// Who is live, and how often that has changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Live {
-    colour: Colour,
-    changes: u64,
 }
 
 impl Shared {
     pub(super) fn new(reports: mpsc::Sender<Report>, means: Means) -> Self {
-        Self { reports, means, live: Mutex::default(), complained: Mutex::default() }
-    }
-
-    fn live(&self, deployment: &str) -> Option<Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).get(deployment).copied()
-    }
-
-    /// Remembers who is live, and returns whether that is new.
-    pub(super) fn set_live(&self, deployment: String, colour: Colour) -> bool {
-        let mut all = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = all.get(&deployment).copied();
-        let changed = before.is_none_or(|live| live.colour != colour);
-        if changed {
-            let changes = before.map_or(0, |live| live.changes + 1);
-            all.insert(deployment, Live { colour, changes });
-        }
-        changed
+        Self { reports, means, complained: Mutex::default() }
     }
 
     fn complain(&self, question: &Question, why: &str) {
@@ -106,28 +79,20 @@ pub(super) async fn ask_on(shared: Arc<Shared>, question: Arc<Question>, at_once
 
 /// Asks once. There is nothing to report if that cannot be done.
 async fn ask(shared: &Arc<Shared>, question: &Arc<Question>) -> Option<Report> {
-    loop {
-        let vip = question.target() == Target::Vip;
-        let live = if vip { Some(shared.live(&question.deployment)?) } else { None };
-        // In a task of its own, whose memory is free between two questions, and whose end, however it comes, is seen.
-        let task = tokio::spawn({
-            let (shared, question) = (Arc::clone(shared), Arc::clone(question));
-            async move { shared.means.ask(&question, live.map(|live| live.colour)).await }
-        });
-        let _ends = Ends::of(&task);
-        let came = task.await.unwrap_or_else(|why| Err(why.to_string()));
-        if vip && shared.live(&question.deployment) != live {
-            continue;
+    // In a task of its own, whose memory is free between two questions, and whose end, however it comes, is seen.
+    let task = tokio::spawn({
+        let (shared, question) = (Arc::clone(shared), Arc::clone(question));
+        async move { shared.means.ask(&question).await }
+    });
+    let _ends = Ends::of(&task);
+    match task.await.unwrap_or_else(|why| Err(why.to_string())) {
+        Ok((began, finding)) => {
+            let (deployment, probe) = (question.deployment.clone(), question.spec.name.clone());
+            Some(Report { deployment, probe, target: question.target(), began, finding })
         }
-        match came {
-            Ok((began, finding)) => {
-                let (deployment, probe) = (question.deployment.clone(), question.spec.name.clone());
-                return Some(Report { deployment, probe, target: question.target(), began, finding });
-            }
-            Err(why) => {
-                shared.complain(question, &why);
-                return None;
-            }
+        Err(why) => {
+            shared.complain(question, &why);
+            None
         }
     }
 }

@@ -48,9 +48,9 @@ fn shop(probes: Vec<ProbeSpec>) -> ProbeSet {
 /// What comes of asking the blue slice once; `Err` is why it is bad.
 async fn ask(spec: ProbeSpec) -> Result<(), String> {
     let means = Means::new(None, Arc::new(NobodyKnows));
-    let question = Question::of(&shop(vec![spec])).remove(0);
+    let question = Question::of(&shop(vec![spec]), None).remove(0);
     let began = Instant::now();
-    let (_, finding) = means.ask(&question, None).await.expect("this host can ask");
+    let (_, finding) = means.ask(&question).await.expect("this host can ask");
     assert!(began.elapsed() < SOON, "a question that is never answered ends by its timeout");
     match finding {
         Finding::Good { answered: None } => Ok(()),

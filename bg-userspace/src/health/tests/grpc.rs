@@ -1,3 +1,5 @@
+//! gRPC: only SERVING is good, and no server of HTTP/2 can hold a question.
+
 use super::servers::{Does, Hears, Server, until};
 use super::{HERE, SOON, ask_at, check, patience};
 use crate::health::spec::Ask;

@@ -1,3 +1,5 @@
+//! HTTP and TCP: answers are judged, and no server can hold a question.
+
 use super::servers::{Does, Hears, Server, until};
 use super::{HERE, SHORT, SOON, ask_at, check, patience};
 use crate::health::spec::{Ask, Http};
