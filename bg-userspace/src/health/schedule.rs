@@ -118,3 +118,28 @@ impl Dice {
         f64::from(bits) / f64::from(u32::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_vary_by_the_jitter_and_no_more() {
+        let second = Duration::from_secs(1);
+        for (percent, chance, millis) in
+            [(0, 0.0, 1000), (0, 1.0, 1000), (20, 0.0, 800), (20, 0.5, 1000), (20, 1.0, 1200), (255, 0.0, 10)]
+        {
+            assert_eq!(jittered(second, percent, chance), Duration::from_millis(millis));
+        }
+    }
+
+    #[test]
+    fn dice_fall_everywhere_between_0_and_1_and_each_differently() {
+        let (mut one, mut other) = (Dice::default(), Dice::default());
+        let throws: Vec<f64> = (0..1000).map(|_| one.throw()).collect();
+        assert!(throws.iter().all(|throw| (0.0..=1.0).contains(throw)));
+        let low = throws.iter().filter(|throw| **throw < 0.5).count();
+        assert!((300..700).contains(&low), "{low} of 1000 are in the lower half");
+        assert!(throws.iter().any(|throw| throw.to_bits() != other.throw().to_bits()));
+    }
+}
