@@ -15,6 +15,20 @@ pub enum Via {
     Neighbour = 2,
 }
 
+/// What happens to the flows that are pinned to a backend which is down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[repr(u8)]
+pub enum PinnedFlows {
+    /// They stay.
+    #[default]
+    Keep = 0,
+    /// TCP: each side gets a RST at its next packet. Others are decided anew.
+    Reset = 1,
+    /// Datagram flows are decided anew; TCP stays.
+    Move = 2,
+}
+
 /// A backend. 32 bytes: two share a cache line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
@@ -25,8 +39,14 @@ pub struct Backend {
     slice: SliceId,
     port: Port,
     proto: Proto,
-    via: u8,
+    /// Bits 0-1: [`Via`]; 2-3: [`PinnedFlows`]; 4: [`Backend::is_down`].
+    way: u8,
 }
+
+const VIA_BITS: u8 = 0b11;
+const PINNED_SHIFT: u32 = 2;
+const PINNED_BITS: u8 = 0b11;
+const DOWN: u8 = 1 << 4;
 
 impl Backend {
     /// A backend of `service` in `slice`, reached over interface `ifindex`.
@@ -39,7 +59,37 @@ impl Backend {
             slice,
             port: endpoint.port(),
             proto: endpoint.proto(),
-            via: via as u8,
+            way: via as u8,
+        }
+    }
+
+    /// The same backend, down: no ring leads to it, and its flows meet this.
+    #[must_use]
+    pub const fn down(self, pinned: PinnedFlows) -> Self {
+        let way = self.way & VIA_BITS | (pinned as u8) << PINNED_SHIFT | DOWN;
+        Self { way, ..self }
+    }
+
+    /// The same backend, removed: it is not wanted any more, whatever happens to its flows.
+    #[must_use]
+    pub const fn removed(self) -> Self {
+        Self { way: self.way & !DOWN, ..self }
+    }
+
+    /// Whether it is wanted although no ring leads to it. Programs do not ask.
+    #[must_use]
+    pub const fn is_down(&self) -> bool {
+        self.way & DOWN != 0
+    }
+
+    /// What happens to the flows that are pinned to it; what is unknown keeps them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pinned(&self) -> PinnedFlows {
+        match self.way >> PINNED_SHIFT & PINNED_BITS {
+            1 => PinnedFlows::Reset,
+            2 => PinnedFlows::Move,
+            _ => PinnedFlows::Keep,
         }
     }
 
@@ -75,7 +125,7 @@ impl Backend {
     #[inline(always)]
     #[must_use]
     pub const fn via(&self) -> Via {
-        match self.via {
+        match self.way & VIA_BITS {
             1 => Via::Peer,
             2 => Via::Neighbour,
             _ => Via::Stack,
@@ -87,5 +137,26 @@ impl Backend {
     #[must_use]
     pub const fn is_vacant(&self) -> bool {
         self.proto.0 == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn being_down_changes_neither_the_way_nor_the_place() {
+        let at = Endpoint::new(Addr::from_v4([10, 1, 0, 2]), 80.into(), Proto::TCP);
+        for via in [Via::Stack, Via::Peer, Via::Neighbour] {
+            let up = Backend::new(at, 3, SliceId::default(), via, 7);
+            assert_eq!((up.via(), up.pinned(), up.is_down()), (via, PinnedFlows::Keep, false));
+            for pinned in [PinnedFlows::Keep, PinnedFlows::Reset, PinnedFlows::Move] {
+                let down = up.down(PinnedFlows::Move).down(pinned);
+                assert_eq!((down.via(), down.pinned(), down.is_down()), (via, pinned, true));
+                assert_eq!((down.endpoint(), down.ifindex()), (at, 7));
+                let removed = down.removed();
+                assert_eq!((removed.via(), removed.pinned(), removed.is_down()), (via, pinned, false));
+            }
+        }
     }
 }

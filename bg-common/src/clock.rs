@@ -32,3 +32,54 @@ impl Tick {
         Self::from_nanos(seconds.saturating_mul(1_000_000_000)).0
     }
 }
+
+/// When something began, in 24 bits: units of 16 ticks (2.1 s), counted modulo 417 days.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[repr(transparent)]
+pub struct Began([u8; 3]);
+
+impl Began {
+    const SHIFT: u32 = 4;
+    const MASK: u32 = 0xff_ffff;
+
+    /// It begins now.
+    #[inline(always)]
+    #[must_use]
+    pub const fn at(now: Tick) -> Self {
+        let [low, middle, high, _] = (now.0 >> Self::SHIFT).to_le_bytes();
+        Self([low, middle, high])
+    }
+
+    /// Ticks that have passed by `now`, in steps of 16. What seems to begin a step later begins now: two
+    /// CPUs' clocks may briefly claim that.
+    #[must_use]
+    pub const fn ticks_until(self, now: Tick) -> u32 {
+        let Self([low, middle, high]) = self;
+        let began = u32::from_le_bytes([low, middle, high, 0]);
+        match (now.0 >> Self::SHIFT).wrapping_sub(began) & Self::MASK {
+            Self::MASK => 0,
+            steps => steps << Self::SHIFT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_right_to_a_step_however_long_the_machine_has_been_up() {
+        const WRAP: u32 = 1 << 28;
+        for began in [0, 1, 15, 16, 1000, WRAP - 1, WRAP, WRAP + 5, 3 * WRAP - 17, 15 * WRAP] {
+            for age in [0, 1, 15, 16, 17, 5000, WRAP - 32] {
+                let got = Began::at(Tick(began)).ticks_until(Tick(began + age));
+                assert!(got.abs_diff(age) < 16, "{began} + {age}: {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_begins_on_a_faster_clock_is_not_old() {
+        assert_eq!(Began::at(Tick(1600)).ticks_until(Tick(1599)), 0);
+    }
+}

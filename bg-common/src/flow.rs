@@ -1,5 +1,6 @@
 //! A client's conversation with a service, and the pin that keeps it on its backend.
 
+use crate::clock::Began;
 use crate::endpoint::Tail;
 use crate::{Addr, Port, Proto, Tick};
 
@@ -63,8 +64,8 @@ pub struct Flow {
     pub seen: Tick,
     /// Bits of [`Flow::ANSWERED`] and its neighbours.
     pub state: u8,
-    /// Always zero.
-    pub zero: [u8; 3],
+    /// When the flow began.
+    pub began: Began,
 }
 
 impl Flow {
@@ -76,20 +77,25 @@ impl Flow {
     pub const BACKEND_FIN: u8 = 1 << 2;
     /// Either has sent RST, and nothing followed.
     pub const RESET: u8 = 1 << 3;
-
     /// The client has come back, but FLOWS had no room: as good as established.
     pub const CONFIRMED: u8 = 1 << 4;
+    /// It began with a TCP SYN.
+    pub const HANDSHAKE: u8 = 1 << 5;
+    /// It was ended by its fate: each side gets a RST at its next packet, whatever the word says.
+    pub const CUT: u8 = 1 << 6;
 
     /// How long an unanswered pin counts: a minute, in ticks.
     pub const HALF_OPEN_TICKS: u32 = Tick::in_seconds(60);
 
     const BOTH_FIN: u8 = Self::CLIENT_FIN | Self::BACKEND_FIN;
 
-    /// A new pin.
+    const OVER: u8 = Self::RESET | Self::CUT;
+
+    /// A new pin of a flow that begins now.
     #[inline(always)]
     #[must_use]
-    pub const fn new(backend: u32, frontend: u32, seen: Tick) -> Self {
-        Self { backend, frontend, seen, state: 0, zero: [0; 3] }
+    pub const fn new(backend: u32, frontend: u32, now: Tick) -> Self {
+        Self { backend, frontend, seen: now, state: 0, began: Began::at(now) }
     }
 
     /// Whether the backend has spoken.
@@ -106,11 +112,25 @@ impl Flow {
         self.state & Self::CONFIRMED != 0
     }
 
-    /// Whether the conversation is over: both sides have sent FIN, or one RST.
+    /// Whether it began with a TCP SYN.
+    #[inline(always)]
+    #[must_use]
+    pub const fn began_with_syn(&self) -> bool {
+        self.state & Self::HANDSHAKE != 0
+    }
+
+    /// Whether it was ended by its fate.
+    #[inline(always)]
+    #[must_use]
+    pub const fn cut(&self) -> bool {
+        self.state & Self::CUT != 0
+    }
+
+    /// Whether the conversation is over: both sides have sent FIN, one has sent RST, or it was cut.
     #[inline(always)]
     #[must_use]
     pub const fn closed(&self) -> bool {
-        self.state & Self::RESET != 0 || self.state & Self::BOTH_FIN == Self::BOTH_FIN
+        self.state & Self::OVER != 0 || self.state & Self::BOTH_FIN == Self::BOTH_FIN
     }
 
     /// Whether one side has sent FIN and the other has not.

@@ -29,9 +29,9 @@ pub mod traffic;
 pub mod word;
 
 pub use addr::{Addr, Port, Proto};
-pub use backend::{Backend, Via};
+pub use backend::{Backend, PinnedFlows, Via};
 pub use bucket::Bucket;
-pub use clock::Tick;
+pub use clock::{Began, Tick};
 pub use colour::{Colour, SliceId};
 pub use endpoint::Endpoint;
 pub use flow::{Flow, FlowKey};
@@ -39,7 +39,7 @@ pub use names::Name;
 pub use reason::{Reason, Verdict};
 pub use service::{Frontend, Ring, Service};
 pub use traffic::Traffic;
-pub use word::Word;
+pub use word::{Fate, Word};
 
 /// Version of the table layout. It names the pin directory `/sys/fs/bpf/bg/<instance>/v<ABI>/`.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

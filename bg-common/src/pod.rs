@@ -20,7 +20,7 @@ pod! {
     Backend: 32,
     FlowKey: 24,
     Flow: 16,
-    Traffic: 64,
+    Traffic: 128,
     Bucket<Frontend>: 128,
     Bucket<u64>: 128,
 }

@@ -10,6 +10,8 @@ pub enum Verdict {
     Forward,
     /// It is dropped.
     Drop,
+    /// It is answered instead of forwarded: its sender gets a TCP RST.
+    Answer,
 }
 
 macro_rules! reasons {
@@ -71,6 +73,11 @@ reasons! {
     21 NoRoute Pass "no-route" "The way to the client is not one to redirect to; the kernel routes the reply.",
     22 MappedAddress Pass "mapped-address" "An IPv6 packet with an address that stands for an IPv4 one, which no host sends.",
     23 OwnAddress Drop "own-address" "A machine of a slice asks for a service that it would serve itself: it would get its own packet back.",
+    24 Paused Drop "paused" "It would begin a new flow while new flows are held; clients try again.",
+    25 ResetByFate Answer "reset-by-fate" "TCP of a flow whose colour is not live any more, and whose fate is to be reset.",
+    26 BackendDown Answer "backend-down" "TCP of a flow whose backend is down, and whose flows are to be reset.",
+    27 Refused Answer "refused" "A SYN for a service that has no backend and says so.",
+    28 Moved Forward "moved" "A datagram of a flow whose colour is not live or whose backend is down, decided anew.",
 }
 
 impl Reason {

@@ -1,6 +1,7 @@
 //! What clients connect to, and the ring that spreads a service's flows over a slice's backends.
 
 use crate::Colour;
+use crate::addr::join;
 
 /// What a frontend's endpoint leads to. 8 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -81,7 +82,7 @@ impl Ring {
 pub struct Service {
     /// Index of the deployment, and so of the word.
     pub deployment: u32,
-    /// Reserved for affinity and datagram policy; zero.
+    /// Bits of [`Service::REFUSE`]; the others are zero.
     pub flags: u32,
     /// Where flows go, by [`Service::slot`].
     pub rings: [Ring; Self::RINGS],
@@ -91,6 +92,22 @@ impl Service {
     /// Rings of a service: one for each colour and address family, because an IPv4 packet cannot go to
     /// an IPv6 backend.
     pub const RINGS: usize = 4;
+
+    /// Where no backend serves, a TCP SYN is answered by a RST.
+    pub const REFUSE: u32 = 1 << 0;
+
+    /// Deployment and flags as they lie in memory, so that user space replaces the flags by one store.
+    #[must_use]
+    pub const fn head(&self) -> u64 {
+        join(self.deployment, self.flags)
+    }
+
+    /// Whether a connection that no backend can serve is refused instead of dropped.
+    #[inline(always)]
+    #[must_use]
+    pub const fn refuses(&self) -> bool {
+        self.flags & Self::REFUSE != 0
+    }
 
     /// Position of the ring of a colour and family.
     #[must_use]

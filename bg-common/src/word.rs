@@ -1,20 +1,26 @@
 //! The 64 bits of a deployment that the data plane reads: who is live, and how.
 //!
 //! The word is the only thing that a switch changes. It is stored in a memory-mapped array and
-//! changed by compare-and-swap; a program reads it with one aligned load per packet that has no pin.
+//! changed by compare-and-swap; a program reads it with one aligned load per packet, and goes by what it
+//! says at that moment ([`Word::effective`]).
+
+mod change;
+mod effective;
 
 use crate::Colour;
 use core::fmt;
 
 /// What happens to flows that are pinned to the colour which is not live.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[repr(u8)]
 pub enum Fate {
     /// They stay where they are until they end.
+    #[default]
     Keep = 0,
-    /// Each side gets a TCP RST at its next packet.
+    /// TCP: each side gets a RST at its next packet. Others go to the live colour with their next packet.
     Reset = 1,
-    /// Datagram flows go to the live colour with their next packet.
+    /// Datagram flows go to the live colour with their next packet; TCP stays.
     Move = 2,
 }
 
@@ -70,6 +76,8 @@ pub enum Invalid {
     Canary,
     /// The generation needs more than 14 bits.
     Generation,
+    /// The deadline is that of a switch that waits for its confirmation, and there is only one.
+    Deadline,
 }
 
 impl fmt::Display for Invalid {
@@ -78,16 +86,19 @@ impl fmt::Display for Invalid {
             Self::Fate => "bits 4-5 hold no fate",
             Self::Canary => "the canary share is above 1000",
             Self::Generation => "the generation needs more than 14 bits",
+            Self::Deadline => "the deadline is that of a switch that waits for its confirmation",
         })
     }
 }
 
 impl core::error::Error for Invalid {}
 
+const LIVE: u64 = 1 << 0;
 const DRAINING: u64 = 1 << 1;
 const PAUSED: u64 = 1 << 2;
 const PREVIEW: u64 = 1 << 3;
 const FATE_SHIFT: u32 = 4;
+const FATE_BITS: u64 = 0b11;
 const REVERT: u64 = 1 << 6;
 const RESUME: u64 = 1 << 7;
 const CANARY_SHIFT: u32 = 8;
@@ -98,6 +109,9 @@ const GENERATION_BITS: u64 = 0x3fff;
 const DEADLINE_SHIFT: u32 = 32;
 
 impl Word {
+    /// Generations are counted modulo this.
+    pub const GENERATIONS: u64 = GENERATION_BITS + 1;
+
     /// The first word of a deployment: `live` serves, nothing drains, generation 0.
     #[must_use]
     pub const fn initial(live: Colour) -> Self {
@@ -133,7 +147,34 @@ impl Word {
         self.0 & DRAINING != 0
     }
 
+    /// Whether new flows are held.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_paused(self) -> bool {
+        self.0 & PAUSED != 0
+    }
+
+    /// What happens to flows that are pinned to the colour which is not live. Bits that hold no fate keep
+    /// them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fate(self) -> Fate {
+        match self.0 >> FATE_SHIFT & FATE_BITS {
+            1 => Fate::Reset,
+            2 => Fate::Move,
+            _ => Fate::Keep,
+        }
+    }
+
+    /// The [`Tick`](crate::Tick) of the deadline; 0 is none.
+    #[inline(always)]
+    #[must_use]
+    pub const fn deadline(self) -> u32 {
+        (self.0 >> DEADLINE_SHIFT) as u32
+    }
+
     /// How often the word was changed, modulo 2^14.
+    #[inline(always)]
     #[must_use]
     pub const fn generation(self) -> u16 {
         (self.0 >> GENERATION_SHIFT & GENERATION_BITS) as u16
@@ -145,7 +186,7 @@ impl Word {
     ///
     /// When the bits were written by something that does not know this layout.
     pub const fn unpack(self) -> Result<Fields, Invalid> {
-        let fate = match self.0 >> FATE_SHIFT & 0b11 {
+        let fate = match self.0 >> FATE_SHIFT & FATE_BITS {
             0 => Fate::Keep,
             1 => Fate::Reset,
             2 => Fate::Move,
@@ -158,52 +199,15 @@ impl Word {
         Ok(Fields {
             live: self.live(),
             draining: self.draining(),
-            paused: self.0 & PAUSED != 0,
+            paused: self.is_paused(),
             preview: self.0 & PREVIEW != 0,
             fate,
             revert_at_deadline: self.0 & REVERT != 0,
             resume_at_deadline: self.0 & RESUME != 0,
             canary,
             generation: self.generation(),
-            deadline: (self.0 >> DEADLINE_SHIFT) as u32,
+            deadline: self.deadline(),
         })
-    }
-
-    /// The word after a change of its fields, one generation on. Generation 0 is that of a word that was never
-    /// changed, so counting goes round without it.
-    ///
-    /// # Errors
-    ///
-    /// When this word is invalid or `change` leaves a field out of range.
-    pub fn change(self, change: impl FnOnce(&mut Fields)) -> Result<Self, Invalid> {
-        let mut fields = self.unpack()?;
-        change(&mut fields);
-        fields.generation = match (self.generation() + 1) & GENERATION_BITS as u16 {
-            0 => 1,
-            next => next,
-        };
-        fields.pack()
-    }
-
-    /// The word after a switch: `to` is live, the other colour drains, one generation on.
-    ///
-    /// # Errors
-    ///
-    /// When this word is invalid.
-    pub fn switched(self, to: Colour) -> Result<Self, Invalid> {
-        self.change(|fields| {
-            fields.live = to;
-            fields.draining = true;
-        })
-    }
-
-    /// The word after the last flow of the other colour has ended, one generation on.
-    ///
-    /// # Errors
-    ///
-    /// When this word is invalid.
-    pub fn drained(self) -> Result<Self, Invalid> {
-        self.change(|fields| fields.draining = false)
     }
 }
 
@@ -269,7 +273,7 @@ impl fmt::Debug for Word {
 mod tests {
     use super::*;
 
-    fn every_field_set() -> Fields {
+    pub(super) fn every_field_set() -> Fields {
         Fields {
             live: Colour::Green,
             draining: true,
@@ -292,19 +296,15 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_changes_live_draining_and_generation_only() {
-        let before = Fields { live: Colour::Blue, draining: false, generation: 7, ..every_field_set() };
-        let after = before.pack().unwrap().switched(Colour::Green).unwrap().unpack().unwrap();
-        assert_eq!(after, Fields { live: Colour::Green, draining: true, generation: 8, ..before });
-    }
-
-    #[test]
-    fn the_generation_wraps_inside_its_bits() {
-        let last = every_field_set().pack().unwrap();
-        let next = last.drained().unwrap();
-        assert_eq!(next.generation(), 1);
-        assert_eq!(next.unpack().unwrap().deadline, u32::MAX);
-        assert_eq!(next.unpack().unwrap().canary, 1000);
+    fn what_programs_read_is_what_the_fields_say() {
+        for fate in [Fate::Keep, Fate::Reset, Fate::Move] {
+            for paused in [false, true] {
+                let word = Fields { fate, paused, ..every_field_set() }.pack().unwrap();
+                assert_eq!((word.fate(), word.is_paused()), (fate, paused));
+                assert_eq!((word.deadline(), word.generation()), (u32::MAX, 0x3fff));
+            }
+        }
+        assert_eq!(Word::from_bits(0b11 << FATE_SHIFT).fate(), Fate::Keep);
     }
 
     #[test]

@@ -16,8 +16,10 @@ mod state;
 mod sys;
 mod table;
 mod tables;
+pub mod witness;
 
 use crate::refusal::Refusal;
+pub use bg_common::PinnedFlows;
 use bg_common::{Colour, Reason, Traffic, Via, Word};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -39,8 +41,9 @@ pub enum Protocol {
 pub struct DeploymentSpec {
     /// Its name; ids are kept by name.
     pub name: String,
-    /// Who is live when the deployment is new. One that exists keeps its word.
-    pub initial: Colour,
+    /// The word of a deployment that is new: [`Word::initial`], or what is remembered of one that was here
+    /// before. One that exists keeps its own.
+    pub initial: Word,
     /// What clients connect to.
     pub services: Vec<ServiceSpec>,
 }
@@ -56,6 +59,8 @@ pub struct ServiceSpec {
     pub frontends: Vec<SocketAddr>,
     /// The backends of `[blue, green]`.
     pub backends: [Vec<BackendSpec>; 2],
+    /// Whether a TCP connection is refused where no backend serves, instead of left without an answer.
+    pub refuse: bool,
 }
 
 /// One backend and the way to it.
@@ -67,6 +72,18 @@ pub struct BackendSpec {
     pub via: Via,
     /// The interface that leads to it.
     pub ifindex: u32,
+    /// Whether new flows go to it. One that does not serve keeps its id and its pinned flows.
+    pub serving: bool,
+    /// What happens to its pinned flows while it does not serve.
+    pub pinned: PinnedFlows,
+}
+
+impl BackendSpec {
+    /// A backend that serves.
+    #[must_use]
+    pub const fn serving(addr: SocketAddr, via: Via, ifindex: u32) -> Self {
+        Self { addr, via, ifindex, serving: true, pinned: PinnedFlows::Keep }
+    }
 }
 
 /// What [`Dataplane::apply`] changed.
@@ -200,6 +217,8 @@ pub struct FlowRow {
     pub state: FlowState,
     /// Time since its last packet, to 134 ms.
     pub idle: Duration,
+    /// Time since it began, to 2.1 s.
+    pub age: Duration,
 }
 
 /// All counters, CPUs added up.
@@ -230,6 +249,9 @@ pub struct Sweep {
     /// For each deployment by name: open flows (not closed) of `[blue, green]`, half-open ones
     /// included while they are fresh.
     pub open: Vec<(String, [u64; 2])>,
+    /// For each deployment by name: the age of the oldest open flow of `[blue, green]`, to 2.1 s; zero where
+    /// none is open.
+    pub oldest: Vec<(String, [Duration; 2])>,
     /// Pins in the tables.
     pub pins: u64,
     /// Pins deleted.

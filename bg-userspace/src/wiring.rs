@@ -13,9 +13,10 @@ pub(crate) use hooks::XDP_MTU;
 
 use crate::config::{Config, Deployment, Service};
 use crate::dataplane::{AttachPlan, AttachSpec, BackendSpec, DeploymentSpec, Hook, Path, ServiceSpec, Side};
+use crate::model::policy::NoBackend;
 use crate::net::{Link, LinkKind, PeerEnd, Survey, VipHome, tap};
 use crate::refusal::Refusal;
-use bg_common::{Colour, Via};
+use bg_common::{Colour, Via, Word};
 use std::net::{IpAddr, SocketAddr};
 
 /// How a gateway is wired.
@@ -111,7 +112,7 @@ pub fn plan(config: &Config, seen: &Survey, unreachable: Unreachable) -> Result<
     let backend = |addr: SocketAddr| {
         let link = ways.link(addr.ip());
         let via = link.map_or(Via::Stack, |link| via(path, link, uplinks.contains(&link)));
-        BackendSpec { addr, via, ifindex: link.map_or(0, |link| link.index) }
+        BackendSpec::serving(addr, via, link.map_or(0, |link| link.index))
     };
     let deployments = config.deployments.iter().map(|wanted| deployment(wanted, backend)).collect();
     let vip_homes = if gateway.own_vips { vip_homes(&config.vips(), &uplinks, seen) } else { Vec::new() };
@@ -149,10 +150,11 @@ fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr) -> BackendSpec) 
         frontends: service.frontends(),
         backends: Colour::BOTH
             .map(|colour| wanted.backends(service, colour).into_iter().map(&backend).collect()),
+        refuse: wanted.policy.no_backend == NoBackend::Refuse,
     };
     DeploymentSpec {
         name: wanted.name.to_string(),
-        initial: wanted.initial,
+        initial: Word::initial(wanted.initial),
         services: wanted.services.iter().map(service).collect(),
     }
 }

@@ -60,7 +60,7 @@ impl Dataplane for Fake {
         let mut applied = Applied::default();
         for spec in want {
             if !state.words.contains_key(&spec.name) {
-                state.words.insert(spec.name.clone(), Word::initial(spec.initial));
+                state.words.insert(spec.name.clone(), spec.initial);
                 applied.created.push(spec.name.clone());
             }
         }
@@ -140,7 +140,7 @@ impl Observer for Fake {
     }
 
     fn sweep(&mut self, _: &Lifetimes) -> Result<Sweep, Refusal> {
-        let (takes, open, pins) = {
+        let (takes, open, oldest, pins) = {
             let mut state = self.state();
             state.sweeps += 1;
             let count = |name: &String, colour| {
@@ -151,10 +151,20 @@ impl Observer for Fake {
             };
             let open =
                 state.words.keys().map(|name| (name.clone(), Colour::BOTH.map(|colour| count(name, colour))));
-            (state.sweep_takes, open.collect(), state.flows.len())
+            let oldest = |name: &String, colour| {
+                let open = state.flows.iter().filter(|flow| {
+                    flow.deployment == *name && flow.colour == colour && flow.state != FlowState::Closed
+                });
+                open.map(|flow| flow.age).max().unwrap_or_default()
+            };
+            let ages = state
+                .words
+                .keys()
+                .map(|name| (name.clone(), Colour::BOTH.map(|colour| oldest(name, colour))));
+            (state.sweep_takes, open.collect(), ages.collect(), state.flows.len())
         };
         std::thread::sleep(takes);
         let pins = u64::try_from(pins).unwrap_or(u64::MAX);
-        Ok(Sweep { open, pins, took: takes, ..Sweep::default() })
+        Ok(Sweep { open, oldest, pins, took: takes, ..Sweep::default() })
     }
 }

@@ -62,7 +62,7 @@ impl Observer for TableObserver {
             for (colour, sum) in Colour::BOTH.into_iter().zip(&mut both) {
                 let slice = SliceId::new(id, colour).index();
                 let cpus = self.traffic.get(&slice, 0).map_err(|error| refusal(names::TRAFFIC, &error))?;
-                cpus.iter().for_each(|cpu| add(sum, cpu));
+                cpus.iter().for_each(|cpu| sum.add(cpu));
             }
             counters.traffic.push((name, both));
         }
@@ -82,7 +82,7 @@ impl Observer for TableObserver {
         let Self { tables, flows, half_open, suspects: [established, fresh], .. } = self;
         let state = tables.slices()?;
         let mut sweep = Sweep::default();
-        let mut open: BTreeMap<u32, [u64; 2]> = state.deployments.keys().map(|id| (*id, [0, 0])).collect();
+        let mut open: Open = state.deployments.keys().map(|id| (*id, Default::default())).collect();
         // In this order, because pins move from the second table to the first: one may be seen twice, but
         // none is missed.
         pass(half_open, fresh, &mut sweep, |flow, key| {
@@ -94,10 +94,12 @@ impl Observer for TableObserver {
             note(&state, flow, now, true, &mut open);
             now.since(flow.seen) > established_ticks(lifetimes, key.proto(), flow)
         })?;
-        sweep.open = open
-            .into_iter()
-            .filter_map(|(id, counts)| state.deployments.get(&id).map(|name| (name.clone(), counts)))
-            .collect();
+        for (id, [blue, green]) in open {
+            if let Some(name) = state.deployments.get(&id) {
+                sweep.open.push((name.clone(), [blue.count, green.count]));
+                sweep.oldest.push((name.clone(), [duration(blue.oldest), duration(green.oldest)]));
+            }
+        }
         sweep.took = start.elapsed();
         Ok(sweep)
     }
@@ -137,8 +139,19 @@ fn pass(
     Ok(())
 }
 
+/// Open flows of a slice.
+#[derive(Clone, Copy, Default)]
+struct OpenFlows {
+    count: u64,
+    /// Age of the oldest, in ticks.
+    oldest: u32,
+}
+
+/// Deployment id → open flows of `[blue, green]`.
+type Open = BTreeMap<u32, [OpenFlows; 2]>;
+
 /// Counts an open flow for its slice.
-fn note(state: &State, flow: &Flow, now: Tick, established: bool, open: &mut BTreeMap<u32, [u64; 2]>) {
+fn note(state: &State, flow: &Flow, now: Tick, established: bool, open: &mut Open) {
     let counts = established || now.since(flow.seen) < Flow::HALF_OPEN_TICKS;
     if flow.closed() || !counts {
         return;
@@ -146,10 +159,9 @@ fn note(state: &State, flow: &Flow, now: Tick, established: bool, open: &mut BTr
     if let Some(backend) = state.backends.get(&flow.backend) {
         let slice = backend.slice();
         if let Some([blue, green]) = open.get_mut(&slice.deployment()) {
-            match slice.colour() {
-                Colour::Blue => *blue += 1,
-                Colour::Green => *green += 1,
-            }
+            let flows = if slice.colour() == Colour::Blue { blue } else { green };
+            flows.count += 1;
+            flows.oldest = flows.oldest.max(flow.began.ticks_until(now));
         }
     }
 }
@@ -192,7 +204,8 @@ fn row(
             (_, _, true) => FlowState::Established,
             (_, _, false) => FlowState::HalfOpen,
         },
-        idle: Duration::from_nanos(u64::from(now.since(flow.seen)) * Tick::NANOS),
+        idle: duration(now.since(flow.seen)),
+        age: duration(flow.began.ticks_until(now)),
     })
 }
 
@@ -200,21 +213,13 @@ pub(super) fn socket_addr(addr: Addr, port: Port) -> SocketAddr {
     SocketAddr::new(addr.into(), port.get())
 }
 
+fn duration(ticks: u32) -> Duration {
+    Duration::from_nanos(u64::from(ticks) * Tick::NANOS)
+}
+
 /// The time as the programs tell it.
 fn now() -> Result<Tick, Refusal> {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(|error| refusal("CLOCK_MONOTONIC", &error))?;
     let nanos = Duration::from(time).as_nanos();
     Ok(Tick::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
-}
-
-fn add(sum: &mut Traffic, cpu: &Traffic) {
-    let Traffic { packets_in, bytes_in, packets_out, bytes_out, flows, handshakes, answered, resets } = cpu;
-    sum.packets_in += packets_in;
-    sum.bytes_in += bytes_in;
-    sum.packets_out += packets_out;
-    sum.bytes_out += bytes_out;
-    sum.flows += flows;
-    sum.handshakes += handshakes;
-    sum.answered += answered;
-    sum.resets += resets;
 }

@@ -21,7 +21,9 @@ pub(super) fn endpoint(addr: &SocketAddr, protocol: Protocol) -> Endpoint {
 /// The changes that make `have` hold `want`, and the state that they lead to.
 ///
 /// Everything new is written first, then made reachable from the outside in: backends, rings, services,
-/// frontends. Removal goes the other way round and leaves backends behind, for their pinned flows.
+/// frontends. Removal goes the other way round and leaves backends behind, for their pinned flows. A backend that
+/// goes down leaves its ring before its flows meet what they shall, and comes back the other way round, so that
+/// no new flow meets it.
 pub(super) fn reconcile(have: &State, want: &[DeploymentSpec]) -> Result<(Vec<Op>, State), Refusal> {
     let mut plan = Plan::new(have);
     let mut wanted_services = BTreeSet::new();
@@ -39,6 +41,7 @@ pub(super) fn reconcile(have: &State, want: &[DeploymentSpec]) -> Result<(Vec<Op
         }
     }
     plan.drop_unwanted(want, &wanted_services, &wanted_frontends);
+    plan.release_removed();
     Ok((plan.ops, plan.state))
 }
 
@@ -75,6 +78,8 @@ struct Plan {
     /// Services and deployments that removed backends belong to: pins may name them.
     named_services: BTreeSet<u32>,
     named_deployments: BTreeSet<u32>,
+    /// Backends that are wanted, but do not serve.
+    down: BTreeSet<u32>,
 }
 
 impl Plan {
@@ -89,6 +94,7 @@ impl Plan {
             frontend_ids: have.frontend_addrs.iter().map(|(id, at)| (*at, *id)).collect(),
             named_services: have.backends.values().map(|backend| backend.service()).collect(),
             named_deployments: have.backends.values().map(|backend| backend.slice().deployment()).collect(),
+            down: BTreeSet::new(),
         }
     }
 
@@ -134,16 +140,22 @@ impl Plan {
             })?,
         };
         let mut rings: [(Ring, Vec<u32>); Service::RINGS] = Default::default();
+        let mut downs = Vec::new();
         for (colour, backends) in Colour::BOTH.into_iter().zip(&want.backends) {
             let slice = SliceId::new(deployment, colour);
             for backend in backends {
-                let backend_id = self.backend(backend, want.protocol, id, slice)?;
-                if let Some((_, ids)) = rings.get_mut(Service::slot(colour, backend.addr.is_ipv6())) {
+                let (backend_id, down) = self.backend(backend, want.protocol, id, slice)?;
+                downs.extend(down);
+                if !backend.serving {
+                    self.down.insert(backend_id);
+                } else if let Some((_, ids)) = rings.get_mut(Service::slot(colour, backend.addr.is_ipv6())) {
                     ids.push(backend_id);
                 }
             }
         }
+        let flags = if want.refuse { Service::REFUSE } else { 0 };
         let before = self.state.services.get(&id).map(|service| service.rings.clone());
+        let flags_before = self.state.services.get(&id).map(|service| service.flags);
         for (slot, (ring, ids)) in rings.iter_mut().enumerate() {
             match before.as_ref().and_then(|rings| rings.get(slot)) {
                 Some((old, on_it)) if on_it == ids => *ring = *old,
@@ -155,39 +167,52 @@ impl Plan {
                 }
             }
         }
-        if before.is_none() {
-            self.ops.push(Op::SetService(id, deployment, rings.each_ref().map(|(ring, _)| *ring)));
-            self.ops.push(Op::NameService(id, name(&want.name)?));
+        let service = Service { deployment, flags, rings: rings.each_ref().map(|(ring, _)| *ring) };
+        match flags_before {
+            None => {
+                self.ops.push(Op::SetService(id, service));
+                self.ops.push(Op::NameService(id, name(&want.name)?));
+            }
+            Some(before) if before != flags => self.ops.push(Op::SetFlags(id, service)),
+            Some(_) => {}
         }
+        self.ops.extend(downs);
         self.service_ids.insert(key, id);
-        self.state.services.insert(id, ServiceState { deployment, name: want.name.clone(), rings });
+        self.state.services.insert(id, ServiceState { deployment, name: want.name.clone(), flags, rings });
         Ok(id)
     }
 
+    /// The id of a backend, and the change that is to be made once no ring leads to it any more.
     fn backend(
         &mut self,
         want: &BackendSpec,
         protocol: Protocol,
         service: u32,
         slice: SliceId,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<(u32, Option<Op>), Refusal> {
         let at = endpoint(&want.addr, protocol);
-        let backend = Backend::new(at, service, slice, want.via, want.ifindex);
+        let serving = Backend::new(at, service, slice, want.via, want.ifindex);
+        let backend = if want.serving { serving } else { serving.down(want.pinned) };
         let id = match self.state.backend_id(&at, service) {
             Some(id) => id,
             None => {
                 self.free_id("backend", MAX_BACKENDS, |plan, id| plan.state.backends.contains_key(&id))?
             }
         };
-        if self.state.backends.get(&id) != Some(&backend) {
-            self.ops.push(Op::SetBackend(id, backend));
-            self.state.backends.insert(id, backend);
+        let mut down = None;
+        let known = self.state.backends.insert(id, backend);
+        if known != Some(backend) {
+            let change = Op::SetBackend(id, backend);
+            match known {
+                Some(_) if !want.serving => down = Some(change),
+                _ => self.ops.push(change),
+            }
         }
         if self.state.backends_by_addr.get(&at) != Some(&id) {
             self.ops.push(Op::MapBackend(at, id));
             self.state.backends_by_addr.insert(at, id);
         }
-        Ok(id)
+        Ok((id, down))
     }
 
     /// A fresh stretch of the ring table, written before anything points to it.
@@ -261,6 +286,18 @@ impl Plan {
         for id in gone {
             self.ops.push(Op::ForgetDeployment(id));
             self.state.deployments.remove(&id);
+        }
+    }
+
+    /// Backends that were down and have left the configuration are like any other that has: their ids are
+    /// free when no pin names them.
+    fn release_removed(&mut self) {
+        let Self { state, ops, down, .. } = self;
+        for (id, backend) in &mut state.backends {
+            if backend.is_down() && !down.contains(id) {
+                *backend = backend.removed();
+                ops.push(Op::SetBackend(*id, *backend));
+            }
         }
     }
 }

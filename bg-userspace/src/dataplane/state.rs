@@ -1,6 +1,6 @@
 //! What the tables hold, as a value: read from the kernel once, then changed together with it.
 
-use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Ring, Service};
+use bg_common::{Backend, Endpoint, Frontend, Name, Ring, Service, Word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Contents of the tables that only user space changes.
@@ -25,6 +25,8 @@ pub(super) struct State {
 pub(super) struct ServiceState {
     pub(super) deployment: u32,
     pub(super) name: String,
+    /// Bits of [`Service::flags`].
+    pub(super) flags: u32,
     /// The rings by [`Service::slot`]: where they lie, and the backend ids on them.
     pub(super) rings: [(Ring, Vec<u32>); Service::RINGS],
 }
@@ -35,7 +37,7 @@ pub(super) struct ServiceState {
 pub(super) enum Op {
     NameDeployment(u32, Name),
     /// Only for a deployment that was not there.
-    InitialWord(u32, Colour),
+    InitialWord(u32, Word),
     ForgetDeployment(u32),
     SetBackend(u32, Backend),
     ClearBackend(u32),
@@ -45,7 +47,9 @@ pub(super) enum Op {
     WriteRing(u32, Vec<u32>),
     NameService(u32, Name),
     /// A service that was not there, with its rings.
-    SetService(u32, u32, [Ring; Service::RINGS]),
+    SetService(u32, Service),
+    /// The flags of a service that is there and stays in its deployment, by one store.
+    SetFlags(u32, Service),
     /// One ring of a service that is there, by one store; the slot is [`Service::slot`].
     SetRing(u32, usize, Ring),
     ForgetService(u32),
@@ -74,7 +78,12 @@ impl State {
         let serving: BTreeSet<u32> = rings.flat_map(|(_, ids)| ids.iter().copied()).collect();
         let listening: BTreeSet<u32> = self.frontends.values().map(|frontend| frontend.id.into()).collect();
         Retired {
-            backends: self.backends.keys().copied().filter(|id| !serving.contains(id)).collect(),
+            backends: self
+                .backends
+                .iter()
+                .filter(|(id, backend)| !serving.contains(id) && !backend.is_down())
+                .map(|(id, _)| *id)
+                .collect(),
             frontends: self.frontend_addrs.keys().copied().filter(|id| !listening.contains(id)).collect(),
         }
     }
@@ -83,7 +92,7 @@ impl State {
 /// Ids that are not free yet, because pins may name them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Retired {
-    /// No ring leads to these backends.
+    /// These backends are not wanted: no ring leads to them, and they are not only down.
     pub(super) backends: BTreeSet<u32>,
     /// No packet finds these frontends.
     pub(super) frontends: BTreeSet<u32>,

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Offset of a service's rings in its table entry.
 const RINGS: usize = std::mem::offset_of!(Service, rings);
+/// The same of [`Service::head`].
+const HEAD: usize = std::mem::offset_of!(Service, deployment);
 
 pub(super) struct Tables {
     words: Mapped,
@@ -82,8 +84,9 @@ impl Tables {
         })?;
         self.services.each(|id, service| {
             if let Some(name) = named.remove(id) {
-                let rings = service.rings.map(|ring| (ring, ids_on(&positions, ring)));
-                state.services.insert(*id, ServiceState { deployment: service.deployment, name, rings });
+                let Service { deployment, flags, rings } = *service;
+                let rings = rings.map(|ring| (ring, ids_on(&positions, ring)));
+                state.services.insert(*id, ServiceState { deployment, name, flags, rings });
             }
         })?;
         self.frontends.each(|at, frontend| {
@@ -120,8 +123,8 @@ impl Tables {
     /// Executes one change.
     pub(super) fn execute(&mut self, op: &Op) -> Result<(), Refusal> {
         match op {
-            Op::InitialWord(id, colour) => {
-                self.word(*id)?.store(Word::initial(*colour).bits(), Ordering::Release);
+            Op::InitialWord(id, word) => {
+                self.word(*id)?.store(word.bits(), Ordering::Release);
                 self.clear_traffic(*id)
             }
             Op::NameDeployment(id, name) => self.deployment_names.set(id, name),
@@ -134,15 +137,9 @@ impl Tables {
                 (*base..).zip(ids).try_for_each(|(position, id)| self.ring.set(&position, id))
             }
             Op::NameService(id, name) => self.service_names.set(id, name),
-            Op::SetService(id, deployment, rings) => {
-                self.services.set(id, &Service { deployment: *deployment, flags: 0, rings: *rings })
-            }
-            Op::SetRing(id, slot, ring) => {
-                let bits = self.services_mapped.bits(*id, RINGS + slot * size_of::<Ring>());
-                let bits = bits.ok_or_else(|| refusal(names::SERVICES, &"no such entry"))?;
-                bits.store(ring.bits(), Ordering::Release);
-                Ok(())
-            }
+            Op::SetService(id, service) => self.services.set(id, service),
+            Op::SetFlags(id, service) => self.store(*id, HEAD, service.head()),
+            Op::SetRing(id, slot, ring) => self.store(*id, RINGS + slot * size_of::<Ring>(), ring.bits()),
             Op::ForgetService(id) => {
                 self.service_names.set(id, &Name::EMPTY)?;
                 self.services.set(id, &Service::default())
@@ -152,6 +149,13 @@ impl Tables {
             Op::MapFrontend(at, frontend) => self.frontends.set(at, frontend),
             Op::UnmapFrontend(at) => self.frontends.remove(at),
         }
+    }
+
+    /// Replaces 64 bits of a service by one store.
+    fn store(&self, service: u32, offset: usize, bits: u64) -> Result<(), Refusal> {
+        let place = self.services_mapped.bits(service, offset);
+        place.ok_or_else(|| refusal(names::SERVICES, &"no such entry"))?.store(bits, Ordering::Release);
+        Ok(())
     }
 
     /// A deployment that takes over an id starts counting at zero.

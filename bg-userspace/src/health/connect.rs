@@ -1,6 +1,7 @@
 //! How a conversation is opened: by the gateway's own stack, or by whatever else plays a client. All
 //! kinds of questions run over either.
 
+use super::tls::Trust;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -52,6 +53,15 @@ pub trait Connector: Send + Sync {
 
 /// The name under which a client beyond the uplink is handed to the prober.
 pub use Connector as VipConnector;
+
+/// How questions get out, and whom they trust.
+#[derive(Clone, Copy)]
+pub struct Way<'a> {
+    /// What opens their conversations.
+    pub connector: &'a dyn Connector,
+    /// The authorities for TLS.
+    pub trust: &'a Trust,
+}
 
 /// The gateway's own stack.
 #[derive(Clone, Copy, Debug, Default)]

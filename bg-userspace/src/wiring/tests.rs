@@ -304,7 +304,7 @@ fn an_interface_of_another_instance_or_another_kind_is_none_of_bgds() {
 fn the_tables_get_every_frontend_and_backend_with_its_interface() {
     let wiring = network().plan().unwrap();
     let [deployment] = wiring.deployments.as_slice() else { panic!("one deployment is configured") };
-    assert_eq!((deployment.name.as_str(), deployment.initial), ("shop", Colour::Blue));
+    assert_eq!((deployment.name.as_str(), deployment.initial), ("shop", Word::initial(Colour::Blue)));
     let [service] = deployment.services.as_slice() else { panic!("one service is configured") };
     let frontends: Vec<_> = service.frontends.iter().map(SocketAddr::to_string).collect();
     assert_eq!(frontends, ["192.0.2.10:80", "198.51.100.10:80", "203.0.113.10:80", "[2001:db8::10]:80"]);
