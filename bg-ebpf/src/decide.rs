@@ -3,11 +3,12 @@
 //! Towards a slice: frontend → pin → else the word → ring → backend. Back: backend → pin → frontend.
 //! `Ok(None)` means that the packet is none of ours.
 
+use crate::fate::{Outlook, cut, outlook, word_of};
 use crate::hash;
 use crate::packet::{Family, Packet};
 use crate::rewrite::Rewrite;
 use crate::tables::{Insert, Pin, Tables};
-use bg_common::{Backend, Flow, FlowKey, Frontend, Reason, Tick, Via};
+use bg_common::{Backend, Flow, FlowKey, Frontend, Reason, Service, Tick, Via, Word};
 
 /// How a rewritten packet leaves, where the hook can choose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,8 +30,7 @@ pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>
         return Ok(None);
     };
     let key = FlowKey::new(packet.src, packet.src_port, packet.proto, frontend.service);
-    let id = backend_of(packet, tables, &frontend, &key)?;
-    let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
+    let backend = backend_of(packet, tables, &frontend, &key)?;
     if backend.endpoint().addr() == packet.src {
         return Err(Reason::OwnAddress);
     }
@@ -38,7 +38,7 @@ pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>
         traffic.packets_in += u64::from(packet.segments);
         traffic.bytes_in += u64::from(packet.len);
     });
-    Ok(Some(Rewrite::to_slice(&backend)))
+    Ok(Some(Rewrite::to_slice(backend)))
 }
 
 /// Decides about a packet that may be a reply of a slice.
@@ -58,8 +58,15 @@ pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, 
     if flow.backend != id {
         return Err(Reason::StaleReply);
     }
+    let now = tables.now();
+    if let Outlook::Over(reason) =
+        outlook(packet, &flow, backend, word_of(tables, backend.slice().deployment(), now)?)
+    {
+        cut(&pin, &flow, now);
+        return Err(reason);
+    }
     let frontend = tables.frontend_addr(flow.frontend).ok_or(Reason::BrokenTable)?;
-    answered(packet, tables, &pin, &flow, &backend);
+    answered(packet, tables, &pin, &flow, backend, now);
     Ok(Some(Rewrite::to_client(&frontend)))
 }
 
@@ -71,7 +78,8 @@ pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, 
 #[inline(always)]
 pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
     let back = reply(packet, tables);
-    if let Ok(Some(_)) = back {
+    // What is over is answered, and not a new flow of the slice's.
+    if matches!(back, Ok(Some(_)) | Err(Reason::ResetByFate | Reason::BackendDown)) {
         return back;
     }
     match forward(packet, tables)? {
@@ -102,28 +110,48 @@ fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
 
 /// The backend of a packet's flow: the pinned one, or a new choice.
 #[inline(always)]
-fn backend_of<T: Tables>(
+fn backend_of<'a, T: Tables>(
     packet: &Packet,
-    tables: &T,
+    tables: &'a T,
     frontend: &Frontend,
     key: &FlowKey,
-) -> Result<u32, Reason> {
+) -> Result<&'a Backend, Reason> {
     let now = tables.now();
     let found = find(tables, key);
+    let mut word = None;
     if let Some((place, pin)) = &found {
         let flow = pin.get();
         if keeps(packet, frontend, &flow, *place, now) {
-            if flow.frontend != u32::from(frontend.id) {
-                tables.count(Reason::SharedPort);
-            } else if *place == In::Flows {
-                client_spoke(packet, pin, &flow, now);
-            } else {
-                come_back(packet, tables, key, pin, &flow, now);
+            let backend = tables.backend(flow.backend).ok_or(Reason::BrokenTable)?;
+            let known = word_of(tables, backend.slice().deployment(), now)?;
+            match outlook(packet, &flow, backend, known) {
+                Outlook::Stays => {
+                    if flow.frontend != u32::from(frontend.id) {
+                        tables.count(Reason::SharedPort);
+                    } else if *place == In::Flows {
+                        client_spoke(packet, pin, &flow, now);
+                    } else {
+                        come_back(packet, tables, key, pin, &flow, now);
+                    }
+                    return Ok(backend);
+                }
+                Outlook::Over(reason) => {
+                    cut(pin, &flow, now);
+                    return Err(reason);
+                }
+                Outlook::Anew => word = Some(known),
             }
-            return Ok(flow.backend);
         }
     }
-    let backend = choose(packet, tables, frontend)?;
+    let service = tables.service(frontend.service).ok_or(Reason::BrokenTable)?;
+    let moved = word.is_some();
+    // Read once for each packet: what it is decided by is one state of the deployment.
+    let word = match word {
+        Some(word) => word,
+        None => word_of(tables, service.deployment, now)?,
+    };
+    let id = choose(packet, tables, &service, word)?;
+    let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
     if packet.is_rst() {
         return Ok(backend);
     }
@@ -132,10 +160,17 @@ fn backend_of<T: Tables>(
         Some((In::HalfOpen, _)) => tables.remove_half_open(key),
         None => {}
     }
-    match tables.insert_half_open(key, &Flow::new(backend, frontend.id.into(), now)) {
-        Insert::Done => opened(packet, tables, backend),
-        // Another CPU was first.
-        Insert::Exists => return Ok(tables.half_open(key).map_or(backend, |pin| pin.get().backend)),
+    if moved && !packet.is_tcp() {
+        tables.count(Reason::Moved);
+    }
+    let state = if packet.is_bare_syn() { Flow::HANDSHAKE } else { 0 };
+    match tables.insert_half_open(key, &Flow { state, ..Flow::new(id, frontend.id.into(), now) }) {
+        Insert::Done => opened(packet, tables, backend, word),
+        Insert::Exists => {
+            // Another CPU was first.
+            let first = tables.half_open(key).map_or(id, |pin| pin.get().backend);
+            return tables.backend(first).ok_or(Reason::BrokenTable);
+        }
         Insert::Full => tables.count(Reason::HalfOpenFull),
     }
     Ok(backend)
@@ -159,12 +194,13 @@ fn keeps(packet: &Packet, frontend: &Frontend, flow: &Flow, place: In, now: Tick
 
 /// Chooses the backend of a flow without a pin.
 ///
-/// Preview rules, canary share, pause, frontend roles and the deadline are decided here when they come.
+/// Preview rules, canary share and frontend roles are decided here when they come.
 #[inline(always)]
-fn choose<T: Tables>(packet: &Packet, tables: &T, frontend: &Frontend) -> Result<u32, Reason> {
-    let service = tables.service(frontend.service).ok_or(Reason::BrokenTable)?;
-    let word = tables.word(service.deployment).ok_or(Reason::BrokenTable)?;
+fn choose<T: Tables>(packet: &Packet, tables: &T, service: &Service, word: Word) -> Result<u32, Reason> {
     let midstream = packet.is_tcp() && !packet.is_bare_syn();
+    if word.is_paused() && !midstream {
+        return Err(Reason::Paused);
+    }
     let colour = match (midstream, word.draining()) {
         // It belongs to a connection that is older than the switch.
         (true, true) => {
@@ -179,7 +215,8 @@ fn choose<T: Tables>(packet: &Packet, tables: &T, frontend: &Frontend) -> Result
     };
     let ring = service.ring(colour, packet.family == Family::V6);
     if ring.is_empty() {
-        return Err(Reason::NoBackend);
+        let refused = service.refuses() && packet.is_bare_syn();
+        return Err(if refused { Reason::Refused } else { Reason::NoBackend });
     }
     let position = ring.position(hash::client(&packet.src, packet.src_port));
     tables.ring(position).ok_or(Reason::BrokenTable)
@@ -222,12 +259,12 @@ fn client_spoke(packet: &Packet, pin: &impl Pin, flow: &Flow, now: Tick) -> u8 {
 
 /// Notes a packet of the backend in its flow's pin and counts it.
 #[inline(always)]
-fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, backend: &Backend) {
+fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, backend: &Backend, now: Tick) {
     // A refusal is no answer.
     let first = !flow.answered() && !packet.is_rst();
+    let refused = !flow.answered() && packet.is_rst() && !flow.closed();
     let state = if first { flow.state | Flow::ANSWERED } else { flow.state };
     note(packet, pin, flow, state, Flow::BACKEND_FIN);
-    let now = tables.now();
     if flow.seen != now {
         pin.touch(now);
     }
@@ -236,6 +273,10 @@ fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, b
         traffic.bytes_out += u64::from(packet.len);
         traffic.answered += u64::from(first);
         traffic.resets += u64::from(packet.is_rst());
+        if (first || refused) && flow.began_with_syn() {
+            traffic.handshakes_answered += u64::from(first);
+            traffic.refused += u64::from(refused);
+        }
     });
 }
 
@@ -254,13 +295,16 @@ fn note(packet: &Packet, pin: &impl Pin, flow: &Flow, state: u8, fin: u8) -> u8 
     state
 }
 
-/// Counts a flow that a slice was given.
+/// Counts a flow that a slice was given by `word`.
 #[inline(always)]
-fn opened<T: Tables>(packet: &Packet, tables: &T, backend: u32) {
-    if let Some(backend) = tables.backend(backend) {
-        tables.traffic(backend.slice(), |traffic| {
-            traffic.flows += 1;
-            traffic.handshakes += u64::from(packet.is_bare_syn());
-        });
-    }
+fn opened<T: Tables>(packet: &Packet, tables: &T, backend: &Backend, word: Word) {
+    let handshake = packet.is_bare_syn();
+    let now_ns = tables.now_ns();
+    tables.traffic(backend.slice(), |traffic| {
+        traffic.flows += 1;
+        traffic.handshakes += u64::from(handshake);
+        if handshake || !packet.is_tcp() {
+            traffic.begins(now_ns, word.generation());
+        }
+    });
 }

@@ -4,25 +4,32 @@
 //! changed tables after a reload or a change of the network.
 
 mod counting;
+mod effects;
 mod event;
+mod log;
+mod standing;
 pub mod status;
+mod surroundings;
+mod truths;
 mod watcher;
+mod wire;
 
-pub use event::{Event, Handle, Wired};
+pub use event::{Event, Handle, Inbox, Reporter, Wired, channel};
+pub use surroundings::{Alone, Roles, Surroundings};
 
 use crate::api::protocol::{FlowQuery, Status};
-use crate::dataplane::{AttachPlan, Dataplane, DeploymentSpec, Exchange, Lifetimes};
+use crate::dataplane::{AttachPlan, Dataplane, DeploymentSpec, Lifetimes};
+use crate::model::event::Down;
 use crate::model::order::Done;
-use crate::model::{self, Effect, Machine, Moment, Order, OrderId, Outcome, Record, Switched};
+use crate::model::record::Memory;
+use crate::model::{self, Machine, Moment, Now, Order, OrderId};
 use crate::refusal::Refusal;
 use event::Reply;
-use std::collections::{HashMap, VecDeque};
-use tokio::sync::mpsc;
+use nix::time::{ClockId, clock_gettime};
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use watcher::Watcher;
-
-/// Events that may wait.
-const BACKLOG: usize = 64;
 
 /// What the engine is given.
 pub struct Settings {
@@ -30,6 +37,10 @@ pub struct Settings {
     pub instance: String,
     /// How long idle flows live.
     pub lifetimes: Lifetimes,
+    /// Which boot of the machine this is.
+    pub boot: String,
+    /// What the journal remembers.
+    pub memories: Vec<(String, Memory)>,
 }
 
 /// The engine, before and while it runs.
@@ -37,9 +48,16 @@ pub struct Engine {
     settings: Settings,
     dataplane: Box<dyn Dataplane>,
     machine: Machine,
+    surroundings: Box<dyn Surroundings>,
     watcher: Watcher,
-    events: mpsc::Receiver<Event>,
-    start: Instant,
+    inbox: Inbox,
+    /// The same moment by both clocks.
+    start: (Instant, Duration),
+    memories: HashMap<String, Memory>,
+    down: HashMap<String, Vec<Down>>,
+    roles: HashMap<String, Roles>,
+    reading: bool,
+    read: Option<Moment>,
     wiring: Option<(AttachPlan, Vec<DeploymentSpec>)>,
     wired: Moment,
     counting: bool,
@@ -64,16 +82,32 @@ impl Engine {
     /// # Errors
     ///
     /// When its tables cannot be read.
-    pub fn new(settings: Settings, dataplane: Box<dyn Dataplane>) -> Result<(Self, Handle), Refusal> {
-        let (sender, events) = mpsc::channel(BACKLOG);
-        let watcher = Watcher::start(dataplane.observer()?, sender.downgrade())?;
-        let mut engine = Self {
+    pub fn new(
+        settings: Settings,
+        dataplane: Box<dyn Dataplane>,
+        surroundings: Box<dyn Surroundings>,
+        (handle, inbox): (&Handle, Inbox),
+    ) -> Result<Self, Refusal> {
+        let watcher = Watcher::start(dataplane.observer()?, handle.downgrade())?;
+        let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)
+            .map_err(|why| Refusal::new("no-clock", why, "CLOCK_MONOTONIC", "this kernel cannot be used"))?;
+        let memories: HashMap<_, _> = settings.memories.iter().cloned().collect();
+        let mut machine = Machine::default();
+        let (boot, remembered) = (settings.boot.clone(), settings.memories.clone());
+        machine.handle(model::Event::Remembered { boot, memories: remembered }, Now::default());
+        Ok(Self {
             settings,
             dataplane,
-            machine: Machine::default(),
+            machine,
+            surroundings,
             watcher,
-            events,
-            start: Instant::now(),
+            inbox,
+            start: (Instant::now(), monotonic.into()),
+            down: Self::remembered_down(&memories),
+            memories,
+            roles: HashMap::new(),
+            reading: false,
+            read: None,
             wiring: None,
             wired: Moment::default(),
             counting: false,
@@ -81,9 +115,22 @@ impl Engine {
             orders: 0,
             replies: HashMap::new(),
             statuses: Vec::new(),
+        })
+    }
+
+    /// One that is alone in the world, over a data plane in memory.
+    #[cfg(test)]
+    pub fn alone(dataplane: &crate::dataplane::fake::Fake) -> (Self, Handle) {
+        let settings = Settings {
+            instance: "lab".to_owned(),
+            lifetimes: crate::config::DEFAULT_LIFETIMES,
+            boot: "first".to_owned(),
+            memories: Vec::new(),
         };
-        engine.reread()?;
-        Ok((engine, Handle::new(sender)))
+        let (handle, reporter, inbox) = channel();
+        let world = Box::new(Alone(reporter));
+        let engine = Self::new(settings, Box::new(dataplane.clone()), world, (&handle, inbox));
+        (engine.expect("a data plane in memory can be read"), handle)
     }
 
     /// Runs until nobody holds a handle or the data plane is taken down.
@@ -93,7 +140,7 @@ impl Engine {
             let timer = self.next_timer();
             tokio::select! {
                 biased;
-                event = self.events.recv() => match event {
+                event = self.inbox.events.recv() => match event {
                     None => return Ended::Released,
                     Some(Event::Detach { reply }) => {
                         let detached = self.dataplane.detach();
@@ -105,6 +152,7 @@ impl Engine {
                     }
                     Some(event) => self.handle(event),
                 },
+                Some(report) = self.inbox.reports.recv() => self.handle(report),
                 () = tokio::time::sleep_until(timer) => self.tick(),
             }
         }
@@ -116,13 +164,40 @@ impl Engine {
             Event::Status { reply } => self.ask_status(reply),
             Event::Flows { query, reply } => self.flows(query, reply),
             Event::Counters { reply } => self.watcher.counters(reply),
-            Event::Health { reply, .. } => drop(reply.send(Err(unsupported("health")))),
-            Event::Drift { reply, .. } => drop(reply.send(Err(unsupported("drift")))),
-            Event::Wire { attach, deployments, reply } => {
-                let _ = reply.send(self.wire(attach, deployments));
+            Event::Wire { attach, deployments, configured, reply } => {
+                let _ = reply.send(self.wire(attach, deployments, configured));
             }
             Event::Lifetimes(lifetimes) => self.settings.lifetimes = lifetimes,
             Event::Swept { began, sweep } => self.swept(began, sweep),
+            Event::Counted(counters) => self.counters_read(counters),
+            Event::Journalled { deployment, token, result, rebuilt } => {
+                self.feed(model::Event::JournalState(result.clone().err()));
+                if let (Some(deployment), Some(token)) = (deployment, token) {
+                    self.feed(model::Event::Journalled { deployment, token, result });
+                }
+                if rebuilt {
+                    self.feed(model::Event::Remind);
+                }
+            }
+            // What gates say comes with their answers.
+            Event::Hooked(report) if report.phase == "event" => {
+                let (deployment, what) = (report.deployment.clone(), report.into());
+                self.feed(model::Event::Noted { deployment, what });
+            }
+            Event::Hooked(_) => {}
+            Event::Asked { deployment, token, agreements } => {
+                self.feed(model::Event::Asked { deployment, token, agreements });
+            }
+            Event::Probed(report) => {
+                let crate::health::spec::Report { deployment, probe, target, began, finding } = report;
+                self.feed(model::Event::Probed { deployment, probe, target, began, finding });
+            }
+            Event::Health { deployment, reply } => {
+                let _ = reply.send(self.health(deployment.as_deref()));
+            }
+            Event::Drift { deployment, reply } => {
+                let _ = reply.send(self.drift(deployment.as_deref()));
+            }
             // The loop ends by it, so it never comes here.
             Event::Detach { .. } => {}
         }
@@ -144,9 +219,9 @@ impl Engine {
         self.feed(model::Event::Order { id, order });
     }
 
-    fn flows(&self, query: FlowQuery, reply: Reply<crate::api::protocol::Flows>) {
+    fn flows(&mut self, query: FlowQuery, reply: Reply<crate::api::protocol::Flows>) {
         let name = query.deployment.as_deref();
-        let refusal = name.and_then(|name| self.machine.unknown(name));
+        let refusal = self.reread().err().or_else(|| self.machine.unknown(name?));
         match refusal {
             Some(refusal) => {
                 let _ = reply.send(Err(refusal));
@@ -155,47 +230,12 @@ impl Engine {
         }
     }
 
-    /// Puts programs, then tables in line: if an interface refuses, the tables have not changed, and what
-    /// was attached before is attached still or again.
-    fn wire(&mut self, attach: AttachPlan, deployments: Vec<DeploymentSpec>) -> Result<Wired, Refusal> {
-        let attachments = match self.dataplane.attach(&attach) {
-            Ok(attachments) => attachments,
-            Err(refusal) => {
-                self.put_back(false);
-                return Err(refusal);
-            }
-        };
-        let applied = self.dataplane.apply(&deployments);
-        self.wired = self.now();
-        let applied = match applied {
-            Ok(applied) => applied,
-            Err(refusal) => {
-                self.put_back(true);
-                self.reread()?;
-                return Err(refusal);
-            }
-        };
-        self.wiring = Some((attach, deployments));
-        self.reread()?;
-        Ok(Wired { applied, attachments })
-    }
-
-    /// Puts what was wired before in force again.
-    fn put_back(&mut self, tables: bool) {
-        let Some((attach, deployments)) = self.wiring.clone() else {
-            return;
-        };
-        let attached = self.dataplane.attach(&attach).err();
-        let applied = if tables { self.dataplane.apply(&deployments).err() } else { None };
-        for worse in [attached, applied].into_iter().flatten() {
-            tracing::error!(%worse, "what was wired before cannot be put back");
-        }
-    }
-
     fn tick(&mut self) {
         let now = Instant::now();
         self.answer_statuses(|deadline| deadline <= now);
-        if !self.counting {
+        self.feed(model::Event::Timer);
+        self.read_if_due();
+        if !self.counting && self.count_is_due() {
             if let Err(refusal) = self.reread() {
                 tracing::error!(%refusal, "the words cannot be read");
             }
@@ -203,62 +243,19 @@ impl Engine {
         }
     }
 
-    fn reread(&mut self) -> Result<(), Refusal> {
-        let words = self.dataplane.words()?;
-        self.feed(model::Event::Words(words));
-        Ok(())
+    /// The time by both clocks.
+    fn now(&self) -> Now {
+        let (start, monotonic) = self.start;
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Now { moment: Moment(monotonic + start.elapsed()), unix: unix.as_secs() }
     }
 
-    /// Lets the model handle `event`, and does what follows.
-    fn feed(&mut self, event: model::Event) {
-        let mut effects: VecDeque<_> = self.machine.handle(event, self.now()).into();
-        while let Some(effect) = effects.pop_front() {
-            match effect {
-                Effect::Exchange { deployment, expected, new } => {
-                    let outcome = match self.dataplane.exchange(&deployment, expected, new) {
-                        Ok(Exchange::Done { took }) => Outcome::Done { took },
-                        Ok(Exchange::Lost { actual }) => Outcome::Lost { actual },
-                        Err(refusal) => Outcome::Failed(refusal),
-                    };
-                    let event = model::Event::Exchanged { deployment, outcome };
-                    effects.extend(self.machine.handle(event, self.now()));
-                }
-                Effect::Answer { id, answer } => {
-                    if let Some(reply) = self.replies.remove(&id) {
-                        let _ = reply.send(*answer);
-                    }
-                }
-                Effect::Record(record) => log(&record),
-            }
-        }
-    }
-
-    fn now(&self) -> Moment {
-        Moment(self.start.elapsed())
+    /// The moment on the clock that timers go by.
+    fn instant(&self, moment: Moment) -> Instant {
+        let (start, monotonic) = self.start;
+        start + moment.0.saturating_sub(monotonic)
     }
 }
 
-fn unsupported(what: &str) -> Refusal {
-    Refusal::new("unsupported", format!("{what} is not known yet"), "bgd", "bgctl status")
-}
-
-/// Writes to the log what is worth remembering; a journal will keep it.
-fn log(record: &Record) {
-    match record {
-        Record::Switched(Switched { deployment, from, to, generation, took_ns, .. }) => {
-            tracing::info!(deployment, %from, %to, generation, took_ns, "switched");
-        }
-        Record::Drained { deployment, colour, generation } => {
-            tracing::info!(deployment, %colour, generation, "drained: the last flow has ended");
-        }
-        Record::Drift { deployment, seen, actual } => {
-            tracing::warn!(
-                deployment,
-                seen = seen.generation(),
-                actual = actual.generation(),
-                live = %actual.live(),
-                "somebody else changed the word; it is taken as it is"
-            );
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

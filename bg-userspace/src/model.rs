@@ -1,17 +1,35 @@
 //! The pure core: what the deployments are, what was ordered, and what follows. It names no runtime,
 //! no IO and no clock; time comes in as an argument, effects come out as values.
 
+mod adopt;
+mod before;
+mod change;
+mod check;
 pub mod deployment;
+mod drain;
+mod drill;
 pub mod event;
+mod gates;
+mod health;
 pub mod machine;
+mod made;
 pub mod order;
+mod orders;
+mod passive;
 pub mod plan;
 pub mod policy;
+mod proof;
 pub mod record;
+mod restore;
+mod rings;
+mod verdict;
+pub mod view;
+mod watch;
 
-pub use event::{Effect, Event, Outcome, Record};
+pub use event::{Effect, Event, Now, Outcome};
 pub use machine::Machine;
 pub use order::{Order, OrderId, Switched};
+pub use record::Record;
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

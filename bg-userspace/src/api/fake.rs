@@ -106,6 +106,11 @@ impl Script {
                 | Event::Wire { .. }
                 | Event::Lifetimes(_)
                 | Event::Swept { .. }
+                | Event::Counted(_)
+                | Event::Journalled { .. }
+                | Event::Hooked(_)
+                | Event::Asked { .. }
+                | Event::Probed(_)
                 | Event::Detach { .. } => {
                     panic!("not in the script: {event:?}")
                 }

@@ -9,13 +9,12 @@ mod stories;
 use super::*;
 use crate::api::listen::Listening;
 use crate::api::server;
-use crate::config::DEFAULT_LIFETIMES;
 use crate::dataplane::fake::Fake;
 use crate::dataplane::{
     AttachPlan, AttachSpec, BackendSpec, Dataplane, DeploymentSpec, Detached, FlowRow, FlowState, Hook, Path,
     Protocol, ServiceSpec, Side,
 };
-use crate::engine::{Engine, Settings};
+use crate::engine::Engine;
 use crate::refusal::Refusal;
 use bg_common::Colour;
 use bg_common::{Reason, Via, Word};
@@ -86,13 +85,12 @@ impl Lab {
     /// With these deployments, and a daemon that serves them.
     async fn new(names: &[&str]) -> Self {
         let lab = Self::without_daemon(names);
-        let settings = Settings { instance: "lab".to_owned(), lifetimes: DEFAULT_LIFETIMES };
-        let (engine, handle) = Engine::new(settings, Box::new(lab.fake.clone())).unwrap();
+        let (engine, handle) = Engine::alone(&lab.fake);
         tokio::spawn(engine.run());
         let link = AttachSpec { ifindex: 2, name: "eth0".to_owned(), side: Side::Uplink, hook: Hook::Tc };
         let plan = AttachPlan { path: Path::Stack, links: vec![link] };
         let specs = (1..).zip(names).map(|(third, name)| spec(name, third)).collect();
-        handle.wire(plan, specs).await.unwrap();
+        handle.wire(plan, specs, Vec::new()).await.unwrap();
         let listening = Listening::bind(&lab.dir.path().join("bg.sock")).unwrap();
         let services = server::Services::without_journal(handle);
         tokio::spawn(server::serve(listening, services, std::future::pending()));
@@ -341,6 +339,16 @@ async fn a_configuration_is_checked_without_a_daemon() {
     );
     let report = lab.json("config check").await;
     assert_eq!((&report["valid"], &report["backends"]), (&json!(true), &json!(6)));
+
+    let more = "[deployment.shop.probe.page]\nkind = \"http\"\n[deployment.old]\nremove = true\n";
+    std::fs::write(&path, format!("{good}\n{more}")).unwrap();
+    let Ran { code, out, .. } = lab.run("config check").await;
+    assert_eq!(code, 0);
+    assert!(out.contains("6 backends, 1 probe, 0 hooks"), "{out}");
+    assert!(out.contains("note: ") && out.contains("deployment old") && out.contains("mend: "), "{out}");
+    let report = lab.json("config check").await;
+    assert_eq!((&report["probes"], &report["problems"]), (&json!(1), &json!([])));
+    assert_eq!(report["notes"].as_array().unwrap().len(), 1);
 
     std::fs::write(&path, good.replace("\nport = 80\n", "\nport = 0\n").replace("\"udp\"", "\"upd\""))
         .unwrap();

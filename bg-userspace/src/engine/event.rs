@@ -1,11 +1,18 @@
 //! What the engine can be told, and the handle through which others tell it.
 
 use crate::api::protocol::{Counters, Drift, FlowQuery, Flows, Health, Status};
+use crate::dataplane;
 use crate::dataplane::{Applied, AttachPlan, Attachment, DeploymentSpec, Detached, Lifetimes, Sweep};
+use crate::health::spec::Report;
+use crate::model::event::{Agreement, Configured};
 use crate::model::order::Done;
 use crate::model::{Moment, Order};
+use crate::notify::hooks::HookReport;
 use crate::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot};
+
+/// Orders and questions that may wait.
+const BACKLOG: usize = 64;
 
 /// Where an answer goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -57,6 +64,8 @@ pub enum Event {
         attach: AttachPlan,
         /// What the tables shall hold.
         deployments: Vec<DeploymentSpec>,
+        /// How they want to be treated.
+        configured: Vec<Configured>,
         /// Where the answer goes.
         reply: Reply<Wired>,
     },
@@ -69,6 +78,32 @@ pub enum Event {
         /// What came of it.
         sweep: Result<Sweep, Refusal>,
     },
+    /// The counters were read.
+    Counted(Result<dataplane::Counters, Refusal>),
+    /// The journal has written something, or cannot.
+    Journalled {
+        /// Whose record something waits for.
+        deployment: Option<String>,
+        /// And which.
+        token: Option<u64>,
+        /// How it ended.
+        result: Result<(), Refusal>,
+        /// The journal was begun anew: what is remembered has to be told again.
+        rebuilt: bool,
+    },
+    /// A hook could not be told of an event, or has refused.
+    Hooked(HookReport),
+    /// Hooks have answered.
+    Asked {
+        /// For which deployment.
+        deployment: String,
+        /// Which question.
+        token: u64,
+        /// One for each hook.
+        agreements: Vec<Agreement>,
+    },
+    /// A probe has asked.
+    Probed(Report),
     /// Take everything down and end.
     Detach {
         /// Where the answer goes.
@@ -85,6 +120,33 @@ pub struct Wired {
     pub attachments: Vec<Attachment>,
 }
 
+/// Reports to the engine what others have done or seen: journal, hooks, probes. It never waits and does not keep
+/// the engine alive.
+#[derive(Clone, Debug)]
+pub struct Reporter(mpsc::UnboundedSender<Event>);
+
+impl Reporter {
+    /// Tells the engine, if it is there still.
+    pub fn report(&self, event: Event) {
+        let _ = self.0.send(event);
+    }
+}
+
+/// Where an engine listens.
+#[derive(Debug)]
+pub struct Inbox {
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) reports: mpsc::UnboundedReceiver<Event>,
+}
+
+/// Makes the two ends of an engine's ears: what reports to it is made before the engine can be.
+#[must_use]
+pub fn channel() -> (Handle, Reporter, Inbox) {
+    let (sender, events) = mpsc::channel(BACKLOG);
+    let (reporter, reports) = mpsc::unbounded_channel();
+    (Handle { events: sender }, Reporter(reporter), Inbox { events, reports })
+}
+
 /// Speaks to the engine. The engine ends when the last one is gone.
 #[derive(Clone, Debug)]
 pub struct Handle {
@@ -92,6 +154,12 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// For those that report to the engine and do not keep it alive.
+    #[must_use]
+    pub fn downgrade(&self) -> mpsc::WeakSender<Event> {
+        self.events.downgrade()
+    }
+
     /// A handle of whoever receives these events.
     pub(crate) fn new(events: mpsc::Sender<Event>) -> Self {
         Self { events }
@@ -156,8 +224,13 @@ impl Handle {
     /// # Errors
     ///
     /// When a table is full or an interface refuses; what was there before is in force.
-    pub async fn wire(&self, attach: AttachPlan, deployments: Vec<DeploymentSpec>) -> Result<Wired, Refusal> {
-        self.ask(|reply| Event::Wire { attach, deployments, reply }).await
+    pub async fn wire(
+        &self,
+        attach: AttachPlan,
+        deployments: Vec<DeploymentSpec>,
+        configured: Vec<Configured>,
+    ) -> Result<Wired, Refusal> {
+        self.ask(|reply| Event::Wire { attach, deployments, configured, reply }).await
     }
 
     /// Changes the lifetimes of idle flows.

@@ -2,8 +2,10 @@
 
 use super::Engine;
 use super::event::Reply;
-use crate::api::protocol::{ByColour, Deployment, Service, Status};
+use super::{standing, truths};
+use crate::api::protocol::{ByColour, Deployment, Drift, Health, Service, Status};
 use crate::dataplane::{Attachment, BackendSpec, DeploymentSpec, Path, ServiceSpec};
+use crate::model;
 use crate::refusal::Refusal;
 use bg_common::{Word, names};
 use std::time::Duration;
@@ -53,7 +55,7 @@ pub fn path(attachments: &[Attachment]) -> Option<Path> {
 impl Engine {
     /// Answers with fresh counts, or promises to.
     pub(super) fn ask_status(&mut self, reply: Reply<Status>) {
-        let fresh = self.counted.is_some_and(|counted| self.now().since(counted) < FRESH);
+        let fresh = self.counted.is_some_and(|counted| self.now().moment.since(counted) < FRESH);
         if fresh {
             let _ = reply.send(self.status());
             return;
@@ -71,10 +73,14 @@ impl Engine {
             Some((attach, specs)) => (Some(attach.path), specs.as_slice()),
             None => (path(&attachments), &[][..]),
         };
+        let now = self.now().moment;
         let deployments = self
             .machine
             .deployments()
-            .map(|(name, known)| deployment(name, known.word(), known.open(), specs))
+            .map(|(name, known)| {
+                let bare = deployment(name, known.word(), known.open().map(|open| open.count), specs);
+                standing::complete(bare, known.view(now), &known.health_view(now).probes)
+            })
             .collect();
         Ok(Status {
             instance: self.settings.instance.clone(),
@@ -83,6 +89,36 @@ impl Engine {
             deployments,
             attachments,
         })
+    }
+
+    /// What probes and real flows say.
+    pub(super) fn health(&mut self, name: Option<&str>) -> Result<Health, Refusal> {
+        self.reread()?;
+        if let Some(refusal) = name.and_then(|name| self.machine.unknown(name)) {
+            return Err(refusal);
+        }
+        let now = self.now().moment;
+        let wanted = self.machine.deployments().filter(|(known, _)| name.is_none_or(|name| name == *known));
+        let of = |(_, known): (&str, &model::deployment::Deployment)| {
+            standing::health(known.health_view(now), known.live(now))
+        };
+        Ok(Health { deployments: wanted.map(of).collect() })
+    }
+
+    /// The four truths side by side.
+    pub(super) fn drift(&mut self, name: Option<&str>) -> Result<Drift, Refusal> {
+        self.reread()?;
+        if let Some(refusal) = name.and_then(|name| self.machine.unknown(name)) {
+            return Err(refusal);
+        }
+        let now = self.now().moment;
+        let specs = self.wiring.as_ref().map(|(_, specs)| specs.as_slice()).unwrap_or_default();
+        let wanted = self.machine.deployments().filter(|(known, _)| name.is_none_or(|name| name == *known));
+        let deployments: Vec<_> = wanted
+            .map(|(name, known)| truths::of(&known.view(now), specs.iter().find(|spec| spec.name == name)))
+            .collect();
+        let differs = deployments.iter().flat_map(|one| &one.rows).any(|row| row.differs);
+        Ok(Drift { differs, deployments })
     }
 
     /// Answers those whose deadline is `due`.

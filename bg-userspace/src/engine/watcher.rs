@@ -18,6 +18,7 @@ enum Job {
     Sweep { began: Moment, lifetimes: Lifetimes },
     Flows { query: FlowQuery, reply: Reply<Flows> },
     Counters { reply: Reply<Counters> },
+    Read,
 }
 
 impl Watcher {
@@ -44,6 +45,11 @@ impl Watcher {
         let _ = self.jobs.send(Job::Flows { query, reply });
     }
 
+    /// Asks for the counters for the engine itself; whether there is somebody to read them.
+    pub(super) fn read(&self) -> bool {
+        self.jobs.send(Job::Read).is_ok()
+    }
+
     /// Asks for the counters.
     pub(super) fn counters(&self, reply: Reply<Counters>) {
         let _ = self.jobs.send(Job::Counters { reply });
@@ -57,6 +63,13 @@ fn work(mut observer: Box<dyn Observer>, queue: &mpsc::Receiver<Job>, events: &W
                 let sweep = observer.sweep(&lifetimes);
                 let Some(events) = events.upgrade() else { return };
                 if events.blocking_send(Event::Swept { began, sweep }).is_err() {
+                    return;
+                }
+            }
+            Job::Read => {
+                let counters = observer.counters();
+                let Some(events) = events.upgrade() else { return };
+                if events.blocking_send(Event::Counted(counters)).is_err() {
                     return;
                 }
             }

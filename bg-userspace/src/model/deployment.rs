@@ -1,84 +1,98 @@
-//! One deployment: its word as last seen, the change that is under way, and how far a drain has come.
+//! One deployment: its word as last seen, what runs where, and everything that is under way.
 
 use super::Moment;
-use super::order::{Done, Order, OrderId, Proof, SwitchOrder, Switched, Verb};
+use super::change::Change;
+use super::drain::Drain;
+use super::drill::Drill;
+use super::event::{Effect, Event, Now, Open};
+use super::health::Health;
+use super::order::{Actor, Done, OrderId, Switched, Who};
+use super::policy::Policy;
+use super::proof::Proving;
+use super::record::{
+    Freeze, Memory, Override, Record, Role, RollbackTarget, SliceIdentity, SliceMemory, What,
+};
+use super::watch::Watch;
 use crate::refusal::Refusal;
-use bg_common::{Colour, Fate, Word};
-use std::collections::VecDeque;
+use bg_common::{Colour, Tick, Word};
 use std::time::Duration;
 
-/// A drain is over at the earliest so long after the switch: packets that were decided just before it
-/// have made their pins by then.
-const DRAIN_AT_LEAST: Duration = Duration::from_secs(2);
+/// What a step of the machine may read and where it leaves its effects.
+pub(super) struct Step<'a> {
+    pub(super) now: Now,
+    pub(super) boot: &'a str,
+    pub(super) journal: Option<&'a Refusal>,
+    pub(super) tokens: &'a mut u64,
+    pub(super) effects: &'a mut Vec<Effect>,
+}
 
-/// A drain is over when so many sweeps in a row have seen no open flow.
-const EMPTY_SWEEPS: u32 = 2;
+impl Step<'_> {
+    pub(super) fn token(&mut self) -> u64 {
+        *self.tokens += 1;
+        *self.tokens
+    }
 
-/// An exchange that is lost so often is refused.
-const TRIES: u32 = 8;
+    pub(super) fn tick(&self) -> Tick {
+        tick(self.now.moment)
+    }
+
+    pub(super) fn answer(&mut self, id: OrderId, answer: Result<Done, Refusal>) {
+        self.effects.push(Effect::Answer { id, answer: Box::new(answer) });
+    }
+}
 
 /// A deployment as the model knows it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Deployment {
-    word: Word,
-    drain: Option<Drain>,
-    open: Option<[u64; 2]>,
-    change: Option<Change>,
-    waiting: VecDeque<(OrderId, Order)>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Drain {
-    since: Moment,
-    empty: u32,
-}
-
-/// A change that is under way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Change {
-    /// Why.
-    pub cause: Cause,
-    /// The word that must be there.
-    pub expected: Word,
-    /// The word that shall be there.
-    pub new: Word,
-    tries: u32,
-}
-
-/// Why a word changes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cause {
-    /// An order to make `to` live.
-    Order {
-        /// Which order.
-        id: OrderId,
-        /// The colour.
-        to: Colour,
-        /// The order named the colour, so it is fulfilled if somebody else has made it live.
-        named: bool,
-    },
-    /// The last flow of the other colour has ended.
-    Drained,
-}
-
-/// What follows from an order or a lost exchange.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Next {
-    /// Try to put this word there.
-    Exchange(Change),
-    /// The order is answered.
-    Answer(OrderId, Result<Done, Refusal>),
-    /// Nothing.
-    Rest,
+pub struct Deployment {
+    pub(super) name: String,
+    pub(super) policy: Policy,
+    pub(super) services: Vec<String>,
+    pub(super) word: Word,
+    pub(super) slices: [SliceMemory; 2],
+    pub(super) rollback: Option<RollbackTarget>,
+    pub(super) frozen: Option<Freeze>,
+    pub(super) overrides: Vec<Override>,
+    pub(super) health: Health,
+    pub(super) open: Option<Open>,
+    pub(super) drain: Option<Drain>,
+    pub(super) change: Option<Change>,
+    pub(super) watch: Option<Watch>,
+    pub(super) proving: Option<Proving>,
+    pub(super) drill: Option<Drill>,
+    pub(super) drilled: Option<u64>,
+    /// When the next scheduled drill is due.
+    pub(super) drill_due: Option<Moment>,
+    pub(super) last: Option<(Switched, u64)>,
+    /// What somebody else made of the word, and the Unix time of it, until the next order: as seen, as it was then.
+    pub(super) drifted: Option<(Word, Word, u64)>,
+    /// A word without sense that was reported.
+    pub(super) broken: Option<Word>,
 }
 
 impl Deployment {
-    /// A deployment whose word was just read.
-    #[must_use]
-    pub fn new(word: Word, now: Moment) -> Self {
-        let mut new = Self { word, drain: None, open: None, change: None, waiting: VecDeque::new() };
-        new.follow(word, now);
-        new
+    pub(super) fn new(name: &str, word: Word, policy: Policy, services: Vec<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            policy,
+            services,
+            word,
+            slices: Default::default(),
+            rollback: None,
+            frozen: None,
+            overrides: Vec::new(),
+            health: Health::default(),
+            open: None,
+            drain: None,
+            change: None,
+            watch: None,
+            proving: None,
+            drill: None,
+            drilled: None,
+            drill_due: None,
+            last: None,
+            drifted: None,
+            broken: None,
+        }
     }
 
     /// The word as last seen.
@@ -87,143 +101,199 @@ impl Deployment {
         self.word
     }
 
-    /// Open flows of `[blue, green]` at the last count.
+    /// Open flows at the last count.
     #[must_use]
-    pub fn open(&self) -> Option<[u64; 2]> {
+    pub fn open(&self) -> Option<Open> {
         self.open
     }
 
-    /// The change that is under way.
+    /// Who gets new flows at `now`, as the programs see it.
     #[must_use]
-    pub fn change(&self) -> Option<Change> {
-        self.change
+    pub fn live(&self, now: Moment) -> Colour {
+        self.word.effective(tick(now)).live()
     }
 
-    /// Takes over a word that was read or written.
-    pub fn follow(&mut self, word: Word, now: Moment) {
-        let drain = self.drain.filter(|_| word == self.word).unwrap_or(Drain { since: now, empty: 0 });
-        self.drain = word.draining().then_some(drain);
-        self.word = word;
-    }
-
-    /// Keeps an order until the change that is under way has ended.
-    pub fn wait(&mut self, id: OrderId, order: Order) {
-        self.waiting.push_back((id, order));
-    }
-
-    /// The next order that waits.
-    pub fn next_waiting(&mut self) -> Option<(OrderId, Order)> {
-        self.waiting.pop_front()
-    }
-
-    /// Ends the change that is under way.
-    pub fn end_change(&mut self) -> Option<Change> {
-        self.change.take()
-    }
-
-    /// Begins what `order` asks for.
-    pub fn begin(&mut self, name: &str, id: OrderId, order: &Order) -> Next {
-        let live = self.word.live();
-        let (to, named) = match &order.verb {
-            Verb::Switch(SwitchOrder { to: Some(to), .. }) => (*to, true),
-            Verb::Switch(_) => (live.other(), false),
-            Verb::Rollback(_) if self.word.generation() == 0 => {
-                let refusal = Refusal::new(
-                    "nothing-to-roll-back",
-                    format!("{name} was never switched, so there is nothing to go back to"),
-                    format!("deployment {name}, {live} live"),
-                    format!("bgctl switch {name} --to {}", live.other()),
-                );
-                return Next::Answer(id, Err(refusal));
-            }
-            Verb::Rollback(_) => (live.other(), false),
-            other => {
-                let what = format!("{} is not possible yet", other.name());
-                let at = format!("deployment {name}");
-                return Next::Answer(id, Err(Refusal::new("unsupported", what, at, "bgctl --help")));
-            }
-        };
-        self.attempt(name, Cause::Order { id, to, named }, 0)
-    }
-
-    /// Takes notice of a sweep that began at `began`; perhaps the drain is over.
-    pub fn swept(&mut self, name: &str, open: [u64; 2], began: Moment, now: Moment) -> Next {
-        self.open = Some(open);
-        let old = self.word.live().other();
-        let Some(drain) = self.drain.as_mut().filter(|drain| began >= drain.since) else { return Next::Rest };
-        let [blue, green] = open;
-        let left = if old == Colour::Blue { blue } else { green };
-        drain.empty = if left == 0 { drain.empty + 1 } else { 0 };
-        let over = drain.empty >= EMPTY_SWEEPS && now.since(drain.since) >= DRAIN_AT_LEAST;
-        if over && self.change.is_none() { self.attempt(name, Cause::Drained, 0) } else { Next::Rest }
-    }
-
-    /// Goes on after `lost` was overtaken by another writer, whose word was followed already.
-    pub fn retry(&mut self, name: &str, lost: Change, now_live: Colour) -> Next {
-        let Cause::Order { id, to, named } = lost.cause else { return Next::Rest };
-        let refuse = |code, what, mend| {
-            let at = format!("deployment {name}, generation {}", self.word.generation());
-            Next::Answer(id, Err(Refusal::new(code, what, at, mend)))
-        };
-        if now_live != lost.expected.live() && !named {
-            let what = format!("somebody else made {now_live} live in {name} while this order was under way");
-            return refuse(
-                "changed-meanwhile",
-                what,
-                "see `bgctl status`, then order again with --to COLOUR",
-            );
-        }
-        if lost.tries + 1 >= TRIES {
-            let what = format!("the word of {name} keeps changing under the order");
-            return refuse("contended", what, "find out who else switches it, then order again");
-        }
-        self.attempt(name, Cause::Order { id, to, named }, lost.tries + 1)
-    }
-
-    /// Open flows of the colour that is not `live`.
+    /// What a slice is for.
     #[must_use]
-    pub fn staying(&self, live: Colour) -> Option<u64> {
-        let [blue, green] = self.open?;
-        Some(if live == Colour::Blue { green } else { blue })
+    pub fn role(&self, colour: Colour, now: Moment) -> Role {
+        if colour == self.live(now) {
+            return Role::Live;
+        }
+        let standby =
+            self.rollback.as_ref().is_some_and(|target| self.holds(target) && target.colour == colour);
+        if standby || self.drill.is_some() { Role::Standby } else { Role::Staging }
     }
 
-    fn attempt(&mut self, name: &str, cause: Cause, tries: u32) -> Next {
-        let expected = self.word;
-        let new = match cause {
-            Cause::Order { id, to, .. } if expected.live() == to => {
-                let answer = Switched {
-                    deployment: name.to_owned(),
-                    from: to,
-                    to,
-                    from_version: None,
-                    to_version: None,
-                    generation: expected.generation(),
-                    took_ns: 0,
-                    already: true,
-                    staying: self.staying(to),
-                    confirm_within_s: None,
-                    bake_s: None,
-                    proof: Proof::default(),
-                };
-                return Next::Answer(id, Ok(Done::Switched(answer)));
-            }
-            Cause::Order { to, .. } => expected.switched(to, Fate::Keep, None),
-            Cause::Drained => expected.drained(),
-        };
-        match (new, cause) {
-            (Ok(new), _) => {
-                let change = Change { cause, expected, new, tries };
-                self.change = Some(change);
-                Next::Exchange(change)
-            }
-            (Err(why), Cause::Order { id, .. }) => {
-                let what = format!("the word of {name} makes no sense: {why}");
-                let at = format!("deployment {name}, word {:#018x}", expected.bits());
-                let mend =
-                    "another version of bg wrote it: use that version, or start anew with `bgctl detach`";
-                Next::Answer(id, Err(Refusal::new("broken-word", what, at, mend)))
-            }
-            (Err(_), Cause::Drained) => Next::Rest,
+    /// Whether a rollback target still is what was live then.
+    pub(super) fn holds(&self, target: &RollbackTarget) -> bool {
+        self.slice(target.colour).identity == target.identity
+    }
+
+    pub(super) fn slice(&self, colour: Colour) -> &SliceMemory {
+        let [blue, green] = &self.slices;
+        match colour {
+            Colour::Blue => blue,
+            Colour::Green => green,
         }
+    }
+
+    pub(super) fn slice_mut(&mut self, colour: Colour) -> &mut SliceMemory {
+        let [blue, green] = &mut self.slices;
+        match colour {
+            Colour::Blue => blue,
+            Colour::Green => green,
+        }
+    }
+
+    /// Role, version and health of `[blue, green]`.
+    #[must_use]
+    pub fn identities(&self, now: Moment) -> [SliceIdentity; 2] {
+        Colour::BOTH.map(|colour| {
+            let SliceMemory { version, identity } = self.slice(colour).clone();
+            let healthy = self.health.slice(colour);
+            SliceIdentity { colour, role: self.role(colour, now), version, identity, healthy }
+        })
+    }
+
+    /// A version in brackets, for messages.
+    pub(super) fn named(&self, colour: Colour) -> String {
+        match &self.slice(colour).version {
+            Some(version) => format!("{colour} ({version})"),
+            None => colour.to_string(),
+        }
+    }
+
+    /// Open flows of a colour at the last count.
+    #[must_use]
+    pub fn staying(&self, colour: Colour) -> Option<u64> {
+        self.open.and_then(|open| open.count.get(colour.index()).copied())
+    }
+
+    /// Age of the oldest of them.
+    pub(super) fn oldest(&self, colour: Colour) -> Option<Duration> {
+        let open = self.open?;
+        let oldest = open.oldest.get(colour.index()).copied()?;
+        self.staying(colour).filter(|count| *count > 0).map(|_| oldest)
+    }
+
+    /// Whether nothing changes who is live.
+    pub(super) fn is_idle(&self) -> bool {
+        self.change.is_none() && self.drill.is_none()
+    }
+
+    pub(super) fn record(&self, now: Now, actor: &Actor, reason: Option<&str>, what: What) -> Box<Record> {
+        Box::new(Record {
+            deployment: self.name.clone(),
+            live: self.live(now.moment),
+            generation: self.word.generation(),
+            slices: self.identities(now.moment),
+            actor: actor.clone(),
+            reason: reason.map(str::to_owned),
+            what,
+        })
+    }
+
+    /// Records what the daemon did or saw by itself.
+    pub(super) fn note(&self, step: &mut Step<'_>, what: What) {
+        self.tell(step, &Actor::default(), None, what);
+    }
+
+    /// Records what somebody caused.
+    pub(super) fn tell(&self, step: &mut Step<'_>, actor: &Actor, reason: Option<&str>, what: What) {
+        let record = self.record(step.now, actor, reason, what);
+        let memory = Box::new(self.memory(step.boot));
+        step.effects.push(Effect::Record { record, memory });
+    }
+
+    /// What has to be known again after a restart.
+    pub(super) fn memory(&self, boot: &str) -> Memory {
+        Memory {
+            word: self.word.bits(),
+            slices: self.slices.clone(),
+            rollback: self.rollback.clone(),
+            frozen: self.frozen.clone(),
+            overrides: self.overrides.clone(),
+            pending: self.change.as_ref().and_then(Change::pending),
+            watch: self.watch.as_ref().map(Watch::memory),
+            drain_until: self.drain.as_ref().and_then(|drain| Some((drain.until?, boot.to_owned()))),
+            boot: boot.to_owned(),
+            drilled: self.drilled,
+            down: self.health.down().to_vec(),
+        }
+    }
+
+    /// Somebody who writes words without asking.
+    pub(super) fn stranger() -> Actor {
+        Actor { who: Who::Unknown, ..Actor::default() }
+    }
+
+    /// The place of a refusal.
+    pub(super) fn place(&self) -> String {
+        format!("deployment {}, generation {}", self.name, self.word.generation())
+    }
+
+    /// Freezes the deployment after the daemon had to act.
+    pub(super) fn freeze(&mut self, step: &mut Step<'_>, why: String) {
+        self.frozen = Some(Freeze { why: why.clone(), since: step.now.unix, automatic: true });
+        self.note(step, What::Frozen { why });
+    }
+
+    /// The next moment at which time alone changes something.
+    pub(super) fn next_timer(&self, now: Moment) -> Option<Moment> {
+        let deadline = self
+            .word
+            .unpack()
+            .ok()
+            .filter(|it| it.deadline != 0 && self.word.effective(tick(now)) == self.word);
+        let deadline = deadline
+            .filter(|it| it.revert_at_deadline || it.resume_at_deadline)
+            .map(|it| at_tick(it.deadline));
+        [
+            deadline,
+            self.change.as_ref().and_then(Change::timer),
+            self.watch.as_ref().and_then(Watch::timer),
+            self.proving.as_ref().map(Proving::timer),
+            self.drill.as_ref().and_then(Drill::timer),
+            self.drain.as_ref().and_then(|drain| drain.timer(self.word)),
+            self.drill_due.filter(|_| self.drill.is_none()),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+/// The tick of a moment.
+pub(super) fn tick(moment: Moment) -> Tick {
+    Tick::from_nanos(u64::try_from(moment.0.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// The moment at which a tick begins.
+pub(super) fn at_tick(tick: u32) -> Moment {
+    Moment(Duration::from_nanos(u64::from(tick) * Tick::NANOS))
+}
+
+/// The first tick that begins no earlier than `moment`.
+pub(super) fn tick_after(moment: Moment) -> u32 {
+    tick(moment).0.saturating_add(1)
+}
+
+/// What the machine passes to a deployment; events that name none go to all.
+pub(super) fn names(event: &Event) -> Option<&str> {
+    match event {
+        Event::Exchanged { deployment, .. }
+        | Event::Journalled { deployment, .. }
+        | Event::Asked { deployment, .. }
+        | Event::Probed { deployment, .. }
+        | Event::Noted { deployment, .. } => Some(deployment),
+        Event::Remembered { .. }
+        | Event::Configured(_)
+        | Event::Words(_)
+        | Event::Order { .. }
+        | Event::JournalState(_)
+        | Event::Counted(_)
+        | Event::Swept { .. }
+        | Event::Remind
+        | Event::Timer => None,
     }
 }

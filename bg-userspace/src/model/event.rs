@@ -1,14 +1,35 @@
 //! What goes into the machine and what comes out of it.
 
 use super::Moment;
-use super::order::{Answer, Order, OrderId, Switched};
+use super::order::{Answer, Order, OrderId};
+use super::policy::{Finding, Policy, Target};
+use super::record::{Memory, Record, What};
 use crate::refusal::Refusal;
-use bg_common::{Colour, Word};
+use bg_common::{Colour, Traffic, Word};
+use std::net::IpAddr;
 use std::time::Duration;
 
+/// The time, twice: what everything is measured by, and what people read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Now {
+    /// CLOCK_MONOTONIC.
+    pub moment: Moment,
+    /// Seconds of Unix time, for the record only: it may jump.
+    pub unix: u64,
+}
+
 /// What happened.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Event {
+    /// The journal was opened. Comes first, if at all.
+    Remembered {
+        /// Which boot of the machine this is.
+        boot: String,
+        /// The newest memory of each deployment.
+        memories: Vec<(String, Memory)>,
+    },
+    /// The configuration was read.
+    Configured(Vec<Configured>),
     /// The words of all deployments were read.
     Words(Vec<(String, Word)>),
     /// An operator ordered something.
@@ -25,13 +46,101 @@ pub enum Event {
         /// How it ended.
         outcome: Outcome,
     },
+    /// A record that was to be written first is durable, or cannot be.
+    Journalled {
+        /// Whose.
+        deployment: String,
+        /// Of [`Effect::Journal`].
+        token: u64,
+        /// How it ended.
+        result: Result<(), Refusal>,
+    },
+    /// Why the journal writes nothing; none: it does.
+    JournalState(Option<Refusal>),
+    /// Hooks that were asked have answered.
+    Asked {
+        /// For which deployment.
+        deployment: String,
+        /// Of [`Effect::Ask`].
+        token: u64,
+        /// One for each hook of the phase.
+        agreements: Vec<Agreement>,
+    },
+    /// A probe has asked a target.
+    Probed {
+        /// For which deployment.
+        deployment: String,
+        /// Its name.
+        probe: String,
+        /// Whom.
+        target: Target,
+        /// When it began to ask.
+        began: Moment,
+        /// What came of it.
+        finding: Finding,
+    },
+    /// The data plane's counters were read, CPUs added up: for each deployment `[blue, green]`.
+    Counted(Vec<(String, [Traffic; 2])>),
     /// The flows were counted.
     Swept {
         /// When the count began.
         began: Moment,
-        /// For each deployment, open flows of `[blue, green]`.
-        open: Vec<(String, [u64; 2])>,
+        /// For each deployment.
+        open: Vec<(String, Open)>,
     },
+    /// Something worth a record from which nothing follows.
+    Noted {
+        /// For which deployment.
+        deployment: String,
+        /// What.
+        what: What,
+    },
+    /// The journal was begun anew: what is to be remembered has to be told again.
+    Remind,
+    /// Time has passed; [`Machine::next_timer`](super::Machine::next_timer) said when to come.
+    Timer,
+}
+
+/// A deployment of the configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Configured {
+    /// Its name.
+    pub name: String,
+    /// How it wants to be treated.
+    pub policy: Policy,
+    /// Names of its services.
+    pub services: Vec<String>,
+}
+
+/// Open flows of `[blue, green]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Open {
+    /// How many.
+    pub count: [u64; 2],
+    /// Age of the oldest.
+    pub oldest: [Duration; 2],
+}
+
+/// What a hook said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Agreement {
+    /// Its name.
+    pub hook: String,
+    /// Whether it agrees.
+    pub ok: bool,
+    /// What it printed or answered.
+    pub output: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// When hooks are asked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Phase {
+    /// Before a switch.
+    Before,
+    /// While a switch is watched.
+    Watch,
 }
 
 /// How an exchange ended.
@@ -39,6 +148,8 @@ pub enum Event {
 pub enum Outcome {
     /// The new word is there.
     Done {
+        /// Just before it was written.
+        at: Moment,
         /// Duration of the exchange.
         took: Duration,
     },
@@ -70,31 +181,58 @@ pub enum Effect {
         /// How.
         answer: Box<Answer>,
     },
-    /// Remember what happened.
-    Record(Record),
+    /// Remember what happened, and tell whoever wants to know.
+    Record {
+        /// What.
+        record: Box<Record>,
+        /// What has to be known again after a restart.
+        memory: Box<Memory>,
+    },
+    /// As [`Effect::Record`], and tell when it is durable: something waits for it.
+    Journal {
+        /// Whose.
+        deployment: String,
+        /// To be returned.
+        token: u64,
+        /// What.
+        record: Box<Record>,
+        /// As in [`Effect::Record`].
+        memory: Box<Memory>,
+    },
+    /// Ask the hooks of a phase.
+    Ask {
+        /// For which deployment.
+        deployment: String,
+        /// To be returned.
+        token: u64,
+        /// Which hooks.
+        phase: Phase,
+        /// What is about to be, or is being watched.
+        record: Box<Record>,
+    },
+    /// Ask all probes of a deployment at once.
+    ProbeNow {
+        /// Its name.
+        deployment: String,
+    },
+    /// Read the counters at once.
+    CountNow,
+    /// These backends get no new flows; all others do.
+    Serve {
+        /// Whose.
+        deployment: String,
+        /// The ones that do not.
+        down: Vec<Down>,
+    },
 }
 
-/// What is worth remembering.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Record {
-    /// An order has changed who is live.
-    Switched(Switched),
-    /// The last flow of a colour has ended.
-    Drained {
-        /// Where.
-        deployment: String,
-        /// The colour.
-        colour: Colour,
-        /// Of the word that says so.
-        generation: u16,
-    },
-    /// Somebody else has changed the word.
-    Drift {
-        /// Where.
-        deployment: String,
-        /// As last seen.
-        seen: Word,
-        /// As it is.
-        actual: Word,
-    },
+/// A backend that gets no new flows.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Down {
+    /// Name of the service.
+    pub service: String,
+    /// Its slice.
+    pub colour: Colour,
+    /// Its machine.
+    pub address: IpAddr,
 }

@@ -1,40 +1,86 @@
 //! The state machine of all deployments: an event and the time go in, effects come out.
 //!
-//! The kernel's word is the truth about who is live. Intent is what the configuration names; the
-//! record of what was ordered belongs to a journal, which will hear of each [`Record`].
+//! Four truths are kept apart: the *kernel's* word, which is the truth about who is live; *intent*, what the
+//! configuration names; *admin*, what operators ordered and the journal remembers; and what probes and real
+//! flows *observe*.
 
 use super::Moment;
-use super::deployment::{Cause, Change, Deployment, Next};
-use super::event::{Effect, Event, Outcome, Record};
-use super::order::{Done, Order, OrderId, Proof, Switched};
+use super::deployment::{Deployment, Step, names};
+use super::event::{Configured, Effect, Event, Now};
+use super::health;
+use super::order::{Order, OrderId};
+use super::record::{Memory, What};
 use crate::refusal::Refusal;
 use bg_common::Word;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Counters are read so often while an order waits for its proof,
+const PROVING: Duration = Duration::from_millis(10);
+
+/// while a proof is still being gathered,
+const GATHERING: Duration = Duration::from_millis(250);
+
+/// and while real flows count for or against a slice.
+const WATCHING: Duration = Duration::from_secs(1);
+
 /// All deployments.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Machine {
     deployments: BTreeMap<String, Deployment>,
+    configured: BTreeMap<String, Configured>,
+    memories: BTreeMap<String, Memory>,
+    boot: String,
+    journal: Option<Refusal>,
+    tokens: u64,
 }
 
 impl Machine {
     /// Takes notice of `event`. What comes out is to be done in its order.
-    pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Effect> {
+    pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
-        match event {
-            Event::Words(words) => self.words(words, now, &mut effects),
-            Event::Order { id, order } => self.order(id, order, &mut effects),
-            Event::Exchanged { deployment, outcome } => {
-                self.exchanged(&deployment, outcome, now, &mut effects)
+        let named = names(&event).map(str::to_owned);
+        match (event, named) {
+            (Event::Remembered { boot, memories }, _) => {
+                self.boot = boot;
+                self.memories = memories.into_iter().collect();
             }
-            Event::Swept { began, open } => {
-                for (name, open) in open {
-                    let Some(deployment) = self.deployments.get_mut(&name) else { continue };
-                    let next = deployment.swept(&name, open, began, now);
-                    push(&name, next, &mut effects);
+            (Event::JournalState(refusal), _) => self.journal = refusal,
+            (Event::Configured(configured), _) => self.configure(configured, now, &mut effects),
+            (Event::Words(words), _) => self.words(words, now, &mut effects),
+            (Event::Order { id, order }, _) => self.order(id, order, now, &mut effects),
+            (Event::Counted(traffic), _) => {
+                for (name, traffic) in traffic {
+                    self.with(&name, now, &mut effects, |deployment, step| {
+                        deployment.health.counted(&deployment.policy, &traffic, step.now.moment);
+                        deployment.proof_timer(step);
+                        deployment.look(step);
+                    });
                 }
             }
+            (Event::Swept { began, open }, _) => {
+                for (name, open) in open {
+                    self.with(&name, now, &mut effects, |deployment, step| {
+                        deployment.swept(step, open, began)
+                    });
+                }
+            }
+            (Event::Remind, _) => {
+                for name in self.deployments.keys().cloned().collect::<Vec<_>>() {
+                    self.with(&name, now, &mut effects, |deployment, step| {
+                        deployment.found(step, "journal-rebuilt")
+                    });
+                }
+            }
+            (Event::Timer, _) => {
+                for name in self.deployments.keys().cloned().collect::<Vec<_>>() {
+                    self.with(&name, now, &mut effects, Deployment::timer);
+                }
+            }
+            (event, Some(name)) => {
+                self.with(&name, now, &mut effects, |deployment, step| deployment.own(step, event));
+            }
+            (_, None) => {}
         }
         effects
     }
@@ -42,6 +88,12 @@ impl Machine {
     /// Every deployment, in the order of the names.
     pub fn deployments(&self) -> impl Iterator<Item = (&str, &Deployment)> {
         self.deployments.iter().map(|(name, deployment)| (name.as_str(), deployment))
+    }
+
+    /// A deployment.
+    #[must_use]
+    pub fn deployment(&self, name: &str) -> Option<&Deployment> {
+        self.deployments.get(name)
     }
 
     /// The refusal for a name that no deployment has.
@@ -56,69 +108,98 @@ impl Machine {
         self.deployments.values().any(|deployment| deployment.word().draining())
     }
 
-    fn words(&mut self, words: Vec<(String, Word)>, now: Moment, effects: &mut Vec<Effect>) {
+    /// How often the counters should be read; none if nobody waits for them.
+    #[must_use]
+    pub fn counting(&self) -> Option<Duration> {
+        let of = |deployment: &Deployment| match &deployment.proving {
+            Some(proving) if proving.is_waited_for() => Some(PROVING),
+            Some(_) => Some(GATHERING),
+            None => deployment.policy.passive.map(|_| WATCHING),
+        };
+        self.deployments.values().filter_map(of).min()
+    }
+
+    /// When [`Event::Timer`] is due.
+    #[must_use]
+    pub fn next_timer(&self, now: Moment) -> Option<Moment> {
+        self.deployments.values().filter_map(|deployment| deployment.next_timer(now)).min()
+    }
+
+    /// Lets `act` work on a deployment, if it is there.
+    fn with(
+        &mut self,
+        name: &str,
+        now: Now,
+        effects: &mut Vec<Effect>,
+        act: impl FnOnce(&mut Deployment, &mut Step<'_>),
+    ) {
+        let Self { deployments, boot, journal, tokens, .. } = self;
+        if let Some(deployment) = deployments.get_mut(name) {
+            act(deployment, &mut Step { now, boot, journal: journal.as_ref(), tokens, effects });
+        }
+    }
+
+    fn configure(&mut self, configured: Vec<Configured>, now: Now, effects: &mut Vec<Effect>) {
+        self.configured = configured.into_iter().map(|one| (one.name.clone(), one)).collect();
+        for name in self.deployments.keys().cloned().collect::<Vec<_>>() {
+            let Some(Configured { policy, services, .. }) = self.configured.get(&name).cloned() else {
+                continue;
+            };
+            self.with(&name, now, effects, |deployment, step| {
+                let rescheduled = deployment.policy.drill != policy.drill;
+                deployment.health.configure(&policy);
+                deployment.overrides.retain(|one| {
+                    one.backend
+                        .is_none_or(|address| policy.slices.iter().flatten().any(|known| *known == address))
+                });
+                (deployment.policy, deployment.services) = (policy, services);
+                if rescheduled {
+                    deployment.schedule_drill(step);
+                }
+                deployment.judge(step);
+            });
+        }
+    }
+
+    fn words(&mut self, words: Vec<(String, Word)>, now: Now, effects: &mut Vec<Effect>) {
         let mut before = std::mem::take(&mut self.deployments);
         for (name, word) in words {
-            let deployment = match before.remove(&name) {
-                None => Deployment::new(word, now),
-                // How the exchange ended will tell what the word is.
-                Some(known) if known.change().is_some() => known,
-                Some(mut known) => {
-                    adopt(&name, &mut known, word, now, effects);
-                    known
-                }
-            };
-            self.deployments.insert(name, deployment);
+            if let Some(known) = before.remove(&name) {
+                self.deployments.insert(name.clone(), known);
+                self.with(&name, now, effects, |deployment, step| {
+                    // How the exchange ended will tell what the word is.
+                    if !deployment.change.as_ref().is_some_and(super::change::Change::is_exchanging) {
+                        deployment.adopt(step, word);
+                    }
+                });
+                continue;
+            }
+            let configured = self.configured.get(&name).cloned();
+            let (policy, services) = configured.map(|it| (it.policy, it.services)).unwrap_or_default();
+            let memory = self.memories.remove(&name);
+            let mut new = Deployment::new(&name, word, policy, services);
+            new.follow(word, now.moment);
+            self.deployments.insert(name.clone(), new);
+            self.with(&name, now, effects, |deployment, step| {
+                deployment.restore(step, memory);
+                deployment.judge(step);
+                deployment.settle(step);
+            });
         }
         for (name, mut gone) in before {
-            let under_way = gone.end_change().and_then(|change| match change.cause {
-                Cause::Order { id, .. } => Some(id),
-                Cause::Drained => None,
-            });
-            let waiting = std::iter::from_fn(|| gone.next_waiting().map(|(id, _)| id));
-            for id in under_way.into_iter().chain(waiting) {
-                effects.push(Effect::Answer { id, answer: Box::new(Err(self.no_such(&name))) });
-            }
+            let refusal = self.no_such(&name);
+            let Self { boot, journal, tokens, .. } = self;
+            let mut step = Step { now, boot, journal: journal.as_ref(), tokens, effects };
+            gone.give_up(&mut step, refusal);
+            gone.conclude(&mut step);
+            gone.end_drill(&mut step, None);
         }
     }
 
-    fn order(&mut self, id: OrderId, order: Order, effects: &mut Vec<Effect>) {
-        let name = match self.resolve(order.deployment.as_deref()) {
-            Ok(name) => name,
-            Err(refusal) => return effects.push(Effect::Answer { id, answer: Box::new(Err(refusal)) }),
-        };
-        let Some(deployment) = self.deployments.get_mut(&name) else { return };
-        if deployment.change().is_some() {
-            return deployment.wait(id, order);
-        }
-        let next = deployment.begin(&name, id, &order);
-        push(&name, next, effects);
-    }
-
-    fn exchanged(&mut self, name: &str, outcome: Outcome, now: Moment, effects: &mut Vec<Effect>) {
-        let Some(deployment) = self.deployments.get_mut(name) else { return };
-        let Some(change) = deployment.end_change() else { return };
-        match outcome {
-            Outcome::Done { took } => {
-                let staying = deployment.staying(change.new.live());
-                deployment.follow(change.new, now);
-                done(name, change, took, staying, effects);
-            }
-            Outcome::Lost { actual } => {
-                adopt(name, deployment, actual, now, effects);
-                let next = deployment.retry(name, change, actual.live());
-                push(name, next, effects);
-            }
-            Outcome::Failed(refusal) => {
-                if let Cause::Order { id, .. } = change.cause {
-                    effects.push(Effect::Answer { id, answer: Box::new(Err(refusal)) });
-                }
-            }
-        }
-        while deployment.change().is_none() {
-            let Some((id, order)) = deployment.next_waiting() else { break };
-            let next = deployment.begin(name, id, &order);
-            push(name, next, effects);
+    fn order(&mut self, id: OrderId, order: Order, now: Now, effects: &mut Vec<Effect>) {
+        match self.resolve(order.deployment.as_deref()) {
+            Ok(name) => self.with(&name, now, effects, |deployment, step| deployment.order(step, id, order)),
+            Err(refusal) => effects.push(Effect::Answer { id, answer: Box::new(Err(refusal)) }),
         }
     }
 
@@ -173,51 +254,86 @@ impl Machine {
     }
 }
 
-/// Follows a word that somebody else may have written.
-fn adopt(name: &str, deployment: &mut Deployment, actual: Word, now: Moment, effects: &mut Vec<Effect>) {
-    let seen = deployment.word();
-    if actual != seen {
-        effects.push(Effect::Record(Record::Drift { deployment: name.to_owned(), seen, actual }));
-    }
-    deployment.follow(actual, now);
-}
-
-fn push(name: &str, next: Next, effects: &mut Vec<Effect>) {
-    match next {
-        Next::Exchange(Change { expected, new, .. }) => {
-            effects.push(Effect::Exchange { deployment: name.to_owned(), expected, new });
+impl Deployment {
+    /// An event that names this deployment.
+    fn own(&mut self, step: &mut Step<'_>, event: Event) {
+        match event {
+            Event::Exchanged { outcome, .. } => {
+                self.exchanged(step, outcome);
+                self.look(step);
+            }
+            Event::Journalled { token, result, .. } => self.journalled(step, token, result),
+            Event::Asked { token, agreements, .. } => {
+                for it in &agreements {
+                    let output = it.output.clone();
+                    let millis = u64::try_from(it.took.as_millis()).unwrap_or(u64::MAX);
+                    let before = self.change.as_ref().is_some_and(|change| change.token == token);
+                    // Hooks that agree again and again while a switch is watched are no news.
+                    if before || !it.ok {
+                        let phase = if before { "before" } else { "watch" }.to_owned();
+                        self.note(
+                            step,
+                            What::Hook { hook: it.hook.clone(), phase, ok: it.ok, output, millis },
+                        );
+                    }
+                }
+                self.agreed(step, token, &agreements);
+                self.watched(step, token, &agreements);
+            }
+            Event::Probed { probe, target, began, finding, .. } => {
+                let now = step.now.moment;
+                // Asked before the last switch, so that it tells nothing about who answers the VIP after it.
+                let stale = target == super::policy::Target::Vip
+                    && self.proving.as_ref().is_some_and(|proving| !proving.is_after(began));
+                if stale {
+                    return;
+                }
+                let live = self.live(now);
+                let changes = self.health.probed(&self.policy, (&probe, target), &finding, live, now);
+                self.judge_with(step, changes);
+                self.proof_timer(step);
+                self.look(step);
+            }
+            Event::Noted { what, .. } => self.note(step, what),
+            Event::Remembered { .. }
+            | Event::Configured(_)
+            | Event::Words(_)
+            | Event::Order { .. }
+            | Event::JournalState(_)
+            | Event::Counted(_)
+            | Event::Swept { .. }
+            | Event::Remind
+            | Event::Timer => {}
         }
-        Next::Answer(id, answer) => effects.push(Effect::Answer { id, answer: Box::new(answer) }),
-        Next::Rest => {}
     }
-}
 
-fn done(name: &str, change: Change, took: Duration, staying: Option<u64>, effects: &mut Vec<Effect>) {
-    let Change { cause, expected, new, .. } = change;
-    let (deployment, generation) = (name.to_owned(), new.generation());
-    match cause {
-        Cause::Drained => {
-            let colour = new.live().other();
-            effects.push(Effect::Record(Record::Drained { deployment, colour, generation }));
+    /// Time has passed.
+    fn timer(&mut self, step: &mut Step<'_>) {
+        self.settle(step);
+        self.change_timer(step);
+        self.drain_timer(step);
+        self.drill_timer(step);
+        self.proof_timer(step);
+        self.judge(step);
+        self.look(step);
+    }
+
+    /// Judges the slices anew and tells what has changed.
+    pub(super) fn judge(&mut self, step: &mut Step<'_>) {
+        self.judge_with(step, Vec::new());
+    }
+
+    fn judge_with(&mut self, step: &mut Step<'_>, mut changes: Vec<health::Change>) {
+        changes.extend(self.health.judge(&self.policy, &self.overrides, step.now.moment));
+        if let Some(down) = self.health.serve(&self.policy, &self.services, &self.overrides) {
+            step.effects.push(Effect::Serve { deployment: self.name.clone(), down });
         }
-        Cause::Order { id, to, .. } => {
-            let from = expected.live();
-            let switched = Switched {
-                deployment,
-                from,
-                to,
-                from_version: None,
-                to_version: None,
-                generation,
-                took_ns: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
-                already: false,
-                staying,
-                confirm_within_s: None,
-                bake_s: None,
-                proof: Proof::default(),
+        for change in changes {
+            let what = match change {
+                health::Change::Target { probe, target, up, why } => What::Probe { probe, target, up, why },
+                health::Change::Slice { colour, healthy, why } => What::Slice { colour, healthy, why },
             };
-            effects.push(Effect::Record(Record::Switched(switched.clone())));
-            effects.push(Effect::Answer { id, answer: Box::new(Ok(Done::Switched(switched))) });
+            self.note(step, what);
         }
     }
 }

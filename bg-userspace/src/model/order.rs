@@ -234,7 +234,7 @@ pub enum Done {
         what: String,
     },
     /// A drill has ended.
-    Drilled(Drilled),
+    Drilled(Box<Drilled>),
 }
 
 /// How an order is answered.

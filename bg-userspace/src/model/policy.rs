@@ -1,8 +1,10 @@
 //! How a deployment wants to be treated: what its configuration says about probes, gates, bake time,
 //! drains and failures. Plain values; `config` makes them, the machine obeys them.
 
+pub use bg_common::PinnedFlows as DeadFlows;
+pub use bg_common::word::Fate as FateChoice;
+
 use bg_common::Colour;
-use bg_common::word::Fate;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -44,28 +46,6 @@ pub struct Policy {
     pub watching_hooks: bool,
 }
 
-/// A fate that is configured.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum FateChoice {
-    /// Flows stay until they end.
-    #[default]
-    Keep,
-    /// TCP flows are reset at their next packet; datagram flows move.
-    Reset,
-    /// Datagram flows move; TCP flows stay.
-    Move,
-}
-
-impl From<FateChoice> for Fate {
-    fn from(choice: FateChoice) -> Self {
-        match choice {
-            FateChoice::Keep => Self::Keep,
-            FateChoice::Reset => Self::Reset,
-            FateChoice::Move => Self::Move,
-        }
-    }
-}
-
 /// The end of a drain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DrainLimit {
@@ -85,18 +65,6 @@ pub enum NoBackend {
     FailOver,
     /// New flows are refused: TCP by reset.
     Refuse,
-}
-
-/// What happens to flows that are pinned to a failed backend.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum DeadFlows {
-    /// They wait for it.
-    #[default]
-    Keep,
-    /// TCP flows are reset at their next packet, so that clients connect anew.
-    Reset,
-    /// Datagram flows go to another backend.
-    Move,
 }
 
 /// Hysteresis of a slice, in percent of the targets of each probe.

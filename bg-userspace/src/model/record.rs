@@ -197,7 +197,7 @@ pub enum What {
     },
     /// A drill has ended, well or not.
     Drilled {
-        drilled: Drilled,
+        drilled: Box<Drilled>,
     },
     /// A hook was run; `output` is cut.
     Hook {
@@ -238,7 +238,7 @@ impl From<Target> for TargetName {
 
 /// What the machine has to know again after a restart. The journal keeps the newest of each deployment
 /// beside its entries; the word in the kernel goes before it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
     /// The word as last seen, as bits.
@@ -261,23 +261,8 @@ pub struct Memory {
     pub boot: String,
     /// Unix time in seconds of the last drill that ended well or not.
     pub drilled: Option<u64>,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self {
-            word: 0,
-            slices: Default::default(),
-            rollback: None,
-            frozen: None,
-            overrides: Vec::new(),
-            pending: None,
-            watch: None,
-            drain_until: None,
-            boot: String::new(),
-            drilled: None,
-        }
-    }
+    /// Backends that got no new flows.
+    pub down: Vec<super::event::Down>,
 }
 
 impl Memory {
@@ -285,6 +270,30 @@ impl Memory {
     #[must_use]
     pub const fn word(&self) -> Word {
         Word::from_bits(self.word)
+    }
+
+    /// The word that a machine begins with after a reboot, which has emptied the tables: nothing drains, and
+    /// a switch that was never confirmed has gone back.
+    #[must_use]
+    pub fn after_reboot(&self) -> Word {
+        let word = self.word();
+        let live = match &self.watch {
+            Some(watch) if watch.confirm_until.is_some() || watch.cause == Cause::Drill => watch.from,
+            _ => word.live(),
+        };
+        let fields = bg_common::word::Fields {
+            live,
+            draining: false,
+            paused: false,
+            preview: false,
+            fate: bg_common::word::Fate::Keep,
+            revert_at_deadline: false,
+            resume_at_deadline: false,
+            canary: 0,
+            generation: word.generation(),
+            deadline: 0,
+        };
+        fields.pack().and_then(|word| word.change(|_| {})).unwrap_or(Word::initial(live))
     }
 }
 
@@ -347,6 +356,8 @@ pub struct Pending {
 /// A switch that is being watched.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WatchMemory {
+    /// Why live was changed.
+    pub cause: Cause,
     /// Who was live before.
     pub from: Colour,
     /// When the word was changed, in CLOCK_MONOTONIC.

@@ -327,7 +327,7 @@ async fn a_drill_tells_both_ways_and_how_it_ended() {
         ),
     ];
     for (drilled, code, end) in rows {
-        let desk = Desk::answering([Ok(Done::Drilled(drilled.clone()))]);
+        let desk = Desk::answering([Ok(Done::Drilled(Box::new(drilled.clone())))]);
         desk.ends("drill shop --hold 2s --force=passive", code, &format!("{ways}{end}"), "").await;
         let force = Force::Gates(vec!["passive".to_owned()]);
         assert_eq!(desk.ordered().verb, Verb::Drill { hold: Duration::from_secs(2), force });

@@ -137,13 +137,13 @@ fn every_kind() -> Vec<(Entry, &'static str)> {
         (
             bg(),
             None,
-            What::Drilled { drilled: drilled(true, None) },
+            What::Drilled { drilled: Box::new(drilled(true, None)) },
             "a drill went well: the standby was live for 30.0s",
         ),
         (
             bg(),
             None,
-            What::Drilled { drilled: drilled(false, Some("late")) },
+            What::Drilled { drilled: Box::new(drilled(false, Some("late"))) },
             "a drill FAILED: late (the standby was live for 30.0s)",
         ),
         (

@@ -1,0 +1,236 @@
+//! What is known of the slices of one deployment: by probes, by what operators say, by real traffic.
+
+use super::check::Check;
+use super::event::{Down, Now};
+use super::passive::{Window, complaint};
+use super::plan::PassiveVerdict;
+use super::policy::{Finding, Level, Policy, ProbePolicy, Target};
+use super::record::Override;
+use super::{Moment, record::TargetName};
+use bg_common::{Colour, Traffic};
+use std::collections::BTreeMap;
+
+/// All that speaks for or against the slices.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Health {
+    pub(super) checks: BTreeMap<(String, Target), Check>,
+    pub(super) slices: [Option<bool>; 2],
+    windows: [Window; 2],
+    counters: [Traffic; 2],
+    /// Backends without new flows, as last told to the data plane.
+    pub(super) down: Vec<Down>,
+}
+
+/// A change of a verdict.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    /// A probe's target is up, or down.
+    Target {
+        /// The probe.
+        probe: String,
+        /// Its target.
+        target: TargetName,
+        /// Which.
+        up: bool,
+        /// Why it is down.
+        why: Option<String>,
+    },
+    /// A slice is healthy, or not.
+    Slice {
+        /// Which.
+        colour: Colour,
+        /// Whether.
+        healthy: bool,
+        /// What decided.
+        why: String,
+    },
+}
+
+impl Health {
+    /// Takes over what a configuration says: checks of probes and targets that are gone are forgotten.
+    pub(super) fn configure(&mut self, policy: &Policy) {
+        let known = |probe: &str, target: &Target| {
+            policy.probes.iter().any(|one| one.name == probe && targets(one, policy).contains(target))
+        };
+        self.checks.retain(|(probe, target), _| known(probe, target));
+        if policy.probes.is_empty() {
+            self.slices = [None, None];
+        }
+    }
+
+    /// Backends that were down when the daemon was stopped stay down until a probe says otherwise.
+    pub(super) fn remember_down(&mut self, down: Vec<Down>, policy: &Policy) {
+        for Down { service, colour, address } in &down {
+            for probe in policy.probes.iter().filter(|probe| speaks_for(probe, service)) {
+                let key = (probe.name.clone(), Target::Backend(*colour, *address));
+                self.checks.entry(key).or_insert_with(Check::remembered_down);
+            }
+        }
+        self.down = down;
+    }
+
+    /// Takes an answer of a probe. `live` is who is live now, for answers through the VIP.
+    pub(super) fn probed(
+        &mut self,
+        policy: &Policy,
+        (name, target): (&str, Target),
+        finding: &Finding,
+        live: Colour,
+        now: Moment,
+    ) -> Vec<Change> {
+        let Some(probe) = policy.probes.iter().find(|probe| probe.name == name) else { return Vec::new() };
+        if !targets(probe, policy).contains(&target) {
+            return Vec::new();
+        }
+        let why = match finding {
+            Finding::Bad { why, .. } => Some(why.clone()),
+            Finding::Good { answered: Some(colour) } if target == Target::Vip && *colour != live => {
+                Some(format!("{colour} answered through the VIP, and {live} is live"))
+            }
+            Finding::Good { .. } => None,
+        };
+        let check = self.checks.entry((name.to_owned(), target)).or_default();
+        if !check.answer(why, probe, now) {
+            return Vec::new();
+        }
+        let up = check.up() == Some(true);
+        let why = check.why().map(str::to_owned);
+        vec![Change::Target { probe: name.to_owned(), target: target.into(), up, why }]
+    }
+
+    /// Judges both slices anew; what has changed.
+    pub(super) fn judge(&mut self, policy: &Policy, overrides: &[Override], now: Moment) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for colour in Colour::BOTH {
+            let before = self.slices.get(colour.index()).copied().flatten();
+            let (after, why) = self.verdict(policy, overrides, colour, before, now);
+            if let Some(slot) = self.slices.get_mut(colour.index()) {
+                *slot = after;
+            }
+            if let Some(healthy) = after.filter(|_| after != before) {
+                changes.push(Change::Slice { colour, healthy, why });
+            }
+        }
+        changes
+    }
+
+    /// Whether a slice is healthy, if anything says so.
+    #[must_use]
+    pub(super) fn slice(&self, colour: Colour) -> Option<bool> {
+        self.slices.get(colour.index()).copied().flatten()
+    }
+
+    /// Why a slice is what it is.
+    #[must_use]
+    pub(super) fn why(&self, policy: &Policy, overrides: &[Override], colour: Colour, now: Moment) -> String {
+        self.verdict(policy, overrides, colour, self.slice(colour), now).1
+    }
+
+    /// What probes through the VIP say: bad as soon as one is down, good once all are up. With what is wrong.
+    #[must_use]
+    pub(super) fn vip(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
+        let asked: Vec<_> = policy.probes.iter().filter(|probe| probe.vip).collect();
+        let check = |probe: &&ProbePolicy| self.checks.get(&(probe.name.clone(), Target::Vip));
+        for probe in &asked {
+            if let Some(check) = check(probe).filter(|check| check.up() == Some(false)) {
+                let why = check.why().unwrap_or("it was down");
+                return (Some(false), Some(format!("probe {} through the VIP: {why}", probe.name)));
+            }
+        }
+        let all = asked.iter().all(|probe| check(probe).is_some_and(|check| check.up() == Some(true)));
+        ((all && !asked.is_empty()).then_some(true), None)
+    }
+
+    /// What the last answers through the VIP were since it was forgotten: good once every such probe was
+    /// answered well, bad at the first failure.
+    #[must_use]
+    pub(super) fn vip_so_far(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
+        let mut good = None;
+        for probe in policy.probes.iter().filter(|probe| probe.vip) {
+            let check = self.checks.get(&(probe.name.clone(), Target::Vip));
+            match check.and_then(Check::last) {
+                Some(false) => return (Some(false), check.and_then(Check::why).map(str::to_owned)),
+                Some(true) => good = Some(true),
+                None => return (None, None),
+            }
+        }
+        (good, None)
+    }
+
+    /// Live has changed: what was said through the VIP speaks of another colour.
+    pub(super) fn forget_vip(&mut self) {
+        self.checks.retain(|(_, target), _| *target != Target::Vip);
+    }
+
+    /// Takes the data plane's counters.
+    pub(super) fn counted(&mut self, policy: &Policy, traffic: &[Traffic; 2], now: Moment) {
+        self.counters = *traffic;
+        if let Some(limits) = &policy.passive {
+            for (window, traffic) in self.windows.iter_mut().zip(traffic) {
+                window.read(traffic, limits.window, now);
+            }
+        }
+    }
+
+    /// The counters as last read.
+    #[must_use]
+    pub(super) const fn counters(&self) -> &[Traffic; 2] {
+        &self.counters
+    }
+
+    /// What real flows say of a slice.
+    #[must_use]
+    pub(super) fn passive(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<PassiveVerdict> {
+        self.windows.get(colour.index())?.verdict(policy.passive.as_ref()?, now)
+    }
+
+    /// What real flows have against a slice.
+    #[must_use]
+    pub(super) fn complaint(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<String> {
+        self.passive(policy, colour, now)
+            .filter(|verdict| verdict.good == Some(false))
+            .map(|it| complaint(&it))
+    }
+
+    /// What real flows have said of a slice before does not count any more.
+    pub(super) fn restart_passive(&mut self, colour: Colour) {
+        if let Some(window) = self.windows.get_mut(colour.index()) {
+            window.restart();
+        }
+    }
+}
+
+/// The moment of a [`Now`], for callers that have one.
+impl From<Now> for Moment {
+    fn from(now: Now) -> Self {
+        now.moment
+    }
+}
+
+/// Whom a probe asks.
+pub(super) fn targets(probe: &ProbePolicy, policy: &Policy) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for (colour, addrs) in Colour::BOTH.into_iter().zip(&policy.slices) {
+        match probe.level {
+            Level::Backend => targets.extend(addrs.iter().map(|addr| Target::Backend(colour, *addr))),
+            Level::Slice => targets.push(Target::Slice(colour)),
+        }
+    }
+    if probe.vip {
+        targets.push(Target::Vip);
+    }
+    targets
+}
+
+/// The slice that a target belongs to.
+pub(super) const fn of(target: Target) -> Option<Colour> {
+    match target {
+        Target::Backend(colour, _) | Target::Slice(colour) => Some(colour),
+        Target::Vip => None,
+    }
+}
+
+/// Whether a probe decides about the backends of a service.
+pub(super) fn speaks_for(probe: &ProbePolicy, service: &str) -> bool {
+    probe.level == Level::Backend && probe.service.as_deref().is_none_or(|own| own == service)
+}
