@@ -80,7 +80,7 @@ fn show(history: &History, limit: usize, global: &Global, env: &mut Env<'_>) -> 
         let what = told::line(record);
         table.add_row([Cell::new(exactly(*at, env)), Cell::new(clean(&record.deployment)), Cell::new(what)]);
     }
-    fold(&mut table, env);
+    fold(&mut table, 1, env);
     render::print(&table, env)?;
     if *more {
         writeln!(env.out, "… the newest {limit}; older ones: --limit N, or --until TIME")?;

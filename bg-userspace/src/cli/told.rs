@@ -16,7 +16,7 @@ pub(super) fn line(record: &Record) -> String {
     }
     // What the sentence says already is not said again.
     if let Some(reason) = reason.as_deref().map(clean).filter(|reason| !line.contains(reason.as_str())) {
-        line.push_str(&format!(": {reason:?}"));
+        line.push_str(&format!(": \"{reason}\""));
     }
     line
 }

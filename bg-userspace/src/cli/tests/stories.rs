@@ -52,7 +52,7 @@ fn every_kind() -> Vec<(Entry, &'static str)> {
             operator(),
             Some("release 7\nforged"),
             What::Switched { cause: Cause::Switch, switched: switched(), overridden: Vec::new() },
-            "blue (1.3) → green (1.4), generation 8, in 661 ns, 812 flows stayed — alice as root: \"release 7\\\\nforged\"",
+            "blue (1.3) → green (1.4), generation 8, in 661 ns, 812 flows stayed — alice as root: \"release 7\\nforged\"",
         ),
         (
             bg(),
