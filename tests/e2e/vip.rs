@@ -386,6 +386,11 @@ fn its_coming_and_going_is_noticed_and_disturbs_nobody(mut lab: Lab) {
     let answers = || frontends(service::WEB).into_iter().all(|target| probe.web(target).is_ok());
     wait::until("it is back", wait::PATIENCE, || hooked(&lab) == 2 && answers()).unwrap();
 
+    // Switched off it loses its routes, and they would not come back with it.
+    lab.topology.gateway.ip(&format!("link set {} down\n", first.name)).unwrap();
+    wait::until("it is lost", wait::PATIENCE, || !answers()).unwrap();
+    wait::until("it is back once more", wait::PATIENCE, || hooked(&lab) == 2 && answers()).unwrap();
+
     wait::until("the drain goes on as if nothing had been", wait::PATIENCE, || drains(&lab)).unwrap();
     await_new(&traffic, Colour::Green, 50);
     assert_unharmed(&traffic.stop().unwrap());

@@ -47,10 +47,15 @@ fn shop(probes: Vec<ProbeSpec>) -> ProbeSet {
 
 /// What comes of asking the blue slice once; `Err` is why it is bad.
 async fn ask(spec: ProbeSpec) -> Result<(), String> {
+    ask_set(&shop(vec![spec])).await
+}
+
+/// As [`ask`], of the first target of a deployment.
+async fn ask_set(set: &ProbeSet) -> Result<(), String> {
     let means = Means::new(None, Arc::new(NobodyKnows));
-    let question = Question::of(&shop(vec![spec])).remove(0);
+    let question = Question::of(set, None).remove(0);
     let began = Instant::now();
-    let (_, finding) = means.ask(&question, None).await.expect("this host can ask");
+    let (_, finding) = means.ask(&question).await.expect("this host can ask");
     assert!(began.elapsed() < SOON, "a question that is never answered ends by its timeout");
     match finding {
         Finding::Good { answered: None } => Ok(()),

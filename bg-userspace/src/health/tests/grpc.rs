@@ -1,3 +1,5 @@
+//! gRPC: only SERVING is good, and no server of HTTP/2 can hold a question.
+
 use super::servers::{Does, Hears, Server, until};
 use super::{HERE, SOON, ask_at, check, patience};
 use crate::health::spec::Ask;
@@ -134,7 +136,7 @@ async fn a_server_that_speaks_http2_badly_or_for_ever_is_left_in_time() {
     // Each is a literal header without indexing, `x: y` (RFC 7541 section 6.2.2).
     let fields = b"\0\x01x\x01y".repeat(2000);
     let hint = frame(1, 4, 1, b"\x08\x03103");
-    let much = Err("more than 1 MiB came");
+    let much = Err("more than 512 KiB came");
     let late = Err("no answer within 300ms");
     let broken = Err("no answer by HTTP/2: ");
     for (row, does, expected) in [
