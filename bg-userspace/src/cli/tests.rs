@@ -224,7 +224,10 @@ async fn tables_show_what_a_person_looks_for() {
     let lab = Lab::new(&["api", "shop"]).await;
     lab.run("switch shop --to green").await;
     let rows: [(&str, &[&str]); 5] = [
-        ("status", &["instance lab, daemon running", "shop        blue    standby  ", "2  drains", "shop/web"]),
+        (
+            "status",
+            &["instance lab, daemon running", "shop        blue    standby  ", "2  drains", "shop/web"],
+        ),
         ("status", &["tcp 192.0.2.2:80", "10.2.2.2:8080", "eth0", "tcx-ingress"]),
         (
             "flows --limit 2",

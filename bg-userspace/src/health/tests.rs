@@ -76,13 +76,16 @@ fn patience(expected: Result<(), &str>) -> Duration {
 
 /// Compares what came with what a row expects: nothing wrong, or a sentence that begins so.
 #[track_caller]
-fn check(row: &str, came: &Result<(), String>, expected: Result<(), &str>) {
-    let fits = match (came, expected) {
+fn fits(came: &Result<(), String>, expected: Result<(), &str>) -> bool {
+    match (came, expected) {
         (Ok(()), Ok(())) => true,
         (Err(why), Err(begins)) => why.starts_with(begins),
         _ => false,
-    };
-    assert!(fits, "{row}: expected {expected:?}, and came {came:?}");
+    }
+}
+
+fn check(row: &str, came: &Result<(), String>, expected: Result<(), &str>) {
+    assert!(fits(came, expected), "{row}: expected {expected:?}, and came {came:?}");
     let long = came.as_ref().err().filter(|why| why.chars().count() > 500 || why.contains('\n'));
     assert_eq!(long, None, "{row}: a reason is one short sentence");
 }

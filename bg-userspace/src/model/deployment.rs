@@ -234,6 +234,7 @@ impl Deployment {
             boot: boot.to_owned(),
             drilled: self.drilled,
             down: self.health.down().to_vec(),
+            last: self.last.clone(),
         }
     }
 

@@ -12,9 +12,9 @@ impl Deployment {
     /// Takes over what the journal remembers. `self` has the word that the kernel has.
     pub(super) fn restore(&mut self, step: &mut Step<'_>, memory: Option<Memory>) {
         let Some(memory) = memory else { return self.without_memory(step) };
-        let Memory { slices, rollback, frozen, overrides, drilled, down, .. } = memory.clone();
+        let Memory { slices, rollback, frozen, overrides, drilled, down, last, .. } = memory.clone();
         (self.slices, self.rollback, self.frozen) = (slices, rollback, frozen);
-        (self.overrides, self.drilled) = (overrides, drilled);
+        (self.overrides, self.drilled, self.last) = (overrides, drilled, last);
         self.health.remember_down(down, &self.policy);
         self.schedule_drill(step);
         if memory.boot != step.boot {

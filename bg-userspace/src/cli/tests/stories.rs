@@ -162,7 +162,7 @@ fn every_kind() -> Vec<(Entry, &'static str)> {
             bg(),
             None,
             What::JournalRebuilt { why: text("it was corrupt"), aside: Some(text("/x.old")) },
-            "the journal was begun anew: it was corrupt; the old one is /x.old",
+            "the journal begins anew: it was corrupt; the old one is /x.old",
         ),
     ];
     let entry = |(index, (actor, reason, what, said))| {

@@ -176,7 +176,10 @@ async fn a_server_that_speaks_http2_badly_or_for_ever_is_left_in_time() {
         ("a promise", Does::Stalls(then(&[frame(5, 4, 1, &[0, 0, 0, 2, 0x82])])), broken),
     ] {
         let server = Server::start(Hears::Text(b"shop"), does).await;
-        check(row, &ask_at(server.at, check_of("shop"), patience(expected)).await, expected);
+        let found = ask_at(server.at, check_of("shop"), patience(expected)).await;
+        // Whichever bound a flood meets first depends on how fast it comes.
+        let flood = row.ends_with("for ever") && expected == late && fits(&found, much);
+        check(row, &found, if flood { much } else { expected });
         until("the end of the connection", || server.open() == 0).await;
     }
 }
