@@ -1,7 +1,7 @@
 //! gRPC: only SERVING is good, and no server of HTTP/2 can hold a question.
 
 use super::servers::{Does, Hears, Server, until};
-use super::{HERE, SOON, ask_at, check, patience};
+use super::{HERE, SOON, ask_at, check, fits, patience};
 use crate::health::spec::Ask;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
