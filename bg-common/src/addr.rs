@@ -54,6 +54,15 @@ impl Addr {
         self.0
     }
 
+    /// The same as words of four bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn words(&self) -> [u32; 4] {
+        let [first, second] = self.0;
+        let (low, high) = if cfg!(target_endian = "little") { (0, 32) } else { (32, 0) };
+        [(first >> low) as u32, (first >> high) as u32, (second >> low) as u32, (second >> high) as u32]
+    }
+
     /// The last four bytes, as a word: the IPv4 address when it is v4-mapped.
     #[inline(always)]
     #[must_use]
@@ -198,6 +207,7 @@ impl fmt::Debug for Proto {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
 
     #[test]
@@ -210,6 +220,8 @@ mod tests {
             assert_eq!(IpAddr::from(addr), ip);
             assert_eq!(addr.is_v4(), ip.is_ipv4(), "{text}");
             assert_eq!(Addr::from_v6(addr.octets()), addr);
+            let octets: [u8; 16] = addr.words().map(u32::to_ne_bytes).concat().try_into().unwrap();
+            assert_eq!(octets, addr.octets());
         }
     }
 }

@@ -103,12 +103,14 @@ impl SliceId {
     }
 
     /// The deployment's id.
+    #[inline(always)]
     #[must_use]
     pub const fn deployment(self) -> u32 {
         self.0 >> 1
     }
 
     /// The slice's colour.
+    #[inline(always)]
     #[must_use]
     pub const fn colour(self) -> Colour {
         Colour::from_bit(self.0 as u64)

@@ -1,4 +1,4 @@
-//! Incremental update of the Internet checksum (RFC 1624, equation 3).
+//! The Internet checksum (RFC 1071), and its incremental update (RFC 1624, equation 3).
 //!
 //! Sums are kept in native words: one's complement addition commutes with swapping bytes (RFC 1071,
 //! section 2 B), so nothing is converted.
@@ -58,12 +58,56 @@ impl Delta {
     #[inline(always)]
     #[must_use]
     pub const fn apply(self, old: [u8; 2]) -> [u8; 2] {
-        let sum = self.0 + !u16::from_ne_bytes(old) as u64;
-        let sum = (sum & 0xffff_ffff) + (sum >> 32);
-        let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        (!(sum as u16)).to_ne_bytes()
+        (!fold(self.0 + !u16::from_ne_bytes(old) as u64)).to_ne_bytes()
+    }
+}
+
+/// A sum in 16 bits.
+#[inline(always)]
+const fn fold(sum: u64) -> u16 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    sum as u16
+}
+
+/// A sum from scratch.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct Sum(u64);
+
+impl Sum {
+    /// Of nothing.
+    #[inline(always)]
+    pub const fn new() -> Self {
+        Self(0)
+    }
+
+    /// And of words of four bytes.
+    #[inline(always)]
+    pub fn words(self, words: &[u32]) -> Self {
+        Self(words.iter().fold(self.0, |sum, word| sum + u64::from(*word)))
+    }
+
+    /// In 16 bits, as a device takes it that is to complete the checksum.
+    #[inline(always)]
+    #[must_use]
+    pub const fn partial(self) -> [u8; 2] {
+        fold(self.0).to_ne_bytes()
+    }
+
+    /// The checksum.
+    #[inline(always)]
+    #[must_use]
+    pub const fn complete(self) -> [u8; 2] {
+        (!fold(self.0)).to_ne_bytes()
+    }
+
+    /// The difference that it makes when what sums up to this is replaced by what sums up to `new`.
+    #[inline(always)]
+    pub const fn replaced_by(self, new: Self) -> Delta {
+        Delta::new().replace2(self.partial(), new.partial())
     }
 }
 

@@ -3,11 +3,12 @@
 //! Towards a slice: frontend → pin → else the word → ring → backend. Back: backend → pin → frontend.
 //! `Ok(None)` means that the packet is none of ours.
 
+use crate::fate::{Outlook, cut, outlook, word_of};
 use crate::hash;
 use crate::packet::{Family, Packet};
 use crate::rewrite::Rewrite;
 use crate::tables::{Insert, Pin, Tables};
-use bg_common::{Backend, Flow, FlowKey, Frontend, Reason, Tick, Via};
+use bg_common::{Backend, Flow, FlowKey, Frontend, Reason, Service, Tick, Via, Word};
 
 /// How a rewritten packet leaves, where the hook can choose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,8 +30,7 @@ pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>
         return Ok(None);
     };
     let key = FlowKey::new(packet.src, packet.src_port, packet.proto, frontend.service);
-    let id = backend_of(packet, tables, &frontend, &key)?;
-    let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
+    let backend = backend_of(packet, tables, &frontend, &key)?;
     if backend.endpoint().addr() == packet.src {
         return Err(Reason::OwnAddress);
     }
@@ -38,7 +38,7 @@ pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>
         traffic.packets_in += u64::from(packet.segments);
         traffic.bytes_in += u64::from(packet.len);
     });
-    Ok(Some(Rewrite::to_slice(&backend)))
+    Ok(Some(Rewrite::to_slice(backend)))
 }
 
 /// Decides about a packet that may be a reply of a slice.
@@ -58,8 +58,15 @@ pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, 
     if flow.backend != id {
         return Err(Reason::StaleReply);
     }
+    let now = tables.now();
+    if let Outlook::Over(reason) =
+        outlook(packet, &flow, backend, word_of(tables, backend.slice().deployment(), now)?)
+    {
+        cut(&pin, &flow, now);
+        return Err(reason);
+    }
     let frontend = tables.frontend_addr(flow.frontend).ok_or(Reason::BrokenTable)?;
-    answered(packet, tables, &pin, &flow, &backend);
+    answered(packet, tables, &pin, &flow, backend, now);
     Ok(Some(Rewrite::to_client(&frontend)))
 }
 
@@ -71,7 +78,8 @@ pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, 
 #[inline(always)]
 pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
     let back = reply(packet, tables);
-    if let Ok(Some(_)) = back {
+    // What is over is answered, and not a new flow of the slice's.
+    if matches!(back, Ok(Some(_)) | Err(Reason::ResetByFate | Reason::BackendDown)) {
         return back;
     }
     match forward(packet, tables)? {
@@ -90,9 +98,15 @@ enum In {
 /// A flow's pin.
 #[inline(always)]
 fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
-    if let Some(pin) = tables.flow(key) {
-        return Some((In::Flows, pin));
+    match tables.flow(key) {
+        Some(pin) => Some((In::Flows, pin)),
+        None => find_later(tables, key),
     }
+}
+
+/// A flow's pin, when there is none among the established ones.
+#[inline(always)]
+fn find_later<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
     if let Some(pin) = tables.half_open(key) {
         return Some((In::HalfOpen, pin));
     }
@@ -100,42 +114,129 @@ fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
     tables.flow(key).map(|pin| (In::Flows, pin))
 }
 
+/// What a pin says about a packet.
+enum Pinned<'a> {
+    /// It goes where the flow is pinned to.
+    To(Flow, &'a Backend),
+    /// It is decided anew; with the word, if that is why.
+    Not(Option<Word>),
+}
+
 /// The backend of a packet's flow: the pinned one, or a new choice.
 #[inline(always)]
-fn backend_of<T: Tables>(
+fn backend_of<'a, T: Tables>(
     packet: &Packet,
-    tables: &T,
+    tables: &'a T,
     frontend: &Frontend,
     key: &FlowKey,
-) -> Result<u32, Reason> {
+) -> Result<&'a Backend, Reason> {
     let now = tables.now();
-    let found = find(tables, key);
-    if let Some((place, pin)) = &found {
-        let flow = pin.get();
-        if keeps(packet, frontend, &flow, *place, now) {
-            if flow.frontend != u32::from(frontend.id) {
-                tables.count(Reason::SharedPort);
-            } else if *place == In::Flows {
-                client_spoke(packet, pin, &flow, now);
-            } else {
-                come_back(packet, tables, key, pin, &flow, now);
+    // Nearly every packet ends in the first branch: it has no more in it than that takes.
+    let (stale, word) = if let Some(pin) = tables.flow(key) {
+        match pinned(packet, tables, frontend, In::Flows, &pin, now)? {
+            Pinned::To(flow, backend) => {
+                if !shares_port(tables, frontend, &flow) {
+                    client_spoke(packet, &pin, &flow, now);
+                }
+                return Ok(backend);
             }
-            return Ok(flow.backend);
+            Pinned::Not(word) => (Some(In::Flows), word),
+        }
+    } else if let Some((place, pin)) = find_later(tables, key) {
+        match pinned(packet, tables, frontend, place, &pin, now)? {
+            Pinned::To(flow, backend) => {
+                if !shares_port(tables, frontend, &flow) {
+                    if place == In::Flows {
+                        client_spoke(packet, &pin, &flow, now);
+                    } else {
+                        come_back(packet, tables, key, &pin, &flow, now);
+                    }
+                }
+                return Ok(backend);
+            }
+            Pinned::Not(word) => (Some(place), word),
+        }
+    } else {
+        (None, None)
+    };
+    new_flow(packet, tables, frontend, key, now, stale, word)
+}
+
+/// Whether the flow came through another frontend.
+#[inline(always)]
+fn shares_port<T: Tables>(tables: &T, frontend: &Frontend, flow: &Flow) -> bool {
+    let shared = flow.frontend != u32::from(frontend.id);
+    if shared {
+        tables.count(Reason::SharedPort);
+    }
+    shared
+}
+
+/// What a pin that was found says about a packet.
+#[inline(always)]
+fn pinned<'a, T: Tables>(
+    packet: &Packet,
+    tables: &'a T,
+    frontend: &Frontend,
+    place: In,
+    pin: &T::Pin,
+    now: Tick,
+) -> Result<Pinned<'a>, Reason> {
+    let flow = pin.get();
+    if !keeps(packet, frontend, &flow, place, now) {
+        return Ok(Pinned::Not(None));
+    }
+    let backend = tables.backend(flow.backend).ok_or(Reason::BrokenTable)?;
+    let word = word_of(tables, backend.slice().deployment(), now)?;
+    match outlook(packet, &flow, backend, word) {
+        Outlook::Stays => Ok(Pinned::To(flow, backend)),
+        Outlook::Anew => Ok(Pinned::Not(Some(word))),
+        Outlook::Over(reason) => {
+            cut(pin, &flow, now);
+            Err(reason)
         }
     }
-    let backend = choose(packet, tables, frontend)?;
+}
+
+/// The backend that a flow is given with this packet, in place of the pin that it may have had.
+#[inline(always)]
+fn new_flow<'a, T: Tables>(
+    packet: &Packet,
+    tables: &'a T,
+    frontend: &Frontend,
+    key: &FlowKey,
+    now: Tick,
+    stale: Option<In>,
+    word: Option<Word>,
+) -> Result<&'a Backend, Reason> {
+    let service = tables.service(frontend.service).ok_or(Reason::BrokenTable)?;
+    let moved = word.is_some();
+    // Read once for each packet: what it is decided by is one state of the deployment.
+    let word = match word {
+        Some(word) => word,
+        None => word_of(tables, service.deployment, now)?,
+    };
+    let id = choose(packet, tables, &service, word)?;
+    let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
     if packet.is_rst() {
         return Ok(backend);
     }
-    match found {
-        Some((In::Flows, _)) => tables.remove_flow(key),
-        Some((In::HalfOpen, _)) => tables.remove_half_open(key),
+    match stale {
+        Some(In::Flows) => tables.remove_flow(key),
+        Some(In::HalfOpen) => tables.remove_half_open(key),
         None => {}
     }
-    match tables.insert_half_open(key, &Flow::new(backend, frontend.id.into(), now)) {
-        Insert::Done => opened(packet, tables, backend),
-        // Another CPU was first.
-        Insert::Exists => return Ok(tables.half_open(key).map_or(backend, |pin| pin.get().backend)),
+    if moved && !packet.is_tcp() {
+        tables.count(Reason::Moved);
+    }
+    let state = if packet.is_bare_syn() { Flow::HANDSHAKE } else { 0 };
+    match tables.insert_half_open(key, &Flow::new(id, frontend.id.into(), now).with_state(state)) {
+        Insert::Done => opened(packet, tables, backend, word),
+        Insert::Exists => {
+            // Another CPU was first.
+            let first = tables.half_open(key).map_or(id, |pin| pin.get().backend);
+            return tables.backend(first).ok_or(Reason::BrokenTable);
+        }
         Insert::Full => tables.count(Reason::HalfOpenFull),
     }
     Ok(backend)
@@ -159,12 +260,13 @@ fn keeps(packet: &Packet, frontend: &Frontend, flow: &Flow, place: In, now: Tick
 
 /// Chooses the backend of a flow without a pin.
 ///
-/// Preview rules, canary share, pause, frontend roles and the deadline are decided here when they come.
+/// Preview rules, canary share and frontend roles are decided here when they come.
 #[inline(always)]
-fn choose<T: Tables>(packet: &Packet, tables: &T, frontend: &Frontend) -> Result<u32, Reason> {
-    let service = tables.service(frontend.service).ok_or(Reason::BrokenTable)?;
-    let word = tables.word(service.deployment).ok_or(Reason::BrokenTable)?;
+fn choose<T: Tables>(packet: &Packet, tables: &T, service: &Service, word: Word) -> Result<u32, Reason> {
     let midstream = packet.is_tcp() && !packet.is_bare_syn();
+    if word.is_paused() && !midstream {
+        return Err(Reason::Paused);
+    }
     let colour = match (midstream, word.draining()) {
         // It belongs to a connection that is older than the switch.
         (true, true) => {
@@ -179,7 +281,8 @@ fn choose<T: Tables>(packet: &Packet, tables: &T, frontend: &Frontend) -> Result
     };
     let ring = service.ring(colour, packet.family == Family::V6);
     if ring.is_empty() {
-        return Err(Reason::NoBackend);
+        let refused = service.refuses() && packet.is_bare_syn();
+        return Err(if refused { Reason::Refused } else { Reason::NoBackend });
     }
     let position = ring.position(hash::client(&packet.src, packet.src_port));
     tables.ring(position).ok_or(Reason::BrokenTable)
@@ -199,7 +302,8 @@ fn come_back<T: Tables>(packet: &Packet, tables: &T, key: &FlowKey, pin: &T::Pin
         return;
     }
     // Not read again from the pin, whose memory may be another flow's by now.
-    let established = Flow { seen: now, state: state & !Flow::CONFIRMED, ..*flow };
+    let mut established = flow.with_state(state & !Flow::CONFIRMED);
+    established.seen = now;
     match tables.insert_flow(key, &established) {
         Insert::Done | Insert::Exists => tables.remove_half_open(key),
         Insert::Full => {
@@ -217,25 +321,30 @@ fn client_spoke(packet: &Packet, pin: &impl Pin, flow: &Flow, now: Tick) -> u8 {
     if flow.seen != now {
         pin.touch(now);
     }
-    note(packet, pin, flow, flow.state, Flow::CLIENT_FIN)
+    note(packet, pin, flow, flow.state(), Flow::CLIENT_FIN)
 }
 
 /// Notes a packet of the backend in its flow's pin and counts it.
 #[inline(always)]
-fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, backend: &Backend) {
+fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, backend: &Backend, now: Tick) {
     // A refusal is no answer.
-    let first = !flow.answered() && !packet.is_rst();
-    let state = if first { flow.state | Flow::ANSWERED } else { flow.state };
+    let unanswered = !flow.answered();
+    let first = unanswered && !packet.is_rst();
+    let state = if first { flow.state() | Flow::ANSWERED } else { flow.state() };
     note(packet, pin, flow, state, Flow::BACKEND_FIN);
-    let now = tables.now();
     if flow.seen != now {
         pin.touch(now);
     }
     tables.traffic(backend.slice(), |traffic| {
         traffic.packets_out += u64::from(packet.segments);
         traffic.bytes_out += u64::from(packet.len);
-        traffic.answered += u64::from(first);
-        traffic.resets += u64::from(packet.is_rst());
+        if packet.is_rst() {
+            traffic.resets += 1;
+            traffic.refused += u64::from(unanswered && flow.began_with_syn() && !flow.closed());
+        } else if unanswered {
+            traffic.answered += 1;
+            traffic.handshakes_answered += u64::from(flow.began_with_syn());
+        }
     });
 }
 
@@ -248,19 +357,22 @@ fn note(packet: &Packet, pin: &impl Pin, flow: &Flow, state: u8, fin: u8) -> u8 
         (false, true) => state & !Flow::RESET | fin,
         (false, false) => state & !Flow::RESET,
     };
-    if state != flow.state {
+    if state != flow.state() {
         pin.set_state(state);
     }
     state
 }
 
-/// Counts a flow that a slice was given.
+/// Counts a flow that a slice was given by `word`.
 #[inline(always)]
-fn opened<T: Tables>(packet: &Packet, tables: &T, backend: u32) {
-    if let Some(backend) = tables.backend(backend) {
-        tables.traffic(backend.slice(), |traffic| {
-            traffic.flows += 1;
-            traffic.handshakes += u64::from(packet.is_bare_syn());
-        });
-    }
+fn opened<T: Tables>(packet: &Packet, tables: &T, backend: &Backend, word: Word) {
+    let handshake = packet.is_bare_syn();
+    let now_ns = tables.now_ns();
+    tables.traffic(backend.slice(), |traffic| {
+        traffic.flows += 1;
+        traffic.handshakes += u64::from(handshake);
+        if handshake || !packet.is_tcp() {
+            traffic.begins(now_ns, word.generation());
+        }
+    });
 }

@@ -2,16 +2,19 @@
 //! the kernel, where `main.rs` gives it real packets and real tables. It knows neither.
 //!
 //! In the order of a packet's way: [`view`] and [`tables`] are the two seams to the outside;
-//! [`parse`] reads the headers, [`decide`] chooses where the packet belongs, [`rewrite`] changes it
-//! and mends its checksums with [`checksum`].
+//! [`parse`] reads the headers, [`decide`] chooses where the packet belongs, asking [`fate`] whether its flow
+//! may stay there; [`rewrite`] changes it and mends its checksums with [`checksum`], or [`reset`] makes the
+//! answer of it that ends its connection.
 
 #![no_std]
 
 pub mod checksum;
 pub mod decide;
+pub mod fate;
 pub mod hash;
 pub mod packet;
 pub mod parse;
+pub mod reset;
 pub mod rewrite;
 pub mod tables;
 pub mod view;
@@ -19,6 +22,7 @@ pub mod view;
 pub use decide::{Way, forward, reply, zone};
 pub use packet::Packet;
 pub use parse::parse;
+pub use reset::reset;
 pub use rewrite::{Hop, Rewrite};
 pub use tables::{Pin, Tables};
 pub use view::View;

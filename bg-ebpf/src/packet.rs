@@ -53,8 +53,8 @@ pub struct Packet {
 
 const FIN: u8 = 1 << 0;
 const SYN: u8 = 1 << 1;
-const RST: u8 = 1 << 2;
-const ACK: u8 = 1 << 4;
+pub(crate) const RST: u8 = 1 << 2;
+pub(crate) const ACK: u8 = 1 << 4;
 
 impl Packet {
     /// Where it comes from.
@@ -90,6 +90,20 @@ impl Packet {
     #[must_use]
     pub const fn is_fin(&self) -> bool {
         self.tcp_flags & FIN != 0
+    }
+
+    /// Whether it carries a TCP SYN.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_syn(&self) -> bool {
+        self.tcp_flags & SYN != 0
+    }
+
+    /// Whether it carries an acknowledgment.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_ack(&self) -> bool {
+        self.tcp_flags & ACK != 0
     }
 
     /// Whether it carries a TCP RST.

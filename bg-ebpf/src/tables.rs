@@ -35,6 +35,9 @@ pub trait Tables {
     /// The time.
     fn now(&self) -> Tick;
 
+    /// The time in nanoseconds, from the finer of the two clocks.
+    fn now_ns(&self) -> u64;
+
     /// The frontend at an address, port and protocol.
     fn frontend(&self, at: &Endpoint) -> Option<Frontend>;
 
@@ -50,8 +53,8 @@ pub trait Tables {
     /// The backend id at a ring position.
     fn ring(&self, position: u32) -> Option<u32>;
 
-    /// A backend.
-    fn backend(&self, id: u32) -> Option<Backend>;
+    /// A backend, in place: copying it costs what little stack a program has.
+    fn backend(&self, id: u32) -> Option<&Backend>;
 
     /// The backend id at an address, port and protocol.
     fn backend_at(&self, at: &Endpoint) -> Option<u32>;

@@ -41,6 +41,15 @@ pub trait View {
     /// Writes an address of 16 bytes; `None`, and nothing is written, past the end.
     fn write_longs(&mut self, offset: usize, longs: [u64; 2]) -> Option<()>;
 
+    /// Cuts the frame to its first `len` bytes; `None` when that is refused.
+    fn shorten(&mut self, len: usize) -> Option<()>;
+
+    /// Whether the device is to complete the transport checksum at `offset`, whose field is overwritten. The
+    /// field is then to hold the sum of the pseudo-header alone.
+    fn completed_by_device(&mut self, _offset: usize) -> Option<bool> {
+        Some(false)
+    }
+
     /// Mends the transport checksum at `offset` after a change of addresses and ports; `None` when
     /// the field cannot be written.
     ///

@@ -1,22 +1,40 @@
 //! The command line of `bgctl`: what can be typed. Nouns show, verbs change; each has a file below.
 
+mod args;
+mod changes;
 mod config;
 mod counters;
 mod detach;
 mod doctor;
+mod drain;
+mod drift;
+mod drill;
 mod env;
+mod events;
 mod flows;
+mod health;
+mod history;
 mod offline;
+mod plan;
 mod render;
 mod run;
+mod say;
 mod status;
 mod switch;
 mod target;
+mod told;
+mod wait;
+mod when;
 
-pub use env::{Env, Kernel, ThisKernel};
+pub use args::{
+    ChangeArgs, ConfigCommand, CountersArgs, DrainArgs, DrainCommand, DriftArgs, DrillArgs, EventsArgs,
+    FlowsArgs, ForceArgs, FreezeArgs, HealthArgs, HealthCommand, HistoryArgs, OverrideArgs, PauseArgs,
+    PlanArgs, RollbackArgs, StageArgs, StatusArgs, SwitchArgs, WaitArgs,
+};
+pub use env::{Env, Journals, Kernel, TheseFiles, ThisKernel};
 pub use run::run;
+pub use when::When;
 
-use bg_common::Colour;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -35,18 +53,23 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  bgctl status                    who is live, who drains, and what stands behind each address
-  bgctl switch shop --to green    new connections go to green; established ones stay where they are
-  bgctl rollback shop             and back
-  bgctl flows shop --colour blue  who is still on blue
-  bgctl config check new.toml     everything that is wrong with a configuration, before bgd reads it
+  bgctl status                     who is live, and whether a rollback is possible
+  bgctl plan shop                  what a switch would do, and what would refuse it
+  bgctl switch shop --plan 8.3f2a  exactly that, or nothing if things have changed
+  bgctl switch shop --wait         and wait until the old colour is empty
+  bgctl rollback shop              and back
+  bgctl flows shop --summary       who is still where
+  bgctl history --since '2h ago'   what happened, who did it, and why
 
 Exit codes:
-  0  done
-  1  refused: the message says what is wrong, where, and the command that mends it
+  0  done; plan: nothing would refuse it; drift: nothing differs; --wait: drained
+  1  refused: the message says what is wrong, where, and the command that mends it;
+     plan: a gate would refuse it; drift: something differs; drill: it failed;
+     history --verify: not whole; --wait: the switch was taken back
   2  the command line was not understood
   3  the daemon cannot be reached
-  4  doctor found a problem";
+  4  doctor found a problem
+  5  the time of --wait-for has passed, and flows are left";
 
 /// Options of every command.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Args)]
@@ -64,26 +87,63 @@ pub struct Global {
     /// Print JSON for programs; refusals go to standard error as JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// Work on the kernel's tables directly, without the daemon
+    /// Work on the kernel's tables and the journal's file directly, without the daemon; no gate is asked
     #[arg(long, global = true)]
     pub offline: bool,
 }
 
-/// A command.
+/// A command. Without its name, a deployment is the only one.
 #[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
 pub enum Command {
-    /// Show who is live, who drains, and what stands behind each address
+    /// Show who is live, how each slice is, who drains, and whether a rollback is possible
     Status(StatusArgs),
+    /// Show what a switch would do, and which gates would refuse it; changes nothing
+    #[command(after_help = args::PLAN_HELP)]
+    Plan(PlanArgs),
     /// Make the other colour live; established connections stay where they are
-    #[command(after_help = "With one deployment its name may be left out. A switch to the colour that is \
-                            live already changes nothing and succeeds.")]
+    #[command(after_help = args::SWITCH_HELP)]
     Switch(SwitchArgs),
     /// Make live who was live before the last switch
+    #[command(after_help = args::ROLLBACK_HELP)]
     Rollback(RollbackArgs),
+    /// Keep a switch that goes back by itself unless it is confirmed
+    Confirm(ChangeArgs),
+    /// Say what runs in a slice
+    #[command(after_help = args::STAGE_HELP)]
+    Stage(StageArgs),
+    /// Refuse switches from here on
+    #[command(after_help = "Example:\n  bgctl freeze shop --reason 'sale until Monday'\n\n\
+                            A rollback is possible all the same.")]
+    Freeze(FreezeArgs),
+    /// Allow switches again
+    Unfreeze(ChangeArgs),
+    /// Hold new flows for a while; established ones go on
+    #[command(after_help = args::PAUSE_HELP)]
+    Pause(PauseArgs),
+    /// Let new flows go on
+    Resume(ChangeArgs),
+    /// Show how far a drain is, extend it, or end it
+    #[command(after_help = args::DRAIN_HELP, args_conflicts_with_subcommands = true)]
+    Drain(DrainArgs),
+    /// Show what probes and real traffic say of each slice, or overrule them
+    #[command(after_help = args::HEALTH_HELP, args_conflicts_with_subcommands = true)]
+    Health(HealthArgs),
+    /// Switch to the standby and back, and measure both ways
+    #[command(after_help = args::DRILL_HELP)]
+    Drill(DrillArgs),
     /// Show the flows that are pinned to a backend, the most recently active first
+    #[command(after_help = args::FLOWS_HELP)]
     Flows(FlowsArgs),
     /// Show what each colour carries, and why packets were not simply sent on
     Counters(CountersArgs),
+    /// Show what happened: who did what, when and why
+    #[command(after_help = args::HISTORY_HELP)]
+    History(HistoryArgs),
+    /// Show what has just happened, and what happens
+    #[command(after_help = args::EVENTS_HELP)]
+    Events(EventsArgs),
+    /// Show what is configured, ordered, observed and in the kernel side by side
+    Drift(DriftArgs),
     /// Work on the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -93,68 +153,6 @@ pub enum Command {
     #[command(after_help = "Stopping the daemon leaves the data plane working. This takes it down on \
                             purpose and ends the daemon.")]
     Detach,
-}
-
-/// What to show of the status.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Args)]
-pub struct StatusArgs {
-    /// Show every service, however many there are
-    #[arg(long)]
-    pub all: bool,
-}
-
-/// What to switch.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Args)]
-pub struct SwitchArgs {
-    /// Name of the deployment
-    pub deployment: Option<String>,
-    /// Colour to make live: blue or green [default: the one that is not live]
-    #[arg(long, value_name = "COLOUR", visible_alias = "colour")]
-    pub to: Option<Colour>,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-}
-
-/// What to roll back.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Args)]
-pub struct RollbackArgs {
-    /// Name of the deployment
-    pub deployment: Option<String>,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-}
-
-/// Which flows to show.
-#[derive(Clone, PartialEq, Eq, Debug, Args)]
-pub struct FlowsArgs {
-    /// Only of this deployment
-    pub deployment: Option<String>,
-    /// Only of this colour: blue or green
-    #[arg(long, value_name = "COLOUR")]
-    pub colour: Option<Colour>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub limit: usize,
-}
-
-/// Which counters to show.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Args)]
-pub struct CountersArgs {
-    /// Show reasons that never applied, too
-    #[arg(long)]
-    pub all: bool,
-}
-
-/// What to do with the configuration.
-#[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
-pub enum ConfigCommand {
-    /// Say everything that is wrong with a configuration, without touching anything
-    Check {
-        /// The file [default: --config, or /etc/bg/bg.toml]
-        file: Option<PathBuf>,
-    },
 }
 
 #[cfg(test)]

@@ -6,19 +6,30 @@
 
 mod check;
 mod claims;
+mod deployments;
+mod gateway;
+mod hooks;
 mod name;
+mod policy;
+mod probes;
 mod problems;
 mod raw;
 mod read;
+mod removal;
 mod services;
+mod values;
 
 pub use name::{Instance, Name};
+pub use removal::{refuse_removal, removed};
 
 use crate::dataplane::{Lifetimes, Protocol};
+use crate::health::spec::ProbeSet;
+use crate::model::policy::Policy;
+use crate::notify::spec::HookSpec;
 use crate::refusal::Refusal;
 use bg_common::Colour;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +41,10 @@ pub struct Config {
     pub gateway: Gateway,
     /// At least one, in the order of their names.
     pub deployments: Vec<Deployment>,
+    /// Deployments that say `remove = true`: they may leave the gateway, and are not in `deployments`.
+    pub leaving: Vec<Name>,
+    /// What is valid but may not be what was meant, in the order of the file.
+    pub notes: Vec<Refusal>,
 }
 
 /// What concerns the gateway as such.
@@ -47,6 +62,12 @@ pub struct Gateway {
     pub own_vips: bool,
     /// The control socket.
     pub socket: PathBuf,
+    /// What happened, and what has to be known again after a restart.
+    pub journal: PathBuf,
+    /// A client's addresses for probes through VIPs, at most one of each family.
+    pub probe_addresses: Vec<IpAddr>,
+    /// Where slices may ask for their role.
+    pub role_listen: Vec<SocketAddr>,
     /// Size of the table of established flows.
     pub flows: u32,
     /// Size of the table of half-open flows.
@@ -92,6 +113,12 @@ pub struct Deployment {
     pub slices: [Vec<IpAddr>; 2],
     /// At least one, in the order of their names.
     pub services: Vec<Service>,
+    /// How it wants to be treated.
+    pub policy: Policy,
+    /// What its slices are asked.
+    pub probes: ProbeSet,
+    /// Who is asked or told, in the order of their names.
+    pub hooks: Vec<HookSpec>,
 }
 
 /// What clients connect to.
@@ -152,6 +179,11 @@ pub const DEFAULT_LIFETIMES: Lifetimes = Lifetimes {
     udp: Duration::from_secs(180),
 };
 
+/// Addresses that probes through VIPs come from unless configured: one of those that RFC 7335 sets apart and
+/// nobody routes, and a unique local one (RFC 4193).
+pub const DEFAULT_PROBE_ADDRESSES: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 0, 2)), IpAddr::V6(Ipv6Addr::new(0xfd62, 0x6770, 0, 0, 0, 0, 0, 2))];
+
 /// Everything that is wrong with a configuration, in the order of the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Invalid {
@@ -198,7 +230,7 @@ pub fn load_gateway(path: &Path) -> Result<Gateway, Invalid> {
     let (text, file) = (read_file(path)?, path.display().to_string());
     let mut problems = problems::Problems::new(&text, &file);
     let gateway =
-        raw::RawGateway::read_only(&text, &mut problems).map(|raw| check::gateway(raw, &mut problems));
+        raw::RawGateway::read_only(&text, &mut problems).map(|raw| gateway::gateway(raw, &mut problems));
     problems.finish(gateway)
 }
 

@@ -3,22 +3,32 @@
 
 mod announce;
 mod gateway;
+mod outside;
+pub(crate) mod past;
 mod report;
 mod signals;
+mod vip;
 
-use crate::api::{listen::Listening, server};
+use crate::api::listen::Listening;
+use crate::api::server::{self, Services};
 use crate::config::{self, Invalid};
 use crate::dataplane::Dataplane as _;
 use crate::dataplane::kernel::{Kernel, OpenOptions};
+use crate::dataplane::witness::Witness;
 use crate::doctor::{Level, privileges};
-use crate::engine::{Ended, Engine, Settings};
+use crate::engine::{self, Ended, Engine, Settings};
+use crate::journal::{Broken, Journal, Opened, Rebuilt};
 use crate::net::{Net, Watch};
 use crate::refusal::Refusal;
 use gateway::Gateway;
+use outside::Outside;
+use past::{Past, Present};
 use signals::{Signal, Signals};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use vip::Vip;
 
 /// Changes of the network come in bursts; one look after the burst is enough.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -36,31 +46,39 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
     let mut watch = Watch::open()?;
     let net = Net::open()?;
 
-    let fresh = !in_use(&config.gateway.instance);
+    let instance = config.gateway.instance.to_string();
+    let fresh = !in_use(&instance);
+    let vip = Arc::new(Vip::default());
+    // Before the plan, which finds the interface and hooks it.
+    if let Err(refusal) = vip.open(&config).await {
+        report::complain(&refusal, "no probe goes through a VIP");
+    }
     let plan = gateway::plan(&net, &config, fresh).await?;
     let kernel = Kernel::open(&OpenOptions {
-        instance: config.gateway.instance.to_string(),
+        instance: instance.clone(),
         flows: config.gateway.flows,
         half_open: config.gateway.half_open,
     })?;
-    let settings = Settings {
-        instance: config.gateway.instance.to_string(),
-        lifetimes: config.gateway.lifetimes,
-        boot: String::new(),
-        memories: Vec::new(),
-    };
-    let (handle, events) = Engine::channel();
-    let engine = Engine::new(settings, Box::new(kernel), Box::new(crate::engine::Alone), (&handle, events))?;
+    let Opened { journal, rebuilt, memories, broken, deaf } = Journal::open(&config.gateway.journal).await;
+    tell_of_journal(rebuilt, broken, deaf);
+    let archive = Arc::new(Past::new(journal.reader()));
+    let (handle, reporter, inbox) = engine::channel();
+    let outside = Outside::start(&instance, journal, vip.clone(), Witness::open(&instance)?, &reporter)?;
+    let lifetimes = config.gateway.lifetimes;
+    let settings = Settings { instance, lifetimes, boot: boot_id(), memories };
+    let surroundings = outside.surroundings(reporter);
+    let engine = Engine::new(settings, Box::new(kernel), surroundings, (&handle, inbox))?;
     let mut engine = tokio::spawn(engine.run());
 
     let socket = config.gateway.socket.clone();
-    let mut gateway = Gateway::new(path, config, net, handle.clone());
+    let mut gateway = Gateway::new(path, config, net, handle.clone(), (outside.clone(), vip));
     let started = async {
         match gateway.wire(plan).await? {
             Err(refusal) if fresh => return Err(refusal),
             Err(refusal) => report::complain(&refusal, "all but the VIPs is in force"),
             Ok(()) => {}
         }
+        gateway.configure_outside();
         // Last: whoever can connect finds everything in place.
         Listening::bind(&socket)
     };
@@ -70,14 +88,17 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
             if fresh {
                 gateway.take_down().await;
             }
+            outside.close().await;
             return Err(refusal.into());
         }
     };
+    let feed = Arc::new(Present::new(outside.bus().clone()));
+    let services = Services { engine: handle, archive, feed };
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async {
         let _ = stopped.await;
     };
-    let server = tokio::spawn(server::serve(listening, handle, stopped));
+    let server = tokio::spawn(server::serve(listening, services, stopped));
     tracing::info!(pid = std::process::id(), socket = %socket.display(), "ready");
     tell_systemd(&[sd_notify::NotifyState::Ready]);
 
@@ -97,7 +118,7 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
             }
             ended = &mut engine => match ended {
                 Ok(ended) => break ended == Ended::Detached,
-                Err(why) => return Err(broken(&why).into()),
+                Err(why) => return Err(internal(&why).into()),
             },
         }
     };
@@ -105,11 +126,31 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
     drop(stop);
     // It bounds its own end.
     let _ = server.await;
+    outside.close().await;
     if detached {
         gateway.release_vips().await;
         tracing::info!("the data plane is down");
     }
     Ok(())
+}
+
+/// Which boot of the machine this is: moments are only comparable within one.
+fn boot_id() -> String {
+    let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    read.map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// Tells what is wrong with the journal. Traffic does not wait for it.
+fn tell_of_journal(rebuilt: Option<Rebuilt>, broken: Option<Broken>, deaf: Option<Refusal>) {
+    if let Some(Rebuilt { why, aside: Some(aside) }) = rebuilt {
+        tracing::warn!(why, aside = %aside.display(), "the journal could not be used, and was begun anew");
+    }
+    if let Some(broken) = broken {
+        tracing::error!(?broken, "the journal is not what was written: bgctl history --verify");
+    }
+    if let Some(refusal) = deaf {
+        report::complain(&refusal, "nothing is remembered until that is mended; traffic flows");
+    }
 }
 
 /// Whether the kernel has a data plane of this instance that serves deployments.
@@ -128,7 +169,7 @@ fn privileged() -> Result<(), Invalid> {
     if problems.is_empty() { Ok(()) } else { Err(Invalid { problems }) }
 }
 
-fn broken(why: &tokio::task::JoinError) -> Refusal {
+fn internal(why: &tokio::task::JoinError) -> Refusal {
     let mend = "start it again (systemctl restart bgd) and report this with `journalctl -u bgd`";
     Refusal::new("internal", format!("the engine has ended unexpectedly: {why}"), "bgd", mend)
 }
@@ -153,9 +194,16 @@ mod tests {
     fn the_unit_grants_what_the_daemon_needs_and_nothing_more() {
         let capabilities = ["CAP_BPF", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_PERFMON"];
         assert_eq!(words("CapabilityBoundingSet"), capabilities);
-        assert_eq!(words("RestrictAddressFamilies"), ["AF_UNIX", "AF_NETLINK", "AF_PACKET"]);
+        let families = ["AF_UNIX", "AF_NETLINK", "AF_PACKET", "AF_INET", "AF_INET6"];
+        assert_eq!(words("RestrictAddressFamilies"), families);
         // bpf(2) is in @privileged, so it must be allowed after that is taken away.
         assert_eq!(words("SystemCallFilter").last(), Some(&"bpf"));
+        assert_eq!(words("DevicePolicy"), ["closed"]);
+        assert_eq!(words("DeviceAllow"), ["/dev/net/tun", "rw"]);
+        assert!(words("PrivateDevices").is_empty());
+        for order in ["Wants", "After"] {
+            assert!(words(order).contains(&"modprobe@tun.service"), "{order}");
+        }
         // Either would make the pins read-only or hide the settings that are read.
         assert!(words("ProtectKernelTunables").is_empty() && words("ProcSubset").is_empty());
     }
@@ -166,6 +214,9 @@ mod tests {
         let reload = words("ExecReload");
         assert_eq!(reload.first_chunk(), Some(&["/usr/bin/bgctl", "config", "check"]));
         assert_eq!(reload.last_chunk(), Some(&["/bin/kill", "-HUP", "$MAINPID"]));
+        // The journal is where the daemon looks for it.
+        let state = format!("/var/lib/{}", words("StateDirectory").concat());
+        assert!(crate::paths::journal("default").starts_with(state));
         // A stop keeps what the next start has to know.
         assert_eq!(words("RuntimeDirectory"), ["bg"]);
         assert_eq!(words("RuntimeDirectoryPreserve"), ["yes"]);

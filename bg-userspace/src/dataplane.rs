@@ -16,6 +16,7 @@ mod state;
 mod sys;
 mod table;
 mod tables;
+pub mod witness;
 
 use crate::refusal::Refusal;
 pub use bg_common::PinnedFlows;

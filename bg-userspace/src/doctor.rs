@@ -119,7 +119,9 @@ async fn network(
 
 /// Whose connections to a VIP are balanced.
 fn clients(gateway: &Gateway<'_>) -> Finding {
-    let names: Vec<_> = gateway.wiring.attach.links.iter().map(|link| link.name.as_str()).collect();
+    let Wiring { attach, own_link, .. } = gateway.wiring;
+    let others = attach.links.iter().filter(|link| *own_link != Some(link.ifindex));
+    let names: Vec<_> = others.map(|link| link.name.as_str()).collect();
     Finding::ok(
         "clients",
         format_args!(

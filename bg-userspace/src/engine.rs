@@ -7,12 +7,14 @@ mod counting;
 mod effects;
 mod event;
 mod log;
+mod standing;
 pub mod status;
 mod surroundings;
+mod truths;
 mod watcher;
 mod wire;
 
-pub use event::{Event, Handle, Wired};
+pub use event::{Event, Handle, Inbox, Reporter, Wired, channel};
 pub use surroundings::{Alone, Roles, Surroundings};
 
 use crate::api::protocol::{FlowQuery, Status};
@@ -26,12 +28,8 @@ use event::Reply;
 use nix::time::{ClockId, clock_gettime};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use watcher::Watcher;
-
-/// Events that may wait.
-const BACKLOG: usize = 64;
 
 /// What the engine is given.
 pub struct Settings {
@@ -52,7 +50,7 @@ pub struct Engine {
     machine: Machine,
     surroundings: Box<dyn Surroundings>,
     watcher: Watcher,
-    events: mpsc::Receiver<Event>,
+    inbox: Inbox,
     /// The same moment by both clocks.
     start: (Instant, Duration),
     memories: HashMap<String, Memory>,
@@ -79,14 +77,6 @@ pub enum Ended {
 }
 
 impl Engine {
-    /// Makes the handle of an engine, and the end at which it listens: whatever reports to it needs the one
-    /// before the engine can be made.
-    #[must_use]
-    pub fn channel() -> (Handle, mpsc::Receiver<Event>) {
-        let (sender, events) = mpsc::channel(BACKLOG);
-        (Handle::new(sender), events)
-    }
-
     /// Takes over a data plane with the words that are in it.
     ///
     /// # Errors
@@ -96,7 +86,7 @@ impl Engine {
         settings: Settings,
         dataplane: Box<dyn Dataplane>,
         surroundings: Box<dyn Surroundings>,
-        (handle, events): (&Handle, mpsc::Receiver<Event>),
+        (handle, inbox): (&Handle, Inbox),
     ) -> Result<Self, Refusal> {
         let watcher = Watcher::start(dataplane.observer()?, handle.downgrade())?;
         let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)
@@ -111,7 +101,7 @@ impl Engine {
             machine,
             surroundings,
             watcher,
-            events,
+            inbox,
             start: (Instant::now(), monotonic.into()),
             down: Self::remembered_down(&memories),
             memories,
@@ -128,6 +118,21 @@ impl Engine {
         })
     }
 
+    /// One that is alone in the world, over a data plane in memory.
+    #[cfg(test)]
+    pub fn alone(dataplane: &crate::dataplane::fake::Fake) -> (Self, Handle) {
+        let settings = Settings {
+            instance: "lab".to_owned(),
+            lifetimes: crate::config::DEFAULT_LIFETIMES,
+            boot: "first".to_owned(),
+            memories: Vec::new(),
+        };
+        let (handle, reporter, inbox) = channel();
+        let world = Box::new(Alone(reporter));
+        let engine = Self::new(settings, Box::new(dataplane.clone()), world, (&handle, inbox));
+        (engine.expect("a data plane in memory can be read"), handle)
+    }
+
     /// Runs until nobody holds a handle or the data plane is taken down.
     pub async fn run(mut self) -> Ended {
         self.count();
@@ -135,7 +140,7 @@ impl Engine {
             let timer = self.next_timer();
             tokio::select! {
                 biased;
-                event = self.events.recv() => match event {
+                event = self.inbox.events.recv() => match event {
                     None => return Ended::Released,
                     Some(Event::Detach { reply }) => {
                         let detached = self.dataplane.detach();
@@ -147,6 +152,7 @@ impl Engine {
                     }
                     Some(event) => self.handle(event),
                 },
+                Some(report) = self.inbox.reports.recv() => self.handle(report),
                 () = tokio::time::sleep_until(timer) => self.tick(),
             }
         }
@@ -164,12 +170,21 @@ impl Engine {
             Event::Lifetimes(lifetimes) => self.settings.lifetimes = lifetimes,
             Event::Swept { began, sweep } => self.swept(began, sweep),
             Event::Counted(counters) => self.counters_read(counters),
-            Event::Journalled { deployment, token, result } => {
+            Event::Journalled { deployment, token, result, rebuilt } => {
                 self.feed(model::Event::JournalState(result.clone().err()));
                 if let (Some(deployment), Some(token)) = (deployment, token) {
                     self.feed(model::Event::Journalled { deployment, token, result });
                 }
+                if rebuilt {
+                    self.feed(model::Event::Remind);
+                }
             }
+            // What gates say comes with their answers.
+            Event::Hooked(report) if report.phase == "event" => {
+                let (deployment, what) = (report.deployment.clone(), report.into());
+                self.feed(model::Event::Noted { deployment, what });
+            }
+            Event::Hooked(_) => {}
             Event::Asked { deployment, token, agreements } => {
                 self.feed(model::Event::Asked { deployment, token, agreements });
             }
@@ -179,6 +194,9 @@ impl Engine {
             }
             Event::Health { deployment, reply } => {
                 let _ = reply.send(self.health(deployment.as_deref()));
+            }
+            Event::Drift { deployment, reply } => {
+                let _ = reply.send(self.drift(deployment.as_deref()));
             }
             // The loop ends by it, so it never comes here.
             Event::Detach { .. } => {}
@@ -201,9 +219,9 @@ impl Engine {
         self.feed(model::Event::Order { id, order });
     }
 
-    fn flows(&self, query: FlowQuery, reply: Reply<crate::api::protocol::Flows>) {
+    fn flows(&mut self, query: FlowQuery, reply: Reply<crate::api::protocol::Flows>) {
         let name = query.deployment.as_deref();
-        let refusal = name.and_then(|name| self.machine.unknown(name));
+        let refusal = self.reread().err().or_else(|| self.machine.unknown(name?));
         match refusal {
             Some(refusal) => {
                 let _ = reply.send(Err(refusal));
@@ -238,3 +256,6 @@ impl Engine {
         start + moment.0.saturating_sub(monotonic)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod engine;
 pub mod fail_point;
 pub mod health;
+pub mod journal;
 pub mod leftovers;
 pub mod model;
 pub mod net;

@@ -1,5 +1,5 @@
-//! What the kernel's network configuration says, and the little that bg changes in it: the VIPs. The
-//! only user of netlink. Everything acts in the network namespace of the calling process. Knows
+//! What the kernel's network configuration says, and the little that bg changes in it: the VIPs and an
+//! interface of its own. The only user of netlink. Everything acts in the network namespace of the calling process. Knows
 //! neither configuration nor tables; what follows from what is seen here is decided in `wiring`.
 
 pub mod addresses;
@@ -10,6 +10,7 @@ pub mod offload;
 pub mod routes;
 pub mod survey;
 pub mod sysctl;
+pub mod tap;
 pub mod watch;
 
 use crate::refusal::Refusal;
@@ -24,6 +25,7 @@ pub use links::{Link, LinkKind, PeerEnd, Xdp, XdpMode};
 pub use neighbours::{Neighbour, NeighbourState};
 pub use routes::{Route, RouteTo};
 pub use survey::Survey;
+pub use tap::Tap;
 pub use watch::{Changed, Watch};
 
 /// The kernel answers from memory; one that has not after this long never will.

@@ -13,7 +13,8 @@ pub(crate) use hooks::XDP_MTU;
 
 use crate::config::{Config, Deployment, Service};
 use crate::dataplane::{AttachPlan, AttachSpec, BackendSpec, DeploymentSpec, Hook, Path, ServiceSpec, Side};
-use crate::net::{Link, LinkKind, PeerEnd, Survey, VipHome};
+use crate::model::policy::NoBackend;
+use crate::net::{Link, LinkKind, PeerEnd, Survey, VipHome, tap};
 use crate::refusal::Refusal;
 use bg_common::{Colour, Via, Word};
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +24,8 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Wiring {
     /// The interfaces to attach to.
     pub attach: AttachPlan,
+    /// Kernel index of the one among them that is bgd's own, if there is one: it is the client there.
+    pub own_link: Option<u32>,
     /// What the tables shall hold.
     pub deployments: Vec<DeploymentSpec>,
     /// Where each VIP belongs; empty if bg does not own them.
@@ -69,6 +72,15 @@ pub fn plan(config: &Config, seen: &Survey, unreachable: Unreachable) -> Result<
         ));
     }
     let zones = ways.zones();
+    let own = own_link(&gateway.instance, seen);
+    if let Some(link) = own.filter(|link| uplinks.contains(link) || zones.contains(link)) {
+        return Err(Refusal::new(
+            "own-interface",
+            format_args!("{} is bgd's own interface, for probes: it leads to nobody else", link.name),
+            "key `uplinks` in [gateway], and the addresses of slices",
+            format_args!("name other uplinks; for a slice, see `ip route show dev {}`", link.name),
+        ));
+    }
 
     let mut links = Vec::new();
     for link in &uplinks {
@@ -89,6 +101,13 @@ pub fn plan(config: &Config, seen: &Survey, unreachable: Unreachable) -> Result<
         }
     }
     let path = hooks::path(gateway.path, &links, &uplinks, &zones, &mut notes)?;
+    if let Some(link) = own {
+        // By tc whatever the uplinks have: what bgd sends comes from no wire. It is no home for VIPs, and
+        // its MTU is nothing that a client depends on.
+        let (ifindex, name) = (link.index, link.name.clone());
+        links.push(AttachSpec { ifindex, name, side: Side::Uplink, hook: Hook::Tc });
+        notes.push(format!("{} is bgd's own: probes through VIPs come in over it", link.name));
+    }
 
     let backend = |addr: SocketAddr| {
         let link = ways.link(addr.ip());
@@ -100,11 +119,17 @@ pub fn plan(config: &Config, seen: &Survey, unreachable: Unreachable) -> Result<
     let attach = AttachPlan { path, links };
     Ok(Wiring {
         attach,
+        own_link: own.map(|link| link.index),
         deployments,
         vip_homes,
         unreachable: ways.unreachable.into_values().collect(),
         notes,
     })
+}
+
+/// The interface that bgd of this instance has made for itself, if it has.
+fn own_link<'a>(instance: &str, seen: &'a Survey) -> Option<&'a Link> {
+    seen.link_named(&tap::name(instance)).filter(|link| link.kind == LinkKind::Tun)
 }
 
 /// How packets reach a backend over `link`.
@@ -125,7 +150,7 @@ fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr) -> BackendSpec) 
         frontends: service.frontends(),
         backends: Colour::BOTH
             .map(|colour| wanted.backends(service, colour).into_iter().map(&backend).collect()),
-        refuse: false,
+        refuse: wanted.policy.no_backend == NoBackend::Refuse,
     };
     DeploymentSpec {
         name: wanted.name.to_string(),

@@ -16,3 +16,4 @@ mod refusals;
 mod reload;
 mod switch;
 mod traffic;
+mod vip;

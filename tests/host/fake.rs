@@ -35,8 +35,7 @@ impl Fake {
     pub(crate) fn new(world: &World, case: &Case) -> Self {
         let fake = Self::empty(world, case.word);
         for pin in &case.before {
-            let seen = Tick(fake.now.get().0 - Tick::in_seconds(pin.age.into()));
-            let flow = Flow { state: pin.state, ..Flow::new(pin.backend, pin.frontend, seen) };
+            let flow = pin.write(fake.now.get());
             let table = match pin.table {
                 In::Established => &fake.flows,
                 In::HalfOpen => &fake.half_open,
@@ -64,8 +63,11 @@ impl Fake {
         }
     }
 
+    /// The reasons that were counted, in the order of their numbers.
     pub(crate) fn reasons(&self) -> Vec<Reason> {
-        self.counted.borrow().clone()
+        let mut counted = self.counted.borrow().clone();
+        counted.sort_by_key(|reason| reason.index());
+        counted
     }
 
     pub(crate) fn traffic_of(&self, slice: SliceId) -> Traffic {
@@ -103,11 +105,13 @@ impl Pin for FakePin {
     }
 
     fn touch(&self, now: Tick) {
-        self.0.set(Flow { seen: now, ..self.0.get() });
+        let mut flow = self.0.get();
+        flow.seen = now;
+        self.0.set(flow);
     }
 
     fn set_state(&self, state: u8) {
-        self.0.set(Flow { state, ..self.0.get() });
+        self.0.set(self.0.get().with_state(state));
     }
 }
 
@@ -116,6 +120,10 @@ impl Tables for Fake {
 
     fn now(&self) -> Tick {
         self.now.get()
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::from(self.now.get().0) * Tick::NANOS
     }
 
     fn frontend(&self, at: &Endpoint) -> Option<Frontend> {
@@ -138,8 +146,8 @@ impl Tables for Fake {
         self.ring.get(position as usize).copied()
     }
 
-    fn backend(&self, id: u32) -> Option<Backend> {
-        self.backends.get(&id).copied().filter(|backend| !backend.is_vacant())
+    fn backend(&self, id: u32) -> Option<&Backend> {
+        self.backends.get(&id).filter(|backend| !backend.is_vacant())
     }
 
     fn backend_at(&self, at: &Endpoint) -> Option<u32> {
@@ -229,6 +237,12 @@ impl View for Frame {
         let [first, second] = longs.map(u64::to_ne_bytes);
         let field = self.0.get_mut(offset..offset.checked_add(16)?)?;
         field.copy_from_slice(&[first, second].concat());
+        Some(())
+    }
+
+    fn shorten(&mut self, len: usize) -> Option<()> {
+        self.0.get(..len)?;
+        self.0.truncate(len);
         Some(())
     }
 

@@ -4,7 +4,7 @@
 
 mod fake;
 
-use bg_common::Via;
+use bg_common::{Reason, Verdict, Via};
 use bg_ebpf::{Hop, parse};
 use bg_tests::cases::{self, Case, Hook, Outcome};
 use bg_tests::packet::difference;
@@ -19,15 +19,19 @@ fn run(fake: &Fake, hook: Hook, frame: &mut Frame) -> Outcome {
             Hook::Zone => bg_ebpf::zone(&packet, fake),
             Hook::ToClient => bg_ebpf::reply(&packet, fake),
         };
-        rewrite?.ok_or(bg_common::Reason::NotOurs)?.apply(&packet, frame, Hop::Keep)
+        rewrite?.ok_or(Reason::NotOurs)?.apply(&packet, frame, Hop::Keep)
     });
     match handled {
         Ok(()) => Outcome::Becomes(frame.0.clone()),
         Err(reason) => {
             bg_ebpf::Tables::count(fake, reason);
             match reason.verdict() {
-                bg_common::Verdict::Drop | bg_common::Verdict::Answer => Outcome::Dropped,
-                bg_common::Verdict::Pass | bg_common::Verdict::Forward => Outcome::Untouched,
+                Verdict::Drop => Outcome::Dropped,
+                Verdict::Pass | Verdict::Forward => Outcome::Untouched,
+                Verdict::Answer => match bg_ebpf::reset(frame) {
+                    Ok(()) => Outcome::Answered(frame.0.clone()),
+                    Err(_) => Outcome::Dropped,
+                },
             }
         }
     }
@@ -39,7 +43,8 @@ fn check(case: &Case) -> Result<(), String> {
     let outcome = run(&fake, case.hook, &mut frame);
     let mut wrong = String::new();
     match (&case.outcome, &outcome) {
-        (Outcome::Becomes(want), Outcome::Becomes(got)) => wrong += &difference(want, got),
+        (Outcome::Becomes(want), Outcome::Becomes(got))
+        | (Outcome::Answered(want), Outcome::Answered(got)) => wrong += &difference(want, got),
         (want, got) if want != got => wrong += &format!("{got:?} instead of {want:?}\n"),
         _ => wrong += &difference(&case.packet, &frame.0),
     }

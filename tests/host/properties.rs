@@ -2,10 +2,10 @@
 
 use crate::fake::{Fake, Frame};
 use crate::run;
-use bg_common::{Colour, Reason, SliceId, Via, Word};
+use bg_common::{Colour, Fate, Reason, SliceId, Tick, Via, Word};
 use bg_tests::cases::{Hook, Outcome};
 use bg_tests::packet::{self, flag};
-use bg_tests::world::{Family, In, POOL_SIZE, World};
+use bg_tests::world::{DNS_BLUE, DNS_GREEN, Family, In, POOL_SIZE, WEB_BLUE, World};
 use etherparse::SlicedPacket;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -96,6 +96,64 @@ proptest! {
         });
         prop_assert!(matches!(run(&fake, Hook::ToSlice, &mut frame), Outcome::Becomes(_)));
         prop_assert!(checksum_is_right(&frame.0));
+    }
+
+    #[test]
+    fn every_answer_is_the_reset_that_the_standard_asks_for(
+        client in any_client(),
+        payload in proptest::collection::vec(any::<u8>(), 0..64),
+        flags in any::<u8>().prop_map(|flags| flags & 0x1f & !flag::RST),
+        seq in any::<u32>(),
+        ack in any::<u32>(),
+        reply in any::<bool>(),
+    ) {
+        let family = family(&client);
+        let (vip, backend) = (family.vip(1, 80), family.backend(WEB_BLUE));
+        prop_assume!(client.ip() != backend.ip());
+        let word = blue().switched(Colour::Green, Fate::Reset, None).unwrap();
+        let fake = Fake::empty(&world(), blue());
+        run(&fake, Hook::ToSlice, &mut Frame(packet::tcp(client, vip, flag::SYN, b"")));
+        fake.word.set(word);
+        let (hook, from, to) = if reply { (Hook::ToClient, backend, client) } else { (Hook::ToSlice, client, vip) };
+        let l4 = 14 + if client.is_ipv4() { 20 } else { 40 };
+        let segment = packet::tcp(from, to, flags, &payload);
+        let segment = packet::patched(segment, l4 + 4, &[seq.to_be_bytes(), ack.to_be_bytes()].concat());
+        let outcome = run(&fake, hook, &mut Frame(segment));
+        if flags & (flag::SYN | flag::FIN | flag::ACK) == flag::SYN {
+            // It asks for a connection, and a client gets one of the live colour.
+            prop_assert!(matches!(outcome, Outcome::Becomes(_)));
+            return Ok(());
+        }
+        let Outcome::Answered(frame) = outcome else { panic!("{outcome:?} is no answer") };
+        prop_assert!(checksum_is_right(&frame));
+        let answer = SlicedPacket::from_ethernet(&frame).unwrap();
+        let Some(etherparse::TransportSlice::Tcp(tcp)) = answer.transport else { panic!("no TCP") };
+        prop_assert_eq!((tcp.source_port(), tcp.destination_port()), (to.port(), from.port()));
+        prop_assert!(tcp.rst() && !tcp.syn() && !tcp.fin() && tcp.payload().is_empty());
+        let numbers = (tcp.sequence_number(), tcp.ack(), tcp.acknowledgment_number());
+        if flags & flag::ACK != 0 {
+            prop_assert_eq!(numbers, (ack, false, 0));
+        } else {
+            let taken = payload.len() + (flags & (flag::SYN | flag::FIN)).count_ones() as usize;
+            prop_assert_eq!(numbers, (0, true, seq.wrapping_add(taken as u32)));
+        }
+        prop_assert_eq!(frame.len(), l4 + 20);
+    }
+
+    #[test]
+    fn a_new_flow_goes_by_what_the_word_says_at_that_moment(bits in any::<u64>(), now in any::<u32>()) {
+        let (client, vip) = (Family::V4.client(), Family::V4.vip(1, 53));
+        let word = Word::from_bits(bits);
+        let fake = Fake::empty(&world(), word);
+        fake.now.set(Tick(now));
+        let holds = word.effective(Tick(now));
+        let live = if holds.live() == Colour::Blue { DNS_BLUE } else { DNS_GREEN };
+        let outcome = run(&fake, Hook::ToSlice, &mut Frame(packet::udp(client, vip, b"?")));
+        prop_assert_eq!(outcome, if holds.is_paused() {
+            Outcome::Dropped
+        } else {
+            Outcome::Becomes(packet::udp(client, Family::V4.backend(live), b"?"))
+        });
     }
 
     #[test]
@@ -212,6 +270,50 @@ fn a_slice_is_credited_with_what_it_carries() {
     assert_eq!((traffic.packets_out, traffic.bytes_out), (2, out_len));
     assert_eq!((traffic.flows, traffic.handshakes, traffic.answered, traffic.resets), (1, 1, 1, 1));
     assert_eq!(fake.traffic_of(SliceId::new(0, Colour::Green)), bg_common::Traffic::default());
+}
+
+#[test]
+fn a_slice_is_credited_with_its_new_flows_and_with_what_became_of_them() {
+    let fake = Fake::empty(&world(), blue());
+    let (client, vip) = (Family::V4.client(), Family::V4.vip(1, 80));
+    let at = |port| SocketAddr::new(client.ip(), port);
+    let blue_slice = || fake.traffic_of(SliceId::new(0, Colour::Blue));
+    let green_slice = || fake.traffic_of(SliceId::new(0, Colour::Green));
+    let send = |hook, packet| run(&fake, hook, &mut Frame(packet));
+    let later = || fake.now.set(Tick(fake.now.get().0 + 100));
+    let ns = || u64::from(fake.now.get().0) * Tick::NANOS;
+    let answer = |flags| packet::tcp(Family::V4.backend(0), at(1), flags, b"");
+
+    // A connection that is answered, one that is refused, and one of nobody knows when.
+    let first = ns();
+    send(Hook::ToSlice, packet::tcp(at(1), vip, flag::SYN, b""));
+    send(Hook::ToClient, answer(flag::SYN | flag::ACK));
+    send(Hook::ToClient, answer(flag::RST));
+    later();
+    send(Hook::ToSlice, packet::tcp(at(2), vip, flag::SYN, b""));
+    let refusal = packet::tcp(Family::V4.backend(0), at(2), flag::RST | flag::ACK, b"");
+    send(Hook::ToClient, refusal.clone());
+    send(Hook::ToClient, refusal);
+    let last = ns();
+    later();
+    send(Hook::ToSlice, packet::tcp(at(3), vip, flag::ACK, b""));
+    send(Hook::ToClient, packet::tcp(Family::V4.backend(0), at(3), flag::RST, b""));
+    let traffic = blue_slice();
+    assert_eq!((traffic.flows, traffic.handshakes), (3, 2));
+    assert_eq!((traffic.answered, traffic.handshakes_answered, traffic.refused), (1, 1, 1));
+    assert_eq!((traffic.first_new_ns, traffic.first_new_generation, traffic.last_new_ns), (first, 0, last));
+
+    // A datagram is a new flow, too; a switch begins a new count for whom it makes live.
+    later();
+    fake.word.set(blue().switched(Colour::Green, Fate::Keep, None).unwrap());
+    let first = ns();
+    send(Hook::ToSlice, packet::udp(at(4), Family::V4.vip(1, 53), b"?"));
+    later();
+    send(Hook::ToSlice, packet::tcp(at(4), vip, flag::SYN, b""));
+    let traffic = green_slice();
+    assert_eq!((traffic.flows, traffic.handshakes), (2, 1));
+    assert_eq!((traffic.first_new_ns, traffic.first_new_generation, traffic.last_new_ns), (first, 1, ns()));
+    assert_eq!(blue_slice().last_new_ns, last, "no new flow has come to blue since the switch");
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub(crate) struct Machine {
 }
 
 const XDP_DROP: i32 = 1;
+pub(crate) const XDP_TX: i32 = 3;
 const TC_ACT_SHOT: i32 = 2;
 pub(crate) const TC_ACT_REDIRECT: i32 = 7;
 
@@ -113,9 +114,9 @@ impl Machine {
             reasons.set(index, PerCpuValues::try_from(vec![0; cpus]).unwrap(), 0).unwrap();
         }
         for pin in pins {
-            bg_tests::clock::wait_for_uptime(Duration::from_secs(pin.age.into()));
-            let seen = Tick(now().0 - Tick::in_seconds(pin.age.into()));
-            let flow = Flow { state: pin.state, ..Flow::new(pin.backend, pin.frontend, seen) };
+            let oldest = pin.age.max(pin.begun.unwrap_or_default());
+            bg_tests::clock::wait_for_uptime(Duration::from_secs(oldest.into()));
+            let flow = pin.write(now());
             let name = match pin.table {
                 In::Established => names::FLOWS,
                 In::HalfOpen => names::HALF_OPEN,

@@ -1,59 +1,16 @@
 //! The pinned data plane: made once, found again, upgraded in place, refused when it is not ours, and
 //! taken down without a trace.
 
-use bg_common::{Colour, Fate, Flow, FlowKey, Proto, Tick, Via, Word, names};
+use crate::instance::Instance;
+use bg_common::{Colour, Fate, Flow, FlowKey, PinnedFlows, Proto, Tick, Via, Word, names};
 use bg_tests::netns::Namespace;
-use bg_userspace::dataplane::kernel::{Kernel, OpenOptions};
+use bg_userspace::dataplane::kernel::Kernel;
 use bg_userspace::dataplane::{
     AttachPlan, AttachSpec, Attachment, BackendSpec, Dataplane as _, DeploymentSpec, Exchange, Hook,
     Lifetimes, Path, Protocol, ServiceSpec, Side,
 };
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// An instance of this test's own; everything of it goes with it.
-struct Instance(String);
-
-impl Instance {
-    fn new(name: &str) -> Self {
-        Self(format!("t{}-{name}", std::process::id()))
-    }
-
-    fn try_open(&self) -> Result<Kernel, String> {
-        let options = OpenOptions { instance: self.0.clone(), flows: 1024, half_open: 1024 };
-        Kernel::open(&options).map_err(|refusal| format!("{}: {refusal}", refusal.code))
-    }
-
-    fn open(&self) -> Kernel {
-        self.try_open().expect("the data plane opens")
-    }
-
-    fn base(&self) -> PathBuf {
-        PathBuf::from("/sys/fs/bpf/bg").join(&self.0)
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.base().join(format!("v{}", bg_common::ABI_VERSION))
-    }
-
-    /// What opening is refused with, with everything that the message must name.
-    fn assert_refused(&self, code: &str, names: &[&str]) {
-        let refusal = self.try_open().err().expect("it is refused");
-        assert!(refusal.starts_with(code), "{refusal}");
-        for name in names {
-            assert!(refusal.contains(name), "{name} is not in: {refusal}");
-        }
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        // A test that has failed may have left anything.
-        let _ = Kernel::remove(&self.0);
-        let _ = fs::remove_dir_all(PathBuf::from("/run/bg").join(&self.0));
-    }
-}
 
 fn shop(backends: &[&str]) -> Vec<DeploymentSpec> {
     let backend = |addr: &&str| BackendSpec::serving(addr.parse().unwrap(), Via::Stack, 1);
@@ -336,7 +293,7 @@ fn an_idle_pin_is_deleted_by_the_second_sweep_that_finds_it_so() {
         (9, 120, 0, true), // which comes back between the sweeps
     ];
     for (port, idle, state, _) in rows {
-        flows.insert(key(port), Flow { state, ..Flow::new(0, 0, ago(idle)) }, 0).unwrap();
+        flows.insert(key(port), Flow::new(0, 0, ago(idle)).with_state(state), 0).unwrap();
     }
     let mut observer = kernel.observer().unwrap();
 
@@ -352,6 +309,82 @@ fn an_idle_pin_is_deleted_by_the_second_sweep_that_finds_it_so() {
     left.sort_unstable();
     let want: Vec<u16> = rows.iter().filter(|row| row.3).map(|row| row.0).collect();
     assert_eq!(left, want);
+}
+
+#[test]
+fn flows_are_as_old_as_they_are_however_lately_they_spoke() {
+    let instance = Instance::new("age");
+    let mut kernel = instance.open();
+    kernel.apply(&shop(&["10.1.0.2:8080"])).unwrap();
+    bg_tests::clock::wait_for_uptime(Duration::from_secs(400));
+    let ago = |seconds: u64| Tick(now().0 - Tick::in_seconds(seconds));
+    let client = bg_common::Addr::from_v4([192, 0, 2, 7]);
+    let closed = Flow::CLIENT_FIN | Flow::BACKEND_FIN;
+    for (table, port, backend, age, state) in [
+        (names::FLOWS, 1_u16, 0, 100, Flow::ANSWERED),
+        (names::HALF_OPEN, 2, 0, 20, 0),
+        (names::FLOWS, 3, 0, 300, closed),
+        (names::FLOWS, 4, 1, 200, Flow::ANSWERED),
+    ] {
+        let map = aya::maps::MapData::from_pin(instance.dir().join(table)).unwrap();
+        let mut map: aya::maps::HashMap<_, FlowKey, Flow> =
+            aya::maps::Map::from_map_data(map).unwrap().try_into().unwrap();
+        let began = bg_common::Began::at(ago(age));
+        let flow = Flow::new(backend, 0, ago(1)).with_state(state).with_began(began);
+        map.insert(FlowKey::new(client, port.into(), Proto::TCP, 0), flow, 0).unwrap();
+    }
+    let mut observer = kernel.observer().unwrap();
+    let close = |age: Duration, seconds: u64| age.as_secs_f64() - seconds as f64;
+    let mut rows = observer.flows().unwrap();
+    rows.sort_by_key(|row| row.client.port());
+    for (row, age) in rows.iter().zip([100, 20, 300, 200]) {
+        assert!(close(row.age, age).abs() < 5.0 && row.idle < Duration::from_secs(5), "{row:?}");
+    }
+    let day = Duration::from_secs(86_400);
+    let lifetimes = Lifetimes { established: day, half_closed: day, closed: day, udp: day };
+    let sweep = observer.sweep(&lifetimes).unwrap();
+    assert_eq!(sweep.open, [("shop".to_owned(), [2, 1])]);
+    let [(name, [blue, green])] = sweep.oldest.as_slice() else { panic!("{sweep:?}") };
+    assert!(name == "shop" && close(*blue, 100).abs() < 5.0 && close(*green, 200).abs() < 5.0, "{sweep:?}");
+}
+
+#[test]
+fn a_backend_that_flaps_costs_a_ring_and_a_flag_and_keeps_its_place() {
+    let instance = Instance::new("flap");
+    let mut kernel = instance.open();
+    let up = shop(&["10.1.0.2:8080", "10.1.0.3:8080"]);
+    kernel.apply(&up).unwrap();
+    let mut down = up.clone();
+    let sick = &mut down[0].services[0].backends[0][1];
+    (sick.serving, sick.pinned) = (false, PinnedFlows::Reset);
+    let backends = aya::maps::MapData::from_pin(instance.dir().join(names::BACKENDS)).unwrap();
+    let backends: aya::maps::Array<_, bg_common::Backend> =
+        aya::maps::Map::from_map_data(backends).unwrap().try_into().unwrap();
+    let pinned = || backends.get(&1, 0).unwrap().pinned();
+    for _ in 0..3 {
+        assert_eq!(kernel.apply(&down).unwrap().writes, 3);
+        assert_eq!(pinned(), PinnedFlows::Reset);
+        // It is not the configuration that has let it go.
+        for _ in 0..3 {
+            kernel.settle(&bg_userspace::dataplane::Sweep::default()).unwrap();
+        }
+        assert_eq!(kernel.apply(&down).unwrap().writes, 0);
+        assert_eq!(kernel.apply(&up).unwrap().writes, 3);
+        assert_eq!(pinned(), PinnedFlows::Keep);
+    }
+    kernel.apply(&down).unwrap();
+    drop(kernel);
+    assert_eq!(instance.open().apply(&down).unwrap().writes, 0, "a start finds it as it was");
+}
+
+#[test]
+fn a_deployment_that_is_made_anew_goes_on_in_the_generation_that_is_remembered() {
+    let instance = Instance::new("anew");
+    let mut kernel = instance.open();
+    let mut want = shop(&["10.1.0.2:8080"]);
+    want[0].initial = Word::initial(Colour::Blue).switched(Colour::Green, Fate::Keep, None).unwrap();
+    kernel.apply(&want).unwrap();
+    assert_eq!((word(&kernel).live(), word(&kernel).generation()), (Colour::Green, 1));
 }
 
 #[test]

@@ -7,6 +7,9 @@
     reason = "a wrong fixture shall end the test that uses it"
 )]
 
+mod fates;
+mod pauses;
+
 use crate::packet::{self, flag, patched};
 use crate::world::{
     DNS, DNS_BLUE, DNS_GREEN, Family, In, POOL, POOL_GREEN, PinRow, WEB, WEB_BLUE, WEB_GREEN,
@@ -34,6 +37,8 @@ pub enum Outcome {
     Becomes(Vec<u8>),
     /// It is dropped.
     Dropped,
+    /// It goes no further; this goes back.
+    Answered(Vec<u8>),
 }
 
 /// One row.
@@ -87,6 +92,10 @@ impl Case {
         Self { outcome: Outcome::Dropped, reasons: vec![reason], ..self }
     }
 
+    fn answered(self, reason: Reason, packet: Vec<u8>) -> Self {
+        Self { outcome: Outcome::Answered(packet), reasons: vec![reason], ..self }
+    }
+
     fn because(self, reason: Reason) -> Self {
         Self { reasons: vec![reason], ..self }
     }
@@ -123,6 +132,11 @@ pub fn all() -> Vec<Case> {
             replies(family),
             udp(family),
             not_ours(family),
+            fates::fates(family),
+            fates::down(family),
+            fates::refusals(family),
+            pauses::pauses(family),
+            pauses::deadlines(family),
         ]
         .concat()
         {
@@ -144,6 +158,11 @@ fn web_pin(family: Family, table: In, backend: u32) -> PinRow {
     PinRow::new(table, family, Proto::TCP, WEB, backend)
 }
 
+/// The pin that a SYN makes.
+fn begun(family: Family, backend: u32) -> PinRow {
+    web_pin(family, In::HalfOpen, backend).state(Flow::HANDSHAKE).begun(0)
+}
+
 fn dns_pin(family: Family, table: In, backend: u32) -> PinRow {
     PinRow::new(table, family, Proto::UDP, DNS, backend)
 }
@@ -154,18 +173,19 @@ fn new_flows(family: Family) -> Vec<Case> {
     let to = |at, flags| packet::tcp(client, at, flags, b"");
     let case = |name, flags| Case::new(name, Hook::ToSlice, to(vip, flags));
     let half = |backend| [web_pin(family, In::HalfOpen, backend)];
+    let opened = |backend| [begun(family, backend)];
     vec![
         case("a SYN goes to the live colour and makes a half-open pin", flag::SYN)
             .becomes(to(blue, flag::SYN))
-            .after(half(WEB_BLUE)),
+            .after(opened(WEB_BLUE)),
         case("a SYN after a switch goes to the new colour", flag::SYN)
             .word(green_draining())
             .becomes(to(green_at, flag::SYN))
-            .after(half(WEB_GREEN)),
+            .after(opened(WEB_GREEN)),
         case("a SYN after a drain goes to the new colour", flag::SYN)
             .word(green())
             .becomes(to(green_at, flag::SYN))
-            .after(half(WEB_GREEN)),
+            .after(opened(WEB_GREEN)),
         case("TCP of no known flow goes to the live colour", flag::ACK)
             .because(Reason::Midstream)
             .becomes(to(blue, flag::ACK))
@@ -189,7 +209,7 @@ fn new_flows(family: Family) -> Vec<Case> {
             to(family.vip(2, 80), flag::SYN),
         )
         .becomes(to(blue, flag::SYN))
-        .after([web_pin(family, In::HalfOpen, WEB_BLUE).second_vip()]),
+        .after([begun(family, WEB_BLUE).second_vip()]),
         Case::new("a service without backends drops", Hook::ToSlice, to(family.vip(1, 81), flag::SYN))
             .dropped(Reason::NoBackend),
         Case::new(
@@ -199,14 +219,14 @@ fn new_flows(family: Family) -> Vec<Case> {
         )
         .word(green())
         .becomes(to(family.backend(POOL_GREEN), flag::SYN))
-        .after([PinRow::new(In::HalfOpen, family, Proto::TCP, POOL, POOL_GREEN)]),
+        .after([PinRow::new(In::HalfOpen, family, Proto::TCP, POOL, POOL_GREEN).state(Flow::HANDSHAKE)]),
         Case::new(
             "a slice that is a client of the VIP is served like any other",
             Hook::Zone,
             to(vip, flag::SYN),
         )
         .becomes(to(blue, flag::SYN))
-        .after(half(WEB_BLUE)),
+        .after(opened(WEB_BLUE)),
     ]
 }
 
@@ -214,7 +234,7 @@ fn pinned(family: Family) -> Vec<Case> {
     let (client, vip) = (family.client(), family.vip(1, 80));
     let to = |at, flags| packet::tcp(client, at, flags, b"GET / HTTP/1.1\r\n\r\n");
     let (blue, green_at) = (family.backend(WEB_BLUE), family.backend(WEB_GREEN));
-    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED);
+    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED).begun(200);
     let aged = pin.age(AGE);
     let case =
         |name, flags| Case::new(name, Hook::ToSlice, to(vip, flags)).before([aged]).word(green_draining());
@@ -238,12 +258,12 @@ fn pinned(family: Family) -> Vec<Case> {
             .after([pin]),
         case("a reused port is a new connection and goes to the new colour", flag::SYN)
             .becomes(to(green_at, flag::SYN))
-            .after([web_pin(family, In::HalfOpen, WEB_GREEN)]),
+            .after([begun(family, WEB_GREEN)]),
         case("a reused port on the same backend begins anew, too", flag::SYN)
             .word(Word::initial(Colour::Blue))
             .before([aged.state(Flow::ANSWERED | Flow::CLIENT_FIN | Flow::BACKEND_FIN)])
             .becomes(to(blue, flag::SYN))
-            .after([web_pin(family, In::HalfOpen, WEB_BLUE)]),
+            .after([begun(family, WEB_BLUE)]),
         Case::new(
             "one port on two VIPs: the first one keeps it",
             Hook::ToSlice,
@@ -262,11 +282,11 @@ fn pinned(family: Family) -> Vec<Case> {
         .before([aged.state(Flow::ANSWERED | Flow::CLIENT_FIN | Flow::BACKEND_FIN)])
         .word(green_draining())
         .becomes(to(green_at, flag::SYN))
-        .after([web_pin(family, In::HalfOpen, WEB_GREEN).second_vip()]),
+        .after([begun(family, WEB_GREEN).second_vip()]),
         case("a pin that names no backend drops", flag::ACK)
             .before([PinRow { backend: 99, ..aged }])
             .dropped(Reason::BrokenTable)
-            .after([PinRow { backend: 99, ..pin }]),
+            .after([PinRow { backend: 99, ..aged }]),
     ]
 }
 
@@ -290,7 +310,7 @@ fn half_open(family: Family) -> Vec<Case> {
         case("a SYN a minute later is decided anew", flag::SYN)
             .before([pin.age(61)])
             .becomes(to(green_at, flag::SYN))
-            .after([web_pin(family, In::HalfOpen, WEB_GREEN)]),
+            .after([begun(family, WEB_GREEN)]),
         case("a SYN of a minute ago still counts", flag::SYN)
             .before([pin.age(55)])
             .becomes(to(blue, flag::SYN))
@@ -298,7 +318,7 @@ fn half_open(family: Family) -> Vec<Case> {
         case("a SYN after a refusal is decided anew", flag::SYN)
             .before([pin.state(Flow::RESET)])
             .becomes(to(green_at, flag::SYN))
-            .after([web_pin(family, In::HalfOpen, WEB_GREEN)]),
+            .after([begun(family, WEB_GREEN)]),
         case("a SYN to the other VIP does not take the port from a flow that begins", flag::SYN)
             .before([pin.second_vip()])
             .because(Reason::SharedPort)
@@ -316,11 +336,16 @@ fn half_open(family: Family) -> Vec<Case> {
         case("a reused port begins anew there, too", flag::SYN)
             .before([full])
             .becomes(to(green_at, flag::SYN))
-            .after([web_pin(family, In::HalfOpen, WEB_GREEN)]),
-        case("the client's answer to the backend's establishes the flow", flag::ACK)
-            .before([answered])
-            .becomes(to(blue, flag::ACK))
-            .after([web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED)]),
+            .after([begun(family, WEB_GREEN)]),
+        case(
+            "the client's answer to the backend's establishes the flow, which is as old as it was",
+            flag::ACK,
+        )
+        .before([answered.state(Flow::HANDSHAKE | Flow::ANSWERED).begun(200)])
+        .becomes(to(blue, flag::ACK))
+        .after([web_pin(family, In::Established, WEB_BLUE)
+            .state(Flow::HANDSHAKE | Flow::ANSWERED)
+            .begun(200)]),
         case("an answer with data and FIN establishes it, half closed", flag::ACK | flag::FIN)
             .before([answered])
             .becomes(to(blue, flag::ACK | flag::FIN))
@@ -446,7 +471,7 @@ fn not_ours(family: Family) -> Vec<Case> {
         .dropped(Reason::OwnAddress)
         .after([PinRow {
             key: key_of(SocketAddr::new(family.backend(WEB_BLUE).ip(), 40_000)),
-            ..web_pin(family, In::HalfOpen, WEB_BLUE)
+            ..begun(family, WEB_BLUE)
         }]),
         Case::new(
             "an echo request to a VIP is the gateway's",
@@ -491,7 +516,7 @@ fn headers() -> Vec<Case> {
                 20,
                 &[0x40, 0x00],
             ))
-            .after([web_pin(Family::V4, In::HalfOpen, WEB_BLUE)]),
+            .after([begun(Family::V4, WEB_BLUE)]),
     ];
     for (name, at) in [("source", 14 + 8), ("destination", 14 + 24)] {
         let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 9, 0, 7];

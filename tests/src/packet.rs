@@ -28,11 +28,16 @@ const GATEWAY_MAC: [u8; 6] = [0; 6];
 /// Hop limit of every frame that is built.
 pub const HOPS: u8 = 64;
 
+/// Sequence number of every segment.
+pub const SEQUENCE: u32 = 0xffff_fff8;
+/// Acknowledgment number of every segment that has one.
+pub const ACKNOWLEDGED: u32 = 0x2000_0000;
+
 /// A TCP segment with the given flags and payload.
 #[must_use]
 pub fn tcp(from: SocketAddr, to: SocketAddr, flags: u8, payload: &[u8]) -> Vec<u8> {
     let ip = ip(from.ip(), to.ip(), HOPS);
-    let mut tcp = ip.tcp(from.port(), to.port(), 0x1000_0000, 0xfaf0);
+    let mut tcp = ip.tcp(from.port(), to.port(), SEQUENCE, 0xfaf0);
     if flags & flag::FIN != 0 {
         tcp = tcp.fin();
     }
@@ -46,10 +51,26 @@ pub fn tcp(from: SocketAddr, to: SocketAddr, flags: u8, payload: &[u8]) -> Vec<u
         tcp = tcp.psh();
     }
     if flags & flag::ACK != 0 {
-        tcp = tcp.ack(0x2000_0000);
+        tcp = tcp.ack(ACKNOWLEDGED);
     }
     let mut frame = Vec::with_capacity(tcp.size(payload.len()));
     tcp.write(&mut frame, payload).expect("a TCP segment of a test fits");
+    frame
+}
+
+/// The RST that answers a frame of [`tcp`], from `from`: without an acknowledgment number it has the sequence number
+/// that was acknowledged.
+#[must_use]
+pub fn rst(from: SocketAddr, to: SocketAddr, acknowledge: Option<u32>) -> Vec<u8> {
+    let ethernet = PacketBuilder::ethernet2(GATEWAY_MAC, CLIENT_MAC);
+    let ip = on_top(ethernet, from.ip(), to.ip(), HOPS);
+    let seq = if acknowledge.is_some() { 0 } else { ACKNOWLEDGED };
+    let mut tcp = ip.tcp(from.port(), to.port(), seq, 0).rst();
+    if let Some(number) = acknowledge {
+        tcp = tcp.ack(number);
+    }
+    let mut frame = Vec::with_capacity(tcp.size(0));
+    tcp.write(&mut frame, &[]).expect("a RST of a test fits");
     frame
 }
 
@@ -75,7 +96,15 @@ pub fn echo_request(from: IpAddr, to: IpAddr) -> Vec<u8> {
 }
 
 fn ip(from: IpAddr, to: IpAddr, hops: u8) -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
-    let ethernet = PacketBuilder::ethernet2(CLIENT_MAC, GATEWAY_MAC);
+    on_top(PacketBuilder::ethernet2(CLIENT_MAC, GATEWAY_MAC), from, to, hops)
+}
+
+fn on_top(
+    ethernet: etherparse::PacketBuilderStep<etherparse::Ethernet2Header>,
+    from: IpAddr,
+    to: IpAddr,
+    hops: u8,
+) -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
     match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), hops),
         (IpAddr::V6(from), IpAddr::V6(to)) => ethernet.ipv6(from.octets(), to.octets(), hops),

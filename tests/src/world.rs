@@ -1,6 +1,6 @@
 //! The network that the packet cases are played in, as table entries.
 //!
-//! One deployment with four services. Everything exists for both families; what is IPv6 has ids that
+//! One deployment with seven services. Everything exists for both families; what is IPv6 has ids that
 //! are higher by [`V6`].
 
 #![expect(
@@ -12,12 +12,13 @@
 use bg_common::bucket::{Bucket, Slot, choices, place};
 use bg_common::names::ENDPOINT_BUCKETS;
 use bg_common::{
-    Backend, Colour, Endpoint, Flow, FlowKey, Frontend, Port, Proto, Ring, Service, SliceId, Tick, Via,
+    Backend, Began, Colour, Endpoint, Flow, FlowKey, Frontend, PinnedFlows, Port, Proto, Ring, Service,
+    SliceId, Tick, Via,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Added to frontend and backend ids of IPv6.
-pub const V6: u32 = 10;
+pub const V6: u32 = 40;
 
 /// TCP, port 80 → 8080, one backend in each slice, and a second VIP.
 pub const WEB: u32 = 0;
@@ -27,6 +28,12 @@ pub const DNS: u32 = 1;
 pub const NONE: u32 = 2;
 /// TCP, port 90 → 90, three backends in blue and one in green.
 pub const POOL: u32 = 3;
+/// TCP, port 82, without any backend, and it says so.
+pub const CLOSED: u32 = 4;
+/// TCP, port 83 → 83: one backend in each slice, and three in blue that are down.
+pub const SICK: u32 = 5;
+/// UDP, port 54 → 54, the same.
+pub const SICK_DNS: u32 = 6;
 
 /// Backend of [`WEB`] in blue.
 pub const WEB_BLUE: u32 = 0;
@@ -42,6 +49,16 @@ pub const POOL_BLUE: u32 = 4;
 pub const POOL_GREEN: u32 = 7;
 /// Number of backends of [`POOL`] in blue.
 pub const POOL_SIZE: u32 = 3;
+/// Backend of [`SICK`] in blue that serves. The next is that in green, the next three are down: flows pinned to
+/// them stay, are reset, move.
+pub const SICK_BLUE: u32 = 10;
+/// Backend of [`SICK_DNS`] in blue that serves, and so on.
+pub const SICK_DNS_BLUE: u32 = 20;
+/// What to add to the backend that serves for that in green.
+pub const GREEN: u32 = 1;
+/// What to add to it for one that is down.
+pub const DOWN: [(u32, PinnedFlows); 3] =
+    [(2, PinnedFlows::Keep), (3, PinnedFlows::Reset), (4, PinnedFlows::Move)];
 
 /// An address family.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,6 +110,8 @@ impl Family {
             DNS_BLUE => (1, 3, 53),
             DNS_GREEN => (2, 3, 53),
             POOL_GREEN => (2, 4, 90),
+            SICK_BLUE..SICK_DNS_BLUE => (3, (id - SICK_BLUE) as u8 + 2, 83),
+            SICK_DNS_BLUE.. => (3, (id - SICK_DNS_BLUE) as u8 + 22, 54),
             pool => (1, 4 + (pool - POOL_BLUE) as u8, 90),
         };
         SocketAddr::new(self.ip(net, host), port)
@@ -128,10 +147,16 @@ impl World {
             (Proto::UDP, vec![DNS_BLUE], vec![DNS_GREEN]),
             (Proto::TCP, vec![], vec![]),
             (Proto::TCP, (POOL_BLUE..POOL_BLUE + POOL_SIZE).collect(), vec![POOL_GREEN]),
+            (Proto::TCP, vec![], vec![]),
+            (Proto::TCP, vec![SICK_BLUE], vec![SICK_BLUE + GREEN]),
+            (Proto::UDP, vec![SICK_DNS_BLUE], vec![SICK_DNS_BLUE + GREEN]),
         ];
         for (id, (proto, blue, green)) in services.into_iter().enumerate() {
             let id = id as u32;
             let mut service = Service::default();
+            if id == CLOSED {
+                service.flags = Service::REFUSE;
+            }
             for (colour, backends) in [(Colour::Blue, &blue), (Colour::Green, &green)] {
                 for family in Family::BOTH {
                     let base = world.ring.len() as u32;
@@ -148,6 +173,17 @@ impl World {
             }
             world.services.push(service);
         }
+        for (service, first, proto) in [(SICK, SICK_BLUE, Proto::TCP), (SICK_DNS, SICK_DNS_BLUE, Proto::UDP)]
+        {
+            for family in Family::BOTH {
+                for (nth, pinned) in DOWN {
+                    let at = endpoint(family.backend(first + nth), proto);
+                    let slice = SliceId::new(0, Colour::Blue);
+                    let backend = Backend::new(at, service, slice, via, ifindex).down(pinned);
+                    world.backends.push((first + nth + family.offset(), backend));
+                }
+            }
+        }
         for family in Family::BOTH {
             let at = |number, port, proto| endpoint(family.vip(number, port), proto);
             for (service, id, at) in [
@@ -156,6 +192,9 @@ impl World {
                 (DNS, 2, at(1, 53, Proto::UDP)),
                 (NONE, 3, at(1, 81, Proto::TCP)),
                 (POOL, 4, at(1, 90, Proto::TCP)),
+                (CLOSED, 5, at(1, 82, Proto::TCP)),
+                (SICK, 6, at(1, 83, Proto::TCP)),
+                (SICK_DNS, 7, at(1, 54, Proto::UDP)),
             ] {
                 world.frontends.push((at, Frontend::live(service, id + family.offset() as u16)));
             }
@@ -200,6 +239,8 @@ pub struct PinRow {
     pub state: u8,
     /// Seconds since its last packet, or since it began.
     pub age: u32,
+    /// Seconds since the flow began. Before: as [`PinRow::age`] where nothing is said. After: whatever it is.
+    pub begun: Option<u32>,
 }
 
 impl PinRow {
@@ -210,7 +251,7 @@ impl PinRow {
         let key = FlowKey::new(client.ip().into(), Port::from(client.port()), proto, service);
         let frontend = if service == WEB { 0 } else { service + 1 };
         let backend = backend + family.offset();
-        Self { table, key, backend, frontend: frontend + family.offset(), state: 0, age: 0 }
+        Self { table, key, backend, frontend: frontend + family.offset(), state: 0, age: 0, begun: None }
     }
 
     /// With these state bits.
@@ -225,17 +266,33 @@ impl PinRow {
         Self { age, ..self }
     }
 
+    /// Of a flow that began so many seconds ago.
+    #[must_use]
+    pub const fn begun(self, seconds: u32) -> Self {
+        Self { begun: Some(seconds), ..self }
+    }
+
     /// Through the second VIP.
     #[must_use]
     pub const fn second_vip(self) -> Self {
         Self { frontend: self.frontend + 1, ..self }
     }
 
+    /// The table entry.
+    #[must_use]
+    pub fn write(&self, now: Tick) -> Flow {
+        let ago = |seconds: u32| Tick(now.0 - Tick::in_seconds(seconds.into()));
+        let Self { backend, frontend, state, age, begun, .. } = *self;
+        let began = Began::at(ago(begun.unwrap_or(age)));
+        Flow::new(backend, frontend, ago(age)).with_state(state).with_began(began)
+    }
+
     /// Reads a table entry.
     #[must_use]
     pub fn read(table: In, key: FlowKey, flow: Flow, now: Tick) -> Self {
-        let Flow { backend, frontend, state, seen, .. } = flow;
-        let age = u64::from(now.since(seen)) * Tick::NANOS / 1_000_000_000;
-        Self { table, key, backend, frontend, state, age: age as u32 }
+        let Flow { backend, frontend, seen, .. } = flow;
+        let seconds = |ticks: u32| (u64::from(ticks) * Tick::NANOS / 1_000_000_000) as u32;
+        let (age, begun) = (seconds(now.since(seen)), Some(seconds(flow.began().ticks_until(now))));
+        Self { table, key, backend, frontend, state: flow.state(), age, begun }
     }
 }

@@ -1,6 +1,9 @@
 //! The part of a frame that lies in one piece and can be read and written directly: all of an XDP
 //! frame, the linear part of a socket buffer.
 
+use aya_ebpf::helpers::generated::bpf_xdp_adjust_tail;
+use aya_ebpf::programs::XdpContext;
+
 /// From where to where it reaches, as addresses.
 #[derive(Clone, Copy)]
 pub(super) struct Linear {
@@ -37,4 +40,13 @@ impl Linear {
         // SAFETY: as in `read`; the kernel has made this part the running program's own.
         self.at::<T>(offset).map(|at| unsafe { at.write_unaligned(new) })
     }
+}
+
+/// Makes an XDP frame longer or shorter by so many bytes; `None` when the kernel refuses. A [`Linear`] of before
+/// is void.
+#[inline(always)]
+pub(super) fn move_end(frame: &XdpContext, by: i32) -> Option<()> {
+    // SAFETY: the context is valid for the whole run, and the verifier lets nobody use what was read of it before.
+    let refused = unsafe { bpf_xdp_adjust_tail(frame.ctx, by) };
+    (refused == 0).then_some(())
 }

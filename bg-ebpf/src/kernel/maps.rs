@@ -1,7 +1,7 @@
 //! The tables, and the only access to them.
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use bg_common::bucket::choices;
@@ -62,8 +62,10 @@ impl Pin for KernelPin {
 
     #[inline(always)]
     fn set_state(&self, state: u8) {
+        // SAFETY: the byte lies in the entry.
+        let at = unsafe { self.0.cast::<u8>().add(Flow::STATE_OFFSET) };
         // SAFETY: as in `touch`.
-        unsafe { (&raw mut (*self.0).state).write(state) }
+        unsafe { at.write(state) }
     }
 }
 
@@ -110,6 +112,12 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        // SAFETY: as in `now`.
+        unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
     fn frontend(&self, at: &Endpoint) -> Option<Frontend> {
         in_buckets(&FRONTENDS, at)
     }
@@ -136,8 +144,9 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn backend(&self, id: u32) -> Option<Backend> {
-        copy(BACKENDS.get_ptr(id)).filter(|backend| !backend.is_vacant())
+    fn backend(&self, id: u32) -> Option<&Backend> {
+        // SAFETY: as in `copy`.
+        BACKENDS.get_ptr(id).map(|backend| unsafe { &*backend }).filter(|backend| !backend.is_vacant())
     }
 
     #[inline(always)]

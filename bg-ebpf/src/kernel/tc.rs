@@ -6,18 +6,20 @@ use super::maps::KernelTables;
 use super::refuse;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{
-    BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH,
-    BPF_FIB_LKUP_RET_SUCCESS, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_fib_lookup as FibLookup,
-    bpf_redir_neigh as NextHop,
+    __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_FIB_LKUP_RET_FRAG_NEEDED,
+    BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, TC_ACT_SHOT, TC_ACT_UNSPEC,
+    bpf_fib_lookup as FibLookup, bpf_redir_neigh as NextHop,
 };
-use aya_ebpf::helpers::generated::{bpf_csum_update, bpf_fib_lookup, bpf_redirect_neigh, bpf_redirect_peer};
+use aya_ebpf::helpers::generated::{
+    bpf_csum_update, bpf_fib_lookup, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_tail,
+};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use bg_common::{Addr, Reason, Verdict, Via};
+use bg_common::{Reason, Verdict, Via};
 use bg_ebpf::checksum::{Change, Delta};
 use bg_ebpf::decide::Way;
 use bg_ebpf::packet::{Family, L3, Packet};
-use bg_ebpf::{Hop, Rewrite, Tables as _, View, forward, parse, reply, zone};
+use bg_ebpf::{Hop, Rewrite, Tables as _, View, forward, parse, reply, reset, zone};
 
 /// `BPF_F_IPV6` of include/uapi/linux/bpf.h: the pseudo-header is not balanced by a header checksum.
 /// Kernels that lack it refuse unknown flags.
@@ -53,7 +55,7 @@ impl TcFrame {
 
     /// What the kernel knows about the buffer.
     #[inline(always)]
-    fn metadata(&self) -> *const aya_ebpf::bindings::__sk_buff {
+    fn metadata(&self) -> *const __sk_buff {
         self.context.as_ptr().cast()
     }
 
@@ -120,6 +122,22 @@ impl View for TcFrame {
     }
 
     #[inline(always)]
+    fn shorten(&mut self, len: usize) -> Option<()> {
+        // SAFETY: the context is valid for the whole run, and what is read afterwards is checked anew.
+        let refused = unsafe { bpf_skb_change_tail(self.context.as_ptr().cast(), len as u32, 0) };
+        (refused == 0).then_some(())
+    }
+
+    /// A change of two bytes that no pseudo-header covers is one that the device will sum up by itself: the kernel
+    /// then leaves the field alone.
+    #[inline(always)]
+    fn completed_by_device(&mut self, offset: usize) -> Option<bool> {
+        self.write(offset, [0, 0])?;
+        self.context.l4_csum_replace(offset, 0, 1, 2).ok()?;
+        Some(self.read(offset)? == [0, 0])
+    }
+
+    #[inline(always)]
     fn uncovered(&mut self, delta: Delta) {
         // SAFETY: the context is valid for the whole run. That the buffer has no sum of its own to update
         // is no failure.
@@ -149,22 +167,67 @@ impl View for TcFrame {
     }
 }
 
+/// Turns what a program has come to into the kernel's action. `answer` sends a RST to where the packet came
+/// from.
 #[inline(always)]
-fn action(result: Result<i32, Reason>) -> i32 {
+fn action(buffer: *mut __sk_buff, result: Result<i32, Reason>, answer: fn(*mut __sk_buff) -> i32) -> i32 {
     match result {
         Ok(action) => action,
         Err(reason) => match refuse(reason) {
             // Whatever other programs the operator has on the interface run next.
             Verdict::Pass | Verdict::Forward => TC_ACT_UNSPEC,
-            Verdict::Drop | Verdict::Answer => TC_ACT_SHOT as i32,
+            Verdict::Drop => TC_ACT_SHOT as i32,
+            Verdict::Answer => answer(buffer),
         },
     }
+}
+
+/// Makes the answer of a packet, or counts that it cannot.
+#[cold]
+#[inline(never)]
+fn reset_in(buffer: *mut __sk_buff) -> bool {
+    let made = reset(&mut TcFrame::new(TcContext::new(buffer))).is_ok();
+    if !made {
+        refuse(Reason::Rewrite);
+    }
+    made
+}
+
+/// Sends a RST back out of the interface that the packet came in by.
+#[inline(always)]
+fn answer_sender(buffer: *mut __sk_buff) -> i32 {
+    if !reset_in(buffer) {
+        return TC_ACT_SHOT as i32;
+    }
+    let ifindex = TcFrame { context: TcContext::new(buffer) }.ifindex();
+    // SAFETY: the helper only notes where the packet goes once the program has ended.
+    (unsafe { bpf_redirect(ifindex, 0) }) as i32
+}
+
+/// Sends a RST to the backend whose reply was about to leave.
+#[inline(always)]
+fn answer_backend(buffer: *mut __sk_buff) -> i32 {
+    let ifindex = link_of_sender(buffer);
+    if !reset_in(buffer) {
+        return TC_ACT_SHOT as i32;
+    }
+    // SAFETY: as above; without a next hop the kernel finds it by route.
+    (unsafe { bpf_redirect_neigh(ifindex, core::ptr::null_mut(), 0, 0) }) as i32
+}
+
+/// The interface that leads to the backend from which a packet comes.
+#[cold]
+#[inline(never)]
+fn link_of_sender(buffer: *mut __sk_buff) -> u32 {
+    let sender = parse(&TcFrame::new(TcContext::new(buffer))).map(|packet| packet.source());
+    let id = sender.ok().and_then(|sender| KernelTables.backend_at(&sender));
+    id.and_then(|id| KernelTables.backend(id)).map_or(0, |backend| backend.ifindex())
 }
 
 /// Towards a slice.
 #[classifier]
 fn bg_tc_ingress(context: TcContext) -> i32 {
-    action(ingress(&mut TcFrame::new(context)))
+    action(context.skb.skb, ingress(&mut TcFrame::new(context)), answer_sender)
 }
 
 #[inline(always)]
@@ -177,7 +240,7 @@ fn ingress(frame: &mut TcFrame) -> Result<i32, Reason> {
 /// From a zone: back to the client, past the stack, or towards another slice.
 #[classifier]
 fn bg_tc_zone(context: TcContext) -> i32 {
-    action(from_zone(&mut TcFrame::new(context)))
+    action(context.skb.skb, from_zone(&mut TcFrame::new(context)), answer_sender)
 }
 
 #[inline(always)]
@@ -190,7 +253,7 @@ fn from_zone(frame: &mut TcFrame) -> Result<i32, Reason> {
 /// Back to the client, when the stack has routed the reply.
 #[classifier]
 fn bg_tc_egress(context: TcContext) -> i32 {
-    action(egress(&mut TcFrame::new(context)))
+    action(context.skb.skb, egress(&mut TcFrame::new(context)), answer_backend)
 }
 
 #[inline(always)]
@@ -267,8 +330,8 @@ fn route(frame: &TcFrame, packet: &Packet, rewrite: &Rewrite, len: u16) -> FibLo
         }
         Family::V6 => {
             route.family = AF_INET6;
-            route.__bindgen_anon_3.ipv6_src = words(rewrite.addr);
-            route.__bindgen_anon_4.ipv6_dst = words(packet.dst);
+            route.__bindgen_anon_3.ipv6_src = rewrite.addr.words();
+            route.__bindgen_anon_4.ipv6_dst = packet.dst.words();
         }
     }
     route
@@ -307,12 +370,4 @@ fn next_hop(route: &FibLookup) -> NextHop {
         next.__bindgen_anon_1.ipv6_nh = unsafe { route.__bindgen_anon_4.ipv6_dst };
     }
     next
-}
-
-/// An address as the kernel's structures hold it.
-#[inline(always)]
-fn words(addr: Addr) -> [u32; 4] {
-    let [first, second] = addr.longs();
-    let (low, high) = if cfg!(target_endian = "little") { (0, 32) } else { (32, 0) };
-    [(first >> low) as u32, (first >> high) as u32, (second >> low) as u32, (second >> high) as u32]
 }

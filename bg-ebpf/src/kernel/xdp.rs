@@ -1,14 +1,14 @@
 //! XDP: frames as they come off a wire, checksums complete.
 
-use super::linear::Linear;
+use super::linear::{Linear, move_end};
 use super::maps::KernelTables;
 use super::refuse;
-use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::bindings::{xdp_action, xdp_md};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use bg_common::{Reason, Verdict};
 use bg_ebpf::checksum::Change;
-use bg_ebpf::{Hop, View, forward, parse};
+use bg_ebpf::{Hop, View, forward, parse, reset};
 
 struct XdpFrame {
     context: XdpContext,
@@ -54,6 +54,11 @@ impl View for XdpFrame {
     }
 
     #[inline(always)]
+    fn shorten(&mut self, len: usize) -> Option<()> {
+        move_end(&self.context, len as i32 - self.len() as i32)
+    }
+
+    #[inline(always)]
     fn mend_checksum(&mut self, offset: usize, change: &Change) -> Option<()> {
         let old = self.read(offset)?;
         self.write(offset, change.apply(old))
@@ -63,12 +68,27 @@ impl View for XdpFrame {
 /// Towards a slice, on an uplink. The kernel routes what was rewritten.
 #[xdp]
 fn bg_xdp_ingress(context: XdpContext) -> u32 {
+    let metadata = context.ctx;
     match ingress(&mut XdpFrame { context }) {
         Ok(()) => xdp_action::XDP_PASS,
         Err(reason) => match refuse(reason) {
             Verdict::Pass | Verdict::Forward => xdp_action::XDP_PASS,
-            Verdict::Drop | Verdict::Answer => xdp_action::XDP_DROP,
+            Verdict::Drop => xdp_action::XDP_DROP,
+            Verdict::Answer => answer(metadata),
         },
+    }
+}
+
+/// Sends a RST back to where the frame came from.
+#[cold]
+#[inline(never)]
+fn answer(metadata: *mut xdp_md) -> u32 {
+    match reset(&mut XdpFrame { context: XdpContext::new(metadata) }) {
+        Ok(()) => xdp_action::XDP_TX,
+        Err(_) => {
+            refuse(Reason::Rewrite);
+            xdp_action::XDP_DROP
+        }
     }
 }
 

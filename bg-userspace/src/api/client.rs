@@ -1,33 +1,40 @@
-//! The client's end of the control socket.
+//! The client's end of the control socket: a method for each call. How bytes travel is in `wire`.
 
-use super::protocol::{self, Counters, FlowQuery, Flows, RollbackRequest, Status, SwitchRequest, Switched};
+mod lines;
+mod query;
+mod wire;
+
+pub use lines::Lines;
+
+use super::protocol::{
+    self, AtQuery, Changed, Counters, DrainRequest, Drift, DriftQuery, DrillRequest, Drilled, EventQuery,
+    FlowQuery, Flows, FreezeRequest, Health, HealthQuery, History, HistoryQuery, OverrideRequest,
+    PauseRequest, Plan, PlanQuery, ReasonRequest, Remembered, RollbackRequest, StageRequest, Status,
+    SwitchRequest, Switched, Verified, order_path,
+};
 use crate::dataplane::Detached;
 use crate::refusal::Refusal;
-use axum::body::Bytes;
-use axum::http::uri::PathAndQuery;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper::{Method, Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use std::fmt::Write;
-use std::io::{self, ErrorKind};
+use query::{quoted, with_query};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::net::UnixStream;
-use tokio::time::timeout;
 
-/// A daemon that lives accepts at once.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-
-/// Longer than the daemon gives itself.
+/// Longer than the daemon gives itself to look.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
+
+/// Longer than it gives itself to carry out an order.
+const DONE_WITHIN: Duration = Duration::from_secs(125);
+
+/// Longer than a drill takes beyond the time that it holds.
+const DRILLED_WITHIN: Duration = Duration::from_secs(65);
+
+/// Longer than it gives itself to verify the journal.
+const VERIFIED_WITHIN: Duration = Duration::from_secs(305);
 
 /// Speaks to the daemon behind one socket.
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
+    agent: String,
 }
 
 /// Why there is no answer.
@@ -39,172 +46,140 @@ pub enum Error {
     Refused(Refusal),
 }
 
+type Result<T> = std::result::Result<T, Error>;
+
+/// Every call fails when nobody answers, or the daemon refuses.
+#[expect(clippy::missing_errors_doc, reason = "it is the same for all, and said once")]
 impl Client {
     /// A client of the daemon that listens at `socket`.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+        Self { socket: socket.to_owned(), agent: concat!("bgctl/", env!("CARGO_PKG_VERSION")).to_owned() }
+    }
+
+    /// Says on whose behalf it speaks, for the record.
+    #[must_use]
+    pub fn on_behalf_of(mut self, user: &str) -> Self {
+        self.agent = format!("{} ({user})", self.agent);
+        self
     }
 
     /// How the gateway stands.
-    ///
-    /// # Errors
-    ///
-    /// As every call here: when nobody answers, or the daemon refuses.
-    pub async fn status(&self) -> Result<Status, Error> {
-        self.get(protocol::STATUS).await
+    pub async fn status(&self) -> Result<Status> {
+        self.get(protocol::STATUS, ANSWER_WITHIN).await
     }
 
     /// The flows of `query`.
-    ///
-    /// # Errors
-    ///
-    /// As [`status`](Self::status).
-    pub async fn flows(&self, query: &FlowQuery) -> Result<Flows, Error> {
-        let FlowQuery { deployment, colour, limit } = query;
-        let mut path = format!("{}?", protocol::FLOWS);
-        // Writing to a String cannot fail.
-        if let Some(name) = deployment {
-            let _ = write!(path, "deployment={}&", quoted(name));
-        }
-        if let Some(colour) = colour {
-            let _ = write!(path, "colour={colour}&");
-        }
-        if let Some(limit) = limit {
-            let _ = write!(path, "limit={limit}");
-        }
-        self.get(&path).await
+    pub async fn flows(&self, query: &FlowQuery) -> Result<Flows> {
+        self.get(&with_query(protocol::FLOWS, query), ANSWER_WITHIN).await
     }
 
     /// Every counter.
-    ///
-    /// # Errors
-    ///
-    /// As [`status`](Self::status).
-    pub async fn counters(&self) -> Result<Counters, Error> {
-        self.get(protocol::COUNTERS).await
+    pub async fn counters(&self) -> Result<Counters> {
+        self.get(protocol::COUNTERS, ANSWER_WITHIN).await
     }
 
-    /// Makes a colour live; without a name in the only deployment.
-    ///
-    /// # Errors
-    ///
-    /// As [`status`](Self::status).
-    pub async fn switch(&self, deployment: Option<&str>, request: &SwitchRequest) -> Result<Switched, Error> {
-        self.post(&path(deployment, protocol::SWITCH, protocol::SWITCH_ONLY), request).await
+    /// What probes and real traffic say.
+    pub async fn health(&self, query: &HealthQuery) -> Result<Health> {
+        self.get(&with_query(protocol::HEALTH, query), ANSWER_WITHIN).await
     }
 
-    /// Takes the last switch back; without a name in the only deployment.
-    ///
-    /// # Errors
-    ///
-    /// As [`status`](Self::status).
-    pub async fn rollback(
+    /// The four truths side by side.
+    pub async fn drift(&self, query: &DriftQuery) -> Result<Drift> {
+        self.get(&with_query(protocol::DRIFT, query), ANSWER_WITHIN).await
+    }
+
+    /// What happened.
+    pub async fn history(&self, query: &HistoryQuery) -> Result<History> {
+        self.get(&with_query(protocol::HISTORY, query), ANSWER_WITHIN).await
+    }
+
+    /// Whether the journal is whole.
+    pub async fn verify(&self) -> Result<Verified> {
+        self.get(protocol::HISTORY_VERIFY, VERIFIED_WITHIN).await
+    }
+
+    /// What was so at a time, Unix time in seconds.
+    pub async fn at(&self, time: u64) -> Result<Remembered> {
+        self.get(&with_query(protocol::HISTORY_AT, &AtQuery { time }), ANSWER_WITHIN).await
+    }
+
+    /// What happens, line by line.
+    pub async fn events(&self, query: &EventQuery) -> Result<Lines> {
+        self.lines(&with_query(protocol::EVENTS, query), ANSWER_WITHIN).await
+    }
+
+    /// What a switch would do. Without a name, as all orders below, in the only deployment.
+    pub async fn plan(&self, deployment: Option<&str>, query: &PlanQuery) -> Result<Plan> {
+        self.get(&with_query(&path(deployment, "plan"), query), ANSWER_WITHIN).await
+    }
+
+    /// Makes a colour live.
+    pub async fn switch(&self, deployment: Option<&str>, request: &SwitchRequest) -> Result<Switched> {
+        self.post(&path(deployment, "switch"), request, DONE_WITHIN).await
+    }
+
+    /// Takes the last switch back.
+    pub async fn rollback(&self, deployment: Option<&str>, request: &RollbackRequest) -> Result<Switched> {
+        self.post(&path(deployment, "rollback"), request, DONE_WITHIN).await
+    }
+
+    /// Tries out the way to the standby and back.
+    pub async fn drill(&self, deployment: Option<&str>, request: &DrillRequest) -> Result<Drilled> {
+        self.post(&path(deployment, "drill"), request, request.hold() + DRILLED_WITHIN).await
+    }
+
+    /// Says that a switch shall stay.
+    pub async fn confirm(&self, deployment: Option<&str>, request: &ReasonRequest) -> Result<Changed> {
+        self.post(&path(deployment, "confirm"), request, DONE_WITHIN).await
+    }
+
+    /// Says what runs in a slice.
+    pub async fn stage(&self, deployment: Option<&str>, request: &StageRequest) -> Result<Changed> {
+        self.post(&path(deployment, "stage"), request, DONE_WITHIN).await
+    }
+
+    /// Refuses switches from here on.
+    pub async fn freeze(&self, deployment: Option<&str>, request: &FreezeRequest) -> Result<Changed> {
+        self.post(&path(deployment, "freeze"), request, DONE_WITHIN).await
+    }
+
+    /// Allows them again.
+    pub async fn unfreeze(&self, deployment: Option<&str>, request: &ReasonRequest) -> Result<Changed> {
+        self.post(&path(deployment, "unfreeze"), request, DONE_WITHIN).await
+    }
+
+    /// Holds new flows.
+    pub async fn pause(&self, deployment: Option<&str>, request: &PauseRequest) -> Result<Changed> {
+        self.post(&path(deployment, "pause"), request, DONE_WITHIN).await
+    }
+
+    /// Lets them go on.
+    pub async fn resume(&self, deployment: Option<&str>, request: &ReasonRequest) -> Result<Changed> {
+        self.post(&path(deployment, "resume"), request, DONE_WITHIN).await
+    }
+
+    /// Extends a drain, or ends it.
+    pub async fn drain(&self, deployment: Option<&str>, request: &DrainRequest) -> Result<Changed> {
+        self.post(&path(deployment, "drain"), request, DONE_WITHIN).await
+    }
+
+    /// Puts a slice or machine up or down.
+    pub async fn override_health(
         &self,
         deployment: Option<&str>,
-        request: &RollbackRequest,
-    ) -> Result<Switched, Error> {
-        self.post(&path(deployment, protocol::ROLLBACK, protocol::ROLLBACK_ONLY), request).await
+        request: &OverrideRequest,
+    ) -> Result<Changed> {
+        self.post(&path(deployment, "health"), request, DONE_WITHIN).await
     }
 
     /// Takes the data plane down.
-    ///
-    /// # Errors
-    ///
-    /// As [`status`](Self::status).
-    pub async fn detach(&self) -> Result<Detached, Error> {
-        self.post(protocol::DETACH, &()).await
-    }
-
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        self.ask(Method::GET, path, Bytes::new()).await
-    }
-
-    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
-        let body = serde_json::to_vec(body).map_err(|why| self.strange(&why))?;
-        self.ask(Method::POST, path, body.into()).await
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Error> {
-        let path: PathAndQuery = path.parse().map_err(|why| self.strange(&why))?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "bg")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|why| self.strange(&why))?;
-        let late = |_| {
-            let what = "the daemon does not answer";
-            Error::Unreachable(Refusal::new("no-answer", what, self.at(), "systemctl restart bgd"))
-        };
-        let stream = timeout(CONNECT_WITHIN, UnixStream::connect(&self.socket)).await.map_err(late)?;
-        let stream = stream.map_err(|why| self.unreachable(&why))?;
-        let (status, body) = timeout(ANSWER_WITHIN, exchange(stream, request))
-            .await
-            .map_err(late)?
-            .map_err(|why| self.strange(&why))?;
-        if status == StatusCode::OK {
-            return serde_json::from_slice(&body).map_err(|why| self.strange(&why));
-        }
-        match serde_json::from_slice(&body) {
-            Ok(refusal) => Err(Error::Refused(refusal)),
-            Err(_) => Err(self.strange(&format!("status {status}"))),
-        }
-    }
-
-    fn at(&self) -> std::path::Display<'_> {
-        self.socket.display()
-    }
-
-    fn unreachable(&self, why: &io::Error) -> Error {
-        let (what, mend) = if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
-            let mend = "systemctl start bgd, or: bgd --config /etc/bg/bg.toml; traffic flows on without it, \
-                        and `bgctl --offline status` and `bgctl --offline switch` work on the kernel's tables";
-            ("the daemon is not running".to_owned(), mend)
-        } else if why.kind() == ErrorKind::PermissionDenied {
-            ("this user may not use the control socket".to_owned(), "run it as root: sudo bgctl …")
-        } else {
-            (format!("the control socket cannot be used: {why}"), "systemctl restart bgd")
-        };
-        Error::Unreachable(Refusal::new("unreachable", what, self.at(), mend))
-    }
-
-    fn strange(&self, why: &dyn std::fmt::Display) -> Error {
-        let what = format!("what answers does not speak like bgd: {why}");
-        let mend = "use the `bgctl` of the daemon's version, and see `journalctl -u bgd`";
-        Error::Refused(Refusal::new("strange-answer", what, self.at(), mend))
+    pub async fn detach(&self) -> Result<Detached> {
+        self.post(protocol::DETACH, &(), ANSWER_WITHIN).await
     }
 }
 
-async fn exchange(
-    stream: UnixStream,
-    request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, Bytes), hyper::Error> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let answer = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        Ok((status, body))
-    };
-    let mut answer = std::pin::pin!(answer);
-    tokio::select! {
-        answer = &mut answer => answer,
-        // Without the connection the answer is there already or will never be.
-        _ = connection => answer.await,
-    }
-}
-
-/// The path for a deployment that is named, or for the only one.
-fn path(deployment: Option<&str>, named: &str, only: &str) -> String {
-    deployment.map_or_else(|| only.to_owned(), |name| named.replace("{name}", &quoted(name)))
-}
-
-/// A name as it stands in a path or query (RFC 3986 section 2.3).
-fn quoted(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    name.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
+/// The path of an order.
+fn path(deployment: Option<&str>, verb: &str) -> String {
+    order_path(deployment.map(quoted).as_deref(), verb)
 }

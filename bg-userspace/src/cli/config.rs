@@ -1,8 +1,9 @@
 //! `bgctl config check`: everything that is wrong with a configuration, without touching anything.
 
 use super::env::Env;
-use super::render::{self, count};
+use super::render;
 use super::run::{Failure, Result};
+use super::say::count;
 use super::{ConfigCommand, Global};
 use crate::config::{self, Config, Invalid};
 use crate::paths;
@@ -21,7 +22,10 @@ struct Report {
     services: usize,
     frontends: usize,
     backends: usize,
+    probes: usize,
+    hooks: usize,
     problems: Vec<Refusal>,
+    notes: Vec<Refusal>,
 }
 
 pub(super) fn run(command: &ConfigCommand, global: &Global, env: &mut Env<'_>) -> Result {
@@ -36,21 +40,30 @@ pub(super) fn run(command: &ConfigCommand, global: &Global, env: &mut Env<'_>) -
         return if valid { Ok(()) } else { Err(Failure::Printed) };
     }
     let config = loaded?;
-    let Report { deployments, services, frontends, backends, .. } = report(file, Ok(config.clone()));
+    let of = report(file, Ok(config.clone()));
     let gateway = &config.gateway;
-    let [deployments, services, frontends, backends] =
-        [(deployments, "deployment"), (services, "service"), (frontends, "frontend"), (backends, "backend")]
-            .map(|(number, one)| count(u64::try_from(number).unwrap_or(u64::MAX), one));
+    let counted = |number, one| count(u64::try_from(number).unwrap_or(u64::MAX), one);
+    let parts = [
+        counted(of.deployments, "deployment"),
+        counted(of.services, "service"),
+        counted(of.frontends, "frontend"),
+        counted(of.backends, "backend"),
+        counted(of.probes, "probe"),
+        counted(of.hooks, "hook"),
+    ];
     let uplinks = if gateway.uplinks.is_empty() {
         "those of the default routes".to_owned()
     } else {
         gateway.uplinks.join(", ")
     };
     writeln!(env.out, "{} is valid", path.display())?;
-    writeln!(env.out, "  {deployments}, {services}, {frontends}, {backends}")?;
+    writeln!(env.out, "  {}", parts.join(", "))?;
     writeln!(env.out, "  instance {}, socket {}", gateway.instance, gateway.socket.display())?;
     writeln!(env.out, "  uplinks: {uplinks}")?;
     writeln!(env.out, "  whether interfaces and routes fit: bgctl doctor --config {}", path.display())?;
+    for note in &of.notes {
+        writeln!(env.out, "note: {note}")?;
+    }
     Ok(())
 }
 
@@ -59,6 +72,7 @@ fn report(file: String, loaded: std::result::Result<Config, Invalid>) -> Report 
         Ok(config) => (Some(config), Vec::new()),
         Err(Invalid { problems }) => (None, problems),
     };
+    let notes = config.as_ref().map(|config| config.notes.clone()).unwrap_or_default();
     let mut report = Report {
         file,
         valid: config.is_some(),
@@ -67,10 +81,15 @@ fn report(file: String, loaded: std::result::Result<Config, Invalid>) -> Report 
         services: 0,
         frontends: 0,
         backends: 0,
+        probes: 0,
+        hooks: 0,
         problems,
+        notes,
     };
     for deployment in config.iter().flat_map(|config| &config.deployments) {
         report.deployments += 1;
+        report.probes += deployment.probes.probes.len();
+        report.hooks += deployment.hooks.len();
         for service in &deployment.services {
             report.services += 1;
             report.frontends += service.vips.len();

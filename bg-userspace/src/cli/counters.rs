@@ -1,8 +1,9 @@
 //! `bgctl counters`: what each colour carries, and why packets were not simply sent on.
 
 use super::env::Env;
-use super::render::{self, cell, size, table};
+use super::render::{self, cell, table};
 use super::run::Result;
+use super::say::size;
 use super::target::Target;
 use super::{CountersArgs, Global};
 use crate::api::client::Client;

@@ -2,8 +2,9 @@
 
 use super::Global;
 use super::env::Env;
-use super::render::{self, count};
+use super::render;
 use super::run::Result;
+use super::say::count;
 use super::target::Target;
 use crate::api::client::{Client, Error};
 use crate::dataplane::{Detached, lock};

@@ -2,8 +2,9 @@
 
 use super::Global;
 use super::env::Env;
-use super::render::{self, count, table};
+use super::render::{self, table};
 use super::run::{Failure, Result};
+use super::say::count;
 use super::target::Target;
 use crate::api::client::{Client, Error};
 use crate::config;

@@ -1,8 +1,13 @@
-//! What a command touches besides the daemon: where it prints, and the kernel. Tests bring their own.
+//! What a command touches besides the daemon: where it prints, who may answer, the clock, the kernel and the
+//! journal. Tests bring their own.
 
+use crate::api::archive::{Archive, NoArchive};
 use crate::dataplane::{self, Dataplane, Detached};
 use crate::refusal::Refusal;
-use std::io::Write;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::io::{BufRead, Write};
+use std::time::Duration;
 
 /// The surroundings of a command.
 pub struct Env<'a> {
@@ -10,10 +15,28 @@ pub struct Env<'a> {
     pub out: &'a mut dyn Write,
     /// Standard error.
     pub err: &'a mut dyn Write,
+    /// Standard input.
+    pub answers: &'a mut dyn BufRead,
     /// Whether to colour what is printed.
     pub colour: bool,
+    /// Columns of the terminal that is printed on; none: it is none, and lines are as long as they are.
+    pub width: Option<u16>,
+    /// Whether a person can be asked: input and output are a terminal.
+    pub asks: bool,
+    /// Whether a person looks on: errors go to a terminal.
+    pub watched: bool,
+    /// The time.
+    pub now: &'a dyn Fn() -> Timestamp,
+    /// Where times are read and printed.
+    pub zone: TimeZone,
+    /// How long to wait between two looks at something that takes its time.
+    pub poll: Duration,
+    /// The user behind `sudo`, for the record.
+    pub user: Option<String>,
     /// The kernel's pinned tables.
     pub kernel: &'a dyn Kernel,
+    /// The journals on this machine.
+    pub journals: &'a dyn Journals,
 }
 
 /// The way to the data plane without the daemon.
@@ -33,6 +56,16 @@ pub trait Kernel {
     fn remove(&self, instance: &str) -> Result<Detached, Refusal>;
 }
 
+/// The way to the journal without the daemon.
+pub trait Journals {
+    /// Opens the journal of `instance` to be read.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it cannot be read.
+    fn open(&self, instance: &str) -> Result<Box<dyn Archive>, Refusal>;
+}
+
 /// This machine's kernel.
 pub struct ThisKernel;
 
@@ -43,5 +76,14 @@ impl Kernel for ThisKernel {
 
     fn remove(&self, instance: &str) -> Result<Detached, Refusal> {
         dataplane::kernel::Kernel::remove(instance)
+    }
+}
+
+/// This machine's files.
+pub struct TheseFiles;
+
+impl Journals for TheseFiles {
+    fn open(&self, _: &str) -> Result<Box<dyn Archive>, Refusal> {
+        Ok(Box::new(NoArchive))
     }
 }

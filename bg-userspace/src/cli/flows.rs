@@ -1,12 +1,13 @@
 //! `bgctl flows`: who talks to which backend.
 
 use super::env::Env;
-use super::render::{self, cell, long_time, table};
+use super::render::{self, cell, fold, table};
 use super::run::Result;
+use super::say::long_time;
 use super::target::Target;
 use super::{FlowsArgs, Global, offline};
 use crate::api::client::Client;
-use crate::api::protocol::{Flow, FlowQuery, Flows};
+use crate::api::protocol::{Busy, Flow, FlowQuery, FlowSummary, Flows, VipFlows};
 use crate::dataplane::{FlowState, Protocol};
 use comfy_table::Cell;
 
@@ -17,8 +18,9 @@ pub(super) async fn run(
     client: &Client,
     env: &mut Env<'_>,
 ) -> Result {
-    let FlowsArgs { deployment, colour, limit } = args;
-    let query = FlowQuery { deployment, colour, limit: Some(limit) };
+    let FlowsArgs { deployment, colour, limit, summary } = args;
+    let limit = if summary { 0 } else { limit };
+    let query = FlowQuery { deployment, colour, limit: Some(limit), summary };
     let found = if global.offline {
         offline::flows(env.kernel, &target.instance, &query)?
     } else {
@@ -27,13 +29,22 @@ pub(super) async fn run(
     if global.json {
         return render::json(&found, env);
     }
-    let Flows { total, flows } = &found;
+    if let Some(summary) = &found.summary {
+        return show_summary(summary, env);
+    }
+    show(&found, env)
+}
+
+fn show(found: &Flows, env: &mut Env<'_>) -> Result {
+    let Flows { total, flows, summary: _ } = found;
     if *total == 0 {
         return Ok(writeln!(env.out, "no flows")?);
     }
-    let mut table = table(&["SERVICE", "CLIENT", "FRONTEND", "COLOUR", "BACKEND", "STATE", ">IDLE"], env);
+    let headings = ["SERVICE", "CLIENT", "FRONTEND", "COLOUR", "BACKEND", "STATE", ">IDLE", ">AGE"];
+    let mut table = table(&headings, env);
     for flow in flows {
-        let Flow { client, protocol, frontend, backend, deployment, service, colour, state, idle_ms } = flow;
+        let Flow { client, protocol, frontend, backend, deployment, service, colour, state, idle_ms, age_ms } =
+            flow;
         let protocol = match protocol {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
@@ -52,6 +63,7 @@ pub(super) async fn run(
             Cell::new(backend),
             Cell::new(state),
             Cell::new(long_time(*idle_ms)),
+            Cell::new(age_ms.map(long_time).unwrap_or_default()),
         ]);
     }
     render::print(&table, env)?;
@@ -59,4 +71,30 @@ pub(super) async fn run(
         writeln!(env.out, "… {} of {total} flows: --limit {total} shows all", flows.len())?;
     }
     Ok(())
+}
+
+fn show_summary(summary: &FlowSummary, env: &mut Env<'_>) -> Result {
+    let FlowSummary { vips } = summary;
+    if vips.is_empty() {
+        return Ok(writeln!(env.out, "no open flows")?);
+    }
+    let headings = ["DEPLOYMENT", "VIP", "COLOUR", ">OPEN", ">OLDEST", ">CLIENTS", "MOST FROM"];
+    let mut table = table(&headings, env);
+    let mut above = "";
+    for VipFlows { deployment, vip, colour, open, oldest_ms, clients, top } in vips {
+        let name = if above == deployment { "" } else { deployment };
+        above = deployment;
+        let top: Vec<_> = top.iter().map(|Busy { client, open }| format!("{client} ({open})")).collect();
+        table.add_row([
+            Cell::new(name),
+            Cell::new(vip),
+            cell(*colour),
+            Cell::new(open),
+            Cell::new(oldest_ms.map(long_time).unwrap_or_default()),
+            Cell::new(clients),
+            Cell::new(top.join(", ")),
+        ]);
+    }
+    fold(&mut table, 1, env);
+    render::print(&table, env)
 }

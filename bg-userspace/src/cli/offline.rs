@@ -1,76 +1,33 @@
-//! Orders and the status without a daemon, on the kernel's pinned tables.
+//! What can be done without a daemon, on the kernel's pinned tables: the status, the flows, and in `words`
+//! the orders that are nothing but a change of the word.
+
+mod words;
+
+pub(super) use words::{Change, change, switched};
 
 use super::env::Kernel;
 use super::target::Target;
-use crate::api::protocol::{self, FlowQuery, Flows, Status};
+use crate::api::protocol::{Deployment, DrainStatus, FlowQuery, Flows, Status};
 use crate::config::Config;
-use crate::dataplane::{BackendSpec, DeploymentSpec, Exchange, FlowState, Observer, ServiceSpec};
+use crate::dataplane::{BackendSpec, Dataplane, DeploymentSpec, FlowRow, FlowState, ServiceSpec};
 use crate::engine::status;
-use crate::model::order::Done;
-use crate::model::{Effect, Event, Machine, Now, Order, OrderId, Outcome};
+use crate::model::{Event, Machine};
 use crate::refusal::Refusal;
-use bg_common::{Colour, Via, Word};
-use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, SystemTime};
-
-/// Carries out one order as the daemon would.
-pub(super) fn order(
-    kernel: &dyn Kernel,
-    instance: &str,
-    order: Order,
-) -> Result<protocol::Switched, Refusal> {
-    let dataplane = kernel.open(instance)?;
-    let mut machine = Machine::default();
-    let now = now();
-    machine.handle(Event::Words(dataplane.words()?), now);
-    let mut effects: VecDeque<_> = machine.handle(Event::Order { id: OrderId(0), order }, now).into();
-    while let Some(effect) = effects.pop_front() {
-        match effect {
-            Effect::Answer { answer, .. } => match *answer {
-                Ok(Done::Switched(switched)) => return Ok(switched),
-                Ok(_) => break,
-                Err(refusal) => return Err(refusal),
-            },
-            Effect::Journal { deployment, token, .. } => {
-                let result = Ok(());
-                effects.extend(machine.handle(Event::Journalled { deployment, token, result }, now));
-            }
-            Effect::Record { .. }
-            | Effect::Ask { .. }
-            | Effect::ProbeNow { .. }
-            | Effect::CountNow
-            | Effect::Serve { .. } => {}
-            Effect::Exchange { deployment, expected, new } => {
-                let outcome = match dataplane.exchange(&deployment, expected, new)? {
-                    Exchange::Done { took } => Outcome::Done { at: now.moment, took },
-                    Exchange::Lost { actual } => Outcome::Lost { actual },
-                };
-                effects.extend(machine.handle(Event::Exchanged { deployment, outcome }, now));
-            }
-        }
-    }
-    let mend = "see `bgctl --offline status`, then order again";
-    Err(Refusal::new("no-effect", "the order had no effect", format!("instance {instance}"), mend))
-}
-
-/// The time by both clocks.
-fn now() -> Now {
-    let monotonic = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map(Duration::from);
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Now { moment: crate::model::Moment(monotonic.unwrap_or_default()), unix: unix.as_secs() }
-}
+use bg_common::word::Fate;
+use bg_common::{Colour, Tick, Via, Word};
+use nix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
 /// How the gateway stands. The tables name no services; those are taken from the configuration.
 pub(super) fn status(kernel: &dyn Kernel, target: &Target) -> Result<Status, Refusal> {
     let dataplane = kernel.open(&target.instance)?;
     let attachments = dataplane.attachments()?;
-    let open = open_flows(&mut *dataplane.observer()?)?;
+    let rows = dataplane.observer()?.flows()?;
     let specs = target.configuration().map(|config| specs(&config)).unwrap_or_default();
     let mut words = dataplane.words()?;
     words.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let deployment = |(name, word): &(String, Word)| {
-        status::deployment(name, *word, Some(open.get(name).copied().unwrap_or_default()), &specs)
-    };
+    let now = monotonic();
+    let deployment = |(name, word): &(String, Word)| deployment(name, *word, &rows, &specs, now);
     Ok(Status {
         instance: target.instance.clone(),
         daemon: false,
@@ -83,24 +40,68 @@ pub(super) fn status(kernel: &dyn Kernel, target: &Target) -> Result<Status, Ref
 /// The flows of `query`.
 pub(super) fn flows(kernel: &dyn Kernel, instance: &str, query: &FlowQuery) -> Result<Flows, Refusal> {
     let dataplane = kernel.open(instance)?;
-    let mut machine = Machine::default();
-    machine.handle(Event::Words(dataplane.words()?), now());
-    if let Some(refusal) = query.deployment.as_deref().and_then(|name| machine.unknown(name)) {
-        return Err(refusal);
+    if let Some(name) = query.deployment.as_deref() {
+        resolve(&*dataplane, Some(name))?;
     }
     Ok(Flows::select(dataplane.observer()?.flows()?, query))
 }
 
-fn open_flows(observer: &mut dyn Observer) -> Result<HashMap<String, [u64; 2]>, Refusal> {
-    let mut open: HashMap<String, [u64; 2]> = HashMap::new();
-    for flow in observer.flows()?.into_iter().filter(|flow| flow.state != FlowState::Closed) {
-        let [blue, green] = open.entry(flow.deployment).or_default();
-        match flow.colour {
-            Colour::Blue => *blue += 1,
-            Colour::Green => *green += 1,
-        }
+/// The name of the deployment that is meant.
+fn resolve(dataplane: &dyn Dataplane, name: Option<&str>) -> Result<String, Refusal> {
+    let mut machine = Machine::default();
+    machine.handle(Event::Words(dataplane.words()?), Default::default());
+    machine.resolve(name)
+}
+
+/// How a deployment stands by its word, as the programs read it now, and by its flows.
+fn deployment(
+    name: &str,
+    word: Word,
+    rows: &[FlowRow],
+    specs: &[DeploymentSpec],
+    now: Duration,
+) -> Deployment {
+    let word = word.effective(tick(now));
+    let is_open = |row: &&FlowRow| row.deployment == name && row.state != FlowState::Closed;
+    let of = |colour| rows.iter().filter(is_open).filter(move |row| row.colour == colour);
+    let open = Colour::BOTH.map(|colour| u64::try_from(of(colour).count()).unwrap_or(u64::MAX));
+    let deadline = Duration::from_nanos(u64::from(word.deadline()) * Tick::NANOS);
+    let left = || Some(deadline.saturating_sub(now).as_secs());
+    let (reverts, resumes) =
+        word.unpack().map_or((false, false), |word| (word.revert_at_deadline, word.resume_at_deadline));
+    let old = word.live().other();
+    let drain = word.draining().then(|| DrainStatus {
+        open: open.get(old.index()).copied(),
+        oldest_s: of(old).map(|row| row.age.as_secs()).max(),
+        since_s: None,
+        deadline_s: None,
+        fate: fate(word.fate()).to_owned(),
+        fate_then: None,
+    });
+    Deployment {
+        paused: word.is_paused(),
+        paused_left_s: left().filter(|_| resumes),
+        confirm_left_s: left().filter(|_| reverts),
+        drain,
+        ..status::deployment(name, word, Some(open), specs)
     }
-    Ok(open)
+}
+
+const fn fate(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Keep => "keep",
+        Fate::Reset => "reset",
+        Fate::Move => "move",
+    }
+}
+
+/// CLOCK_MONOTONIC, which deadlines are in; the kernel has it whatever happens.
+fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
+fn tick(time: Duration) -> Tick {
+    Tick::from_nanos(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// What the configuration says about services. How backends are reached is of no interest here.

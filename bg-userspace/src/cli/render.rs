@@ -1,11 +1,14 @@
-//! How things look: tables without lines, the two colours, durations and sizes.
+//! How things look: tables without lines, the two colours, verdicts.
 
 use super::env::Env;
 use super::run::Result;
+use super::say::clean;
+use crate::refusal::Refusal;
 use bg_common::Colour;
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets,
+};
 use serde::Serialize;
-use std::time::Duration;
 
 /// Prints one JSON value on a line.
 pub(super) fn json(value: &impl Serialize, env: &mut Env<'_>) -> Result {
@@ -15,13 +18,7 @@ pub(super) fn json(value: &impl Serialize, env: &mut Env<'_>) -> Result {
 
 /// An empty table with these headings. Numbers stand right under a heading that begins with `>`.
 pub(super) fn table(headings: &[&str], env: &Env<'_>) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    if env.colour {
-        table.enforce_styling();
-    } else {
-        table.force_no_tty();
-    }
+    let mut table = plain(env);
     let heading = |text: &&str| Cell::new(text.trim_start_matches('>')).add_attribute(Attribute::Dim);
     table.set_header(headings.iter().map(heading));
     for (column, heading) in table.column_iter_mut().zip(headings) {
@@ -31,6 +28,62 @@ pub(super) fn table(headings: &[&str], env: &Env<'_>) -> Table {
         }
     }
     table
+}
+
+fn plain(env: &Env<'_>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    if env.colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    table
+}
+
+/// Lets the last columns break where the terminal ends. To be called when all rows are there.
+pub(super) fn fold(table: &mut Table, last: usize, env: &Env<'_>) {
+    let Some(width) = env.width else { return };
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    let whole = table.column_count().saturating_sub(last);
+    for column in table.column_iter_mut().take(whole) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+}
+
+/// Prints what there is to say, each behind a word that tells what it is about. A word that stands above is
+/// not repeated.
+pub(super) fn facts(facts: &[(String, String)], env: &mut Env<'_>) -> Result {
+    let mut table = plain(env);
+    let mut above = "";
+    for (about, text) in facts {
+        let shown = if about == above { "" } else { about };
+        above = about;
+        table.add_row([Cell::new(shown).add_attribute(Attribute::Dim), Cell::new(text)]);
+    }
+    lay_out(&mut table, env);
+    if facts.is_empty() { Ok(()) } else { print(&table, env) }
+}
+
+/// A refusal, as a person reads it.
+pub(super) fn refusal(refusal: &Refusal, env: &Env<'_>) -> String {
+    if !env.watched || env.width.is_none() {
+        return format!("bgctl: {refusal}");
+    }
+    let Refusal { code: _, what, at, mend } = refusal;
+    let mut table = plain(env);
+    table.force_no_tty();
+    table.add_row(["bgctl:", what]).add_row(["where:", at]).add_row(["mend:", mend]);
+    lay_out(&mut table, env);
+    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+fn lay_out(table: &mut Table, env: &Env<'_>) {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    fold(table, 1, env);
 }
 
 /// Prints a table without the blanks at the ends of its lines.
@@ -67,62 +120,39 @@ fn shade(colour: Colour) -> Color {
     }
 }
 
-/// A short time: `501 ns`, `3.1 µs`, `2.0 ms`.
-pub(super) fn short_time(nanos: u64) -> String {
-    match nanos {
-        0..1_000 => format!("{nanos} ns"),
-        1_000..1_000_000 => format!("{}.{} µs", nanos / 1_000, nanos % 1_000 / 100),
-        _ => format!("{}.{} ms", nanos / 1_000_000, nanos % 1_000_000 / 100_000),
+/// Whether something is as it should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mood {
+    /// It is.
+    Good,
+    /// It is not.
+    Bad,
+    /// Nobody knows, or it is worth a look.
+    Odd,
+}
+
+impl Mood {
+    /// Of a verdict.
+    pub(super) const fn of(verdict: Option<bool>) -> Self {
+        match verdict {
+            Some(true) => Self::Good,
+            Some(false) => Self::Bad,
+            None => Self::Odd,
+        }
     }
 }
 
-/// A long time: `0.1s`, `42.0s`, `3m 20s`.
-pub(super) fn long_time(millis: u64) -> String {
-    match millis {
-        0..60_000 => format!("{}.{}s", millis / 1_000, millis % 1_000 / 100),
-        _ => humantime::format_duration(Duration::from_secs(millis / 1_000)).to_string(),
+/// A cell that shows at a glance whether all is well.
+pub(super) fn verdict(text: impl ToString, mood: Mood) -> Cell {
+    let cell = Cell::new(text);
+    match mood {
+        Mood::Good => cell.fg(Color::Green),
+        Mood::Bad => cell.fg(Color::Red).add_attribute(Attribute::Bold),
+        Mood::Odd => cell.fg(Color::Yellow),
     }
 }
 
-/// A size: `999 B`, `1.2 kB`, `3.4 GB`.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if bytes < 1_000 {
-        return format!("{bytes} B");
-    }
-    let mut rest = bytes;
-    let mut unit = "B";
-    let mut tenth = 0;
-    for next in UNITS {
-        if rest < 1_000 {
-            break;
-        }
-        (tenth, rest, unit) = (rest % 1_000 / 100, rest / 1_000, next);
-    }
-    format!("{rest}.{tenth} {unit}")
-}
-
-/// `1 flow`, `2 flows`.
-pub(super) fn count(number: u64, one: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantities_read_well() {
-        for (nanos, text) in [(0, "0 ns"), (999, "999 ns"), (3_140, "3.1 µs"), (2_000_000, "2.0 ms")] {
-            assert_eq!(short_time(nanos), text);
-        }
-        for (millis, text) in [(134, "0.1s"), (59_900, "59.9s"), (200_000, "3m 20s")] {
-            assert_eq!(long_time(millis), text);
-        }
-        let sizes =
-            [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (1_234_567, "1.2 MB"), (u64::MAX, "18.4 EB")];
-        for (bytes, text) in sizes {
-            assert_eq!(size(bytes), text);
-        }
-    }
+/// A cell with a text from elsewhere, or a dash.
+pub(super) fn text(text: Option<&str>) -> Cell {
+    Cell::new(text.map_or_else(|| "-".to_owned(), clean))
 }

@@ -1,10 +1,12 @@
-//! `bgctl status`: who is live, who drains, and what stands behind each address.
+//! `bgctl status`: who is live, how each slice is, and what is out of the ordinary.
+
+mod facts;
 
 use super::env::Env;
-use super::render::{self, cell, shaded, table};
+use super::render::{self, Mood, cell, shaded, table, verdict};
 use super::run::Result;
 use super::target::Target;
-use super::{Global, StatusArgs, offline};
+use super::{Global, StatusArgs, health, offline};
 use crate::api::client::Client;
 use crate::api::protocol::{Deployment, Service, Status};
 use crate::dataplane::{Path, Protocol};
@@ -39,6 +41,11 @@ pub(super) async fn run(
     } else {
         render::print(&overview(deployments, env), env)?;
     }
+    let facts: Vec<_> = deployments.iter().flat_map(|deployment| facts::of(deployment, env)).collect();
+    if !facts.is_empty() {
+        writeln!(env.out)?;
+        render::facts(&facts, env)?;
+    }
     services(deployments, args.all, env)?;
     if !attachments.is_empty() {
         let mut table = table(&["INTERFACE", "HOOK", "PROGRAM"], env);
@@ -54,17 +61,34 @@ pub(super) async fn run(
 }
 
 fn overview(deployments: &[Deployment], env: &Env<'_>) -> Table {
-    let headings = ["DEPLOYMENT", "LIVE", ">GENERATION", ">FLOWS ON BLUE", ">FLOWS ON GREEN", "STATE"];
+    let headings = ["DEPLOYMENT", "COLOUR", "ROLE", "VERSION", "HEALTH", ">UP", ">FLOWS", "STATE"];
     let mut table = table(&headings, env);
-    for Deployment { name, live, draining, generation, open, .. } in deployments {
-        let state =
-            if *draining { shaded(format!("{} drains", live.other()), live.other()) } else { Cell::new("") };
-        let name = Cell::new(name).add_attribute(Attribute::Bold);
-        let open = Colour::BOTH.map(|colour| Cell::new(open.of(colour)));
-        let [blue, green] = open;
-        table.add_row([name, cell(*live), Cell::new(generation), blue, green, state]);
+    for deployment in deployments {
+        let Deployment { name, live, open, slices, .. } = deployment;
+        for colour in Colour::BOTH {
+            let name = if colour == Colour::Blue { name.as_str() } else { "" };
+            let mut row = vec![Cell::new(name).add_attribute(Attribute::Bold), cell(colour)];
+            row.extend(health::slice(slices.of(colour), colour == *live));
+            row.extend([Cell::new(open.of(colour)), state(deployment, colour)]);
+            table.add_row(row);
+        }
     }
     table
+}
+
+/// What goes on in a slice, in a word or two.
+fn state(deployment: &Deployment, colour: Colour) -> Cell {
+    let Deployment { live, draining, paused, bake_left_s, confirm_left_s, .. } = deployment;
+    if colour != *live {
+        return if *draining { shaded("drains", colour) } else { Cell::new("") };
+    }
+    let word = match (paused, confirm_left_s, bake_left_s) {
+        (true, ..) => "paused",
+        (_, Some(_), _) => "unconfirmed",
+        (_, _, Some(_)) => "watched",
+        (false, None, None) => return Cell::new(""),
+    };
+    verdict(word, Mood::Odd)
 }
 
 fn services(deployments: &[Deployment], all: bool, env: &mut Env<'_>) -> Result {

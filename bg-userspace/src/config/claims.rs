@@ -50,6 +50,26 @@ impl Claims {
         [blue, green].map(|slice| slice.into_iter().map(|addr| addr.value).collect())
     }
 
+    /// Looks whether somebody has an address that probes come from; `place` is where it was typed, if it was.
+    pub(super) fn probe_address(&self, addr: IpAddr, place: Option<&Place>, problems: &mut Problems<'_>) {
+        let vip = self.vips.iter().find(|(_, vip)| vip.value == addr);
+        let vip = vip.map(|(owner, vip)| (format!("a VIP of {owner}"), &vip.place));
+        let machine = self.machines.get(&addr);
+        let machine = machine.map(|(slice, place)| (format!("a machine of {slice}"), place));
+        let Some((owner, owned)) = vip.or(machine) else { return };
+        let what = format!("{addr} is {owner} and an address that probes come from");
+        match place {
+            Some(place) => {
+                let mend = "probe from an address that nobody has";
+                problems.add_pair("config-conflict", [place, owned], what, mend);
+            }
+            None => {
+                let mend = "set `probe_addresses` in [gateway] to addresses that nobody has";
+                problems.add("config-conflict", owned, format!("{what} unless configured"), mend);
+            }
+        }
+    }
+
     /// What can be told only when everything is entered.
     pub(super) fn settle(self, top: &Place, problems: &mut Problems<'_>) {
         for (owner, vip) in &self.vips {
@@ -153,7 +173,8 @@ fn apart(blue: &[At<IpAddr>], green: Vec<At<IpAddr>>, problems: &mut Problems<'_
     green
 }
 
-fn word(protocol: Protocol) -> &'static str {
+/// A protocol as it is written.
+pub(super) fn word(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",

@@ -24,11 +24,12 @@ pub(super) struct Problems<'t> {
     text: &'t str,
     file: &'t str,
     found: Vec<(usize, Refusal)>,
+    notes: Vec<(usize, Refusal)>,
 }
 
 impl<'t> Problems<'t> {
     pub(super) fn new(text: &'t str, file: &'t str) -> Self {
-        Self { text, file, found: Vec::new() }
+        Self { text, file, found: Vec::new(), notes: Vec::new() }
     }
 
     /// Notes one problem.
@@ -53,6 +54,24 @@ impl<'t> Problems<'t> {
     ) {
         let at = format!("{} and {}", self.show(here), self.show(there));
         self.found.push((here.span.start, Refusal::new(code, what, at, mend)));
+    }
+
+    /// Notes what is valid but may not be what was meant.
+    pub(super) fn note(
+        &mut self,
+        code: &str,
+        place: &Place,
+        what: impl fmt::Display,
+        mend: impl fmt::Display,
+    ) {
+        let at = self.show(place);
+        self.notes.push((place.span.start, Refusal::new(code, what, at, mend)));
+    }
+
+    /// What was noted so far and is no problem, in the order of the file.
+    pub(super) fn take_notes(&mut self) -> Vec<Refusal> {
+        self.notes.sort_by_key(|(offset, _)| *offset);
+        std::mem::take(&mut self.notes).into_iter().map(|(_, note)| note).collect()
     }
 
     /// `config`, if there is one and nothing was found.

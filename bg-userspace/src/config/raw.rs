@@ -1,8 +1,16 @@
 //! The configuration as typed: every key that there is, with the right type and the place of each
 //! value, and nothing judged yet. A value that is missing here although it is needed was reported.
 
+mod deployment;
+mod hook;
+mod probe;
+
+pub(super) use deployment::{RawDeployment, RawDrill, RawPassive, RawPolicy, RawService};
+pub(super) use hook::RawHook;
+pub(super) use probe::{RawAsk, RawPace, RawProbe, RawTarget};
+
 use super::problems::{At, Place, Problems};
-use super::read::{NumberOrWord, Section};
+use super::read::Section;
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -10,6 +18,8 @@ use toml::de::DeTable;
 pub(super) struct Raw {
     pub(super) gateway: RawGateway,
     pub(super) deployments: Vec<RawDeployment>,
+    /// Names of tables that say `remove = true`. Nothing else in them is looked at.
+    pub(super) leaving: Vec<At<String>>,
 }
 
 #[derive(Default)]
@@ -20,6 +30,9 @@ pub(super) struct RawGateway {
     pub(super) path: Option<At<String>>,
     pub(super) own_vips: Option<At<bool>>,
     pub(super) socket: Option<At<String>>,
+    pub(super) journal: Option<At<String>>,
+    pub(super) probe_addresses: Option<At<Vec<At<String>>>>,
+    pub(super) role_listen: Option<At<Vec<At<String>>>>,
     pub(super) flows: Option<At<i64>>,
     pub(super) half_open: Option<At<i64>>,
     pub(super) lifetimes: RawLifetimes,
@@ -33,44 +46,29 @@ pub(super) struct RawLifetimes {
     pub(super) udp: Option<At<String>>,
 }
 
-pub(super) struct RawDeployment {
-    pub(super) name: At<String>,
-    pub(super) initial: Option<At<String>>,
-    pub(super) slices: [Option<At<Vec<At<String>>>>; 2],
-    pub(super) services: Vec<RawService>,
-}
-
-pub(super) struct RawService {
-    pub(super) name: At<String>,
-    pub(super) vips: Option<At<Vec<At<String>>>>,
-    pub(super) port: Option<At<NumberOrWord>>,
-    pub(super) protocol: Option<At<String>>,
-    pub(super) backend_port: Option<At<NumberOrWord>>,
-}
-
-/// Keys that are easily put in the wrong table.
+/// Where keys belong that are easily put in the wrong table.
 const HOMES: &[(&str, &str)] = &[
-    ("instance", "[gateway]"),
-    ("uplinks", "[gateway]"),
-    ("attach", "[gateway]"),
-    ("path", "[gateway]"),
-    ("own_vips", "[gateway]"),
-    ("socket", "[gateway]"),
-    ("flows", "[gateway]"),
-    ("half_open", "[gateway]"),
-    ("lifetimes", "[gateway.lifetimes]"),
-    ("established", "[gateway.lifetimes]"),
-    ("half_closed", "[gateway.lifetimes]"),
-    ("closed", "[gateway.lifetimes]"),
-    ("udp", "[gateway.lifetimes]"),
-    ("initial", "[deployment.NAME]"),
-    ("blue", "[deployment.NAME]"),
-    ("green", "[deployment.NAME]"),
-    ("service", "[deployment.NAME.service.NAME]"),
-    ("vips", "[deployment.NAME.service.NAME]"),
-    ("port", "[deployment.NAME.service.NAME]"),
-    ("protocol", "[deployment.NAME.service.NAME]"),
-    ("backend_port", "[deployment.NAME.service.NAME]"),
+    (
+        "[gateway]",
+        "instance uplinks attach own_vips socket journal probe_addresses role_listen flows half_open",
+    ),
+    ("[gateway.lifetimes]", "lifetimes established half_closed closed udp"),
+    (
+        "[deployment.NAME]",
+        "initial blue green remove bake confirm_within ask fate drain_limit drain_fate no_backend dead_flows \
+         quorum quorum_down flap_changes flap_within standby_for",
+    ),
+    ("[deployment.NAME.service.NAME]", "service vips port protocol backend_port"),
+    ("[deployment.NAME.passive]", "passive window least unanswered refused resets"),
+    ("[deployment.NAME.drill]", "drill every hold"),
+    (
+        "[deployment.NAME.probe.NAME]",
+        "probe kind vip per interval jitter rise fall start host status body tls tls_name tls_verify send \
+         send_hex expect expect_hex grpc_service",
+    ),
+    ("[deployment.NAME.hook.NAME]", "hook on url retries"),
+    ("[gateway] or [deployment.NAME.probe.NAME]", "path"),
+    ("[deployment.NAME.probe.NAME] or [deployment.NAME.hook.NAME]", "command timeout"),
 ];
 
 impl Raw {
@@ -79,13 +77,17 @@ impl Raw {
         let document = document(text, problems)?;
         let mut root = Section::root(&document);
         let gateway = root.table("gateway", problems).map(|section| RawGateway::read(section, problems));
-        let deployments = root
-            .tables("deployment", "[deployment.NAME]", problems)
-            .into_iter()
-            .map(|(name, section)| RawDeployment::read(name, section, problems))
-            .collect();
+        let (mut deployments, mut leaving) = (Vec::new(), Vec::new());
+        for (name, mut section) in root.tables("deployment", "[deployment.NAME]", problems) {
+            let remove: Option<At<bool>> = section.take("remove", "remove = true", problems);
+            if remove.is_some_and(|remove| remove.value) {
+                leaving.push(name);
+            } else {
+                deployments.push(RawDeployment::read(name, section, problems));
+            }
+        }
         root.finish(HOMES, problems);
-        Some(Self { gateway: gateway.unwrap_or_default(), deployments })
+        Some(Self { gateway: gateway.unwrap_or_default(), deployments, leaving })
     }
 }
 
@@ -116,6 +118,13 @@ impl RawGateway {
             path: section.take("path", r#"path = "auto""#, problems),
             own_vips: section.take("own_vips", "own_vips = true", problems),
             socket: section.take("socket", r#"socket = "/run/bg/default/bg.sock""#, problems),
+            journal: section.take("journal", r#"journal = "/var/lib/bg/default/journal.db""#, problems),
+            probe_addresses: section.take(
+                "probe_addresses",
+                r#"probe_addresses = ["192.0.0.2", "fd62:6770::2"]"#,
+                problems,
+            ),
+            role_listen: section.take("role_listen", r#"role_listen = ["10.1.0.1:8470"]"#, problems),
             flows: section.take("flows", "flows = 262144", problems),
             half_open: section.take("half_open", "half_open = 65536", problems),
             lifetimes: section
@@ -135,40 +144,6 @@ impl RawLifetimes {
             half_closed: section.take("half_closed", r#"half_closed = "2m""#, problems),
             closed: section.take("closed", r#"closed = "10s""#, problems),
             udp: section.take("udp", r#"udp = "3m""#, problems),
-        };
-        section.finish(HOMES, problems);
-        raw
-    }
-}
-
-impl RawDeployment {
-    fn read(name: At<String>, mut section: Section<'_>, problems: &mut Problems<'_>) -> Self {
-        let raw = Self {
-            initial: section.take("initial", r#"initial = "blue""#, problems),
-            slices: [
-                section.require("blue", r#"blue = ["10.1.0.2"]"#, problems),
-                section.require("green", r#"green = ["10.2.0.2"]"#, problems),
-            ],
-            services: section
-                .tables("service", &format!("[{}.service.NAME]", name.place.key), problems)
-                .into_iter()
-                .map(|(name, section)| RawService::read(name, section, problems))
-                .collect(),
-            name,
-        };
-        section.finish(HOMES, problems);
-        raw
-    }
-}
-
-impl RawService {
-    fn read(name: At<String>, mut section: Section<'_>, problems: &mut Problems<'_>) -> Self {
-        let raw = Self {
-            name,
-            vips: section.require("vips", r#"vips = ["192.0.2.10"]"#, problems),
-            port: section.require("port", "port = 80", problems),
-            protocol: section.take("protocol", r#"protocol = "tcp""#, problems),
-            backend_port: section.take("backend_port", "backend_port = 8080", problems),
         };
         section.finish(HOMES, problems);
         raw

@@ -75,6 +75,40 @@ impl Typed for Vec<At<String>> {
     }
 }
 
+/// The keys that are there, whatever is wrong with their values.
+pub(super) struct Given(pub(super) Vec<At<&'static str>>);
+
+impl Given {
+    /// Where `key` stands, if it is there.
+    pub(super) fn place(&self, key: &str) -> Option<&Place> {
+        self.0.iter().find(|given| given.value == key).map(|given| &given.place)
+    }
+
+    /// Whether one of `keys` is there.
+    pub(super) fn has(&self, keys: &[&str]) -> bool {
+        self.0.iter().any(|given| keys.contains(&given.value))
+    }
+}
+
+/// A list, or one value that stands for a list of itself.
+#[derive(Clone, Debug)]
+pub(super) struct OneOrMore<T>(pub(super) Vec<At<T>>);
+
+impl Typed for OneOrMore<NumberOrWord> {
+    const WANTED: &'static str = "a list of whole numbers or texts in quotes";
+
+    fn of(value: &Spanned<DeValue<'_>>, place: &Place) -> Option<Self> {
+        let item = |item: &Spanned<DeValue<'_>>| {
+            let place = Place { span: item.span(), key: place.key.clone() };
+            NumberOrWord::of(item, &place).map(|value| At { value, place })
+        };
+        match value.get_ref().as_array() {
+            Some(list) => list.iter().map(item).collect::<Option<_>>().map(Self),
+            None => item(value).map(|one| Self(vec![one])),
+        }
+    }
+}
+
 impl<'t> Section<'t> {
     /// The whole document.
     pub(super) fn root(table: &'t Spanned<DeTable<'t>>) -> Self {
@@ -149,7 +183,16 @@ impl<'t> Section<'t> {
         tables.iter().filter_map(section).collect()
     }
 
-    /// Notes every key that was not taken. `homes` tells where keys of other tables belong.
+    /// The keys taken so far that are there.
+    pub(super) fn given(&self) -> Given {
+        let given = |key: &&'static str| {
+            let (found, _) = self.table.get_key_value(*key)?;
+            Some(At { value: *key, place: Place { span: found.span(), key: self.path(key) } })
+        };
+        Given(self.known.iter().filter_map(given).collect())
+    }
+
+    /// Notes every key that was not taken. `homes` are tables with the keys that belong there.
     pub(super) fn finish(self, homes: &[(&str, &str)], problems: &mut Problems<'_>) {
         for key in self.table.keys() {
             let name: &str = key.get_ref();
@@ -158,10 +201,10 @@ impl<'t> Section<'t> {
             }
             let place = Place { span: key.span(), key: self.path(name) };
             let near = nearest(name, &self.known);
-            let home = homes.iter().find(|(known, _)| *known == name);
-            let mend = match (near, home) {
-                (Some(near), _) => format!("did you mean `{near}`?"),
-                (None, Some((_, home))) => format!("move it to {home}"),
+            let home = homes.iter().find(|(_, keys)| keys.split(' ').any(|key| key == name));
+            let mend = match (home, near) {
+                (Some((home, _)), _) => format!("move it to {home}"),
+                (None, Some(near)) => format!("did you mean `{near}`?"),
                 (None, None) => format!("remove it; keys known here: {}", self.known.join(", ")),
             };
             problems.add("config-unknown-key", &place, format!("`{name}` is not a key of bg"), mend);
@@ -186,10 +229,15 @@ impl<'t> Section<'t> {
 
     /// The path of `key`, as TOML writes it.
     fn path(&self, key: &str) -> String {
-        let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let key = if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") };
+        let key = self::key(key);
         if self.place.key.is_empty() { key } else { format!("{}.{key}", self.place.key) }
     }
+}
+
+/// A key as TOML writes it: in quotes unless it is bare.
+pub(super) fn key(text: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !text.is_empty() && text.chars().all(bare) { text.to_owned() } else { format!("{text:?}") }
 }
 
 /// The known key that `name` was probably meant to be.

@@ -1,41 +1,13 @@
-//! Judges deployments and services, each value by itself.
+//! Judges services, each value by itself, and the names and addresses of everything.
 
-use super::check::{COLOUR, PROTOCOL, choice};
-use super::claims::Claims;
 use super::problems::{At, Place, Problems};
-use super::raw::{RawDeployment, RawService};
+use super::raw::RawService;
 use super::read::NumberOrWord;
-use super::{Deployment, Name, Service};
+use super::values::choice;
+use super::{Name, Service};
 use crate::dataplane::Protocol;
-use bg_common::Colour;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
-
-/// Judges a deployment and enters what it claims.
-pub(super) fn deployment(
-    raw: RawDeployment,
-    claims: &mut Claims,
-    problems: &mut Problems<'_>,
-) -> Option<Deployment> {
-    let name = name("deployment", &raw.name, problems);
-    let initial = choice(raw.initial, COLOUR, problems).unwrap_or(Colour::Blue);
-    let [blue, green] = raw.slices;
-    let blue = blue.map(|raw| addresses("a slice", raw, problems));
-    let green = green.map(|raw| addresses("a slice", raw, problems));
-    if raw.services.is_empty() {
-        let what = "the deployment has no service";
-        let mend = format!("add [{}.service.NAME] with `vips` and `port`", raw.name.place.key);
-        problems.add("config-empty", &raw.name.place, what, mend);
-    }
-    let mut services = Vec::new();
-    for raw in raw.services {
-        services.extend(service(raw, problems));
-    }
-    let (name, blue, green) = (name?, blue?, green?);
-    let [blue, green] = claims.add(&name, [blue, green], &services, problems);
-    let services = services.into_iter().map(|service| service.service).collect();
-    Some(Deployment { name, initial, slices: [blue, green], services })
-}
 
 /// A service that is fine by itself, with the places that conflicts are reported at.
 pub(super) struct Checked {
@@ -44,7 +16,10 @@ pub(super) struct Checked {
     pub(super) backend_port: Place,
 }
 
-fn service(raw: RawService, problems: &mut Problems<'_>) -> Option<Checked> {
+pub(super) const PROTOCOL: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
+
+/// Judges a service.
+pub(super) fn service(raw: RawService, problems: &mut Problems<'_>) -> Option<Checked> {
     let name = name("service", &raw.name, problems);
     let vips = raw.vips.map(|raw| addresses("`vips`", raw, problems));
     let protocol = match raw.protocol {
@@ -76,7 +51,8 @@ fn service(raw: RawService, problems: &mut Problems<'_>) -> Option<Checked> {
     Some(Checked { service, vips, backend_port: own_place.or(port_place)? })
 }
 
-fn name(of: &str, At { value, place }: &At<String>, problems: &mut Problems<'_>) -> Option<Name> {
+/// Takes a name; `of` says of what.
+pub(super) fn name(of: &str, At { value, place }: &At<String>, problems: &mut Problems<'_>) -> Option<Name> {
     Name::parse(value)
         .map_err(|why| {
             problems.add("config-name", place, format!("the {of} name {value:?} {why}"), Name::RULE);
@@ -105,7 +81,7 @@ fn port(At { value, place }: At<NumberOrWord>, problems: &mut Problems<'_>) -> O
 }
 
 /// Addresses that can be a VIP or a backend, each once.
-fn addresses(of: &str, raw: At<Vec<At<String>>>, problems: &mut Problems<'_>) -> Vec<At<IpAddr>> {
+pub(super) fn addresses(of: &str, raw: At<Vec<At<String>>>, problems: &mut Problems<'_>) -> Vec<At<IpAddr>> {
     if raw.value.is_empty() {
         problems.add(
             "config-empty",
@@ -127,7 +103,8 @@ fn addresses(of: &str, raw: At<Vec<At<String>>>, problems: &mut Problems<'_>) ->
     addrs
 }
 
-fn address(text: &str) -> Result<IpAddr, (String, String)> {
+/// An address that can be a VIP or a backend, or what is wrong with `text` and what mends it.
+pub(super) fn address(text: &str) -> Result<IpAddr, (String, String)> {
     let addr: IpAddr = text.parse().map_err(|_| {
         let bare = text.split_once('/').filter(|(addr, _)| addr.parse::<IpAddr>().is_ok());
         let mend = match bare {

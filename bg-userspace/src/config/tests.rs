@@ -1,9 +1,9 @@
 //! Rows of one valid file with one thing broken each, and random texts.
 
+mod example;
+
 use super::*;
 use proptest::prelude::*;
-
-const EXAMPLE: &str = include_str!("../../dist/bg.example.toml");
 
 /// A valid file with one line for each thing that the rows below break.
 const GOOD: &str = r#"[gateway]
@@ -27,27 +27,6 @@ vips = ["192.0.2.10"]
 port = 9000
 protocol = "udp"
 "#;
-
-#[test]
-fn the_shipped_example_is_valid() {
-    let config = parse(EXAMPLE, "bg.example.toml").unwrap();
-    assert_eq!(config.gateway.instance, Instance::default());
-    assert_eq!(config.gateway.socket, Path::new("/run/bg/default/bg.sock"));
-    assert_eq!(config.deployments.iter().map(|d| d.services.len()).collect::<Vec<_>>(), [2]);
-}
-
-#[test]
-fn the_example_is_still_valid_with_every_line_uncommented() {
-    let uncommented: String = EXAMPLE
-        .lines()
-        .map(|line| {
-            line.strip_prefix("# ").filter(|line| line.contains(" = ")).unwrap_or(line).to_owned() + "\n"
-        })
-        .collect();
-    let config = parse(&uncommented, "bg.example.toml").unwrap();
-    let default = parse(EXAMPLE, "bg.example.toml").unwrap();
-    assert_eq!(config.gateway, Gateway { uplinks: vec!["eth0".to_owned()], ..default.gateway });
-}
 
 #[test]
 fn values_and_defaults_arrive() {
@@ -77,10 +56,31 @@ fn a_slice_serves_only_the_families_that_clients_can_use() {
 
 /// What is wrong with `GOOD` after `from` is replaced by `to`.
 fn broken(from: &str, to: &str) -> Vec<Refusal> {
-    assert!(GOOD.contains(from), "the row replaces something that is not there: {from}");
-    match parse(&GOOD.replacen(from, to, 1), "bg.toml") {
+    broken_in(GOOD, from, to)
+}
+
+/// What is wrong with `good` after `from` is replaced by `to`.
+#[track_caller]
+pub(super) fn broken_in(good: &str, from: &str, to: &str) -> Vec<Refusal> {
+    match parse(&changed(good, from, to), "bg.toml") {
         Ok(config) => panic!("accepted {to}: {config:?}"),
         Err(Invalid { problems }) => problems,
+    }
+}
+
+/// `good` with `to` instead of the first `from`.
+#[track_caller]
+pub(super) fn changed(good: &str, from: &str, to: &str) -> String {
+    assert!(good.contains(from), "the row replaces something that is not there: {from}");
+    good.replacen(from, to, 1)
+}
+
+/// The deployment of `good` with `to` instead of the first `from`.
+#[track_caller]
+pub(super) fn deployment(good: &str, from: &str, to: &str) -> Deployment {
+    match parse(&changed(good, from, to), "bg.toml") {
+        Ok(config) => config.deployments.into_iter().next().unwrap(),
+        Err(why) => panic!("{to}: {why}"),
     }
 }
 
@@ -90,8 +90,56 @@ fn check(from: &str, to: &str, at: &str, what: &str, mend: &str) {
     let problems = broken(from, to);
     let [problem] = &problems[..] else { panic!("{to}: not one problem: {problems:#?}") };
     assert_eq!(problem.at, at, "{problem}");
-    assert!(problem.what.contains(what), "{problem}\nlacks {what:?}");
-    assert!(problem.mend.contains(mend), "{problem}\nlacks {mend:?}");
+    says(problem, what, mend);
+}
+
+#[track_caller]
+fn says(refusal: &Refusal, what: &str, mend: &str) {
+    assert!(refusal.what.contains(what), "{refusal}\nlacks {what:?}");
+    assert!(refusal.mend.contains(mend), "{refusal}\nlacks {mend:?}");
+}
+
+/// As [`check`], of another file, where the place is told by its key and by how the text there begins.
+#[track_caller]
+pub(super) fn check_in(
+    good: &str,
+    (from, to): (&str, &str),
+    (key, there): (&str, &str),
+    what: &str,
+    mend: &str,
+) {
+    let problems = broken_in(good, from, to);
+    let [problem] = &problems[..] else { panic!("{to}: not one problem: {problems:#?}") };
+    points(problem, &changed(good, from, to), key, there);
+    says(problem, what, mend);
+}
+
+/// As [`check_in`], for what is noted about a valid file.
+#[track_caller]
+pub(super) fn check_note(
+    good: &str,
+    (from, to): (&str, &str),
+    (key, there): (&str, &str),
+    what: &str,
+    mend: &str,
+) {
+    let text = changed(good, from, to);
+    let config = parse(&text, "bg.toml").unwrap_or_else(|why| panic!("{to}: {why}"));
+    let [note] = &config.notes[..] else { panic!("{to}: not one note: {:#?}", config.notes) };
+    points(note, &text, key, there);
+    says(note, what, mend);
+}
+
+/// Looks up the place that `refusal` names first.
+#[track_caller]
+fn points(refusal: &Refusal, text: &str, key: &str, there: &str) {
+    let Some((place, rest)) = refusal.at.split_once(" (") else { panic!("{refusal}") };
+    assert_eq!(rest.split(')').next(), Some(key), "{refusal}");
+    let mut numbers = place.split(':').skip(1).map(|number| number.parse::<usize>().unwrap());
+    let (line, column) = (numbers.next().unwrap(), numbers.next().unwrap());
+    let line = text.lines().nth(line - 1).unwrap();
+    let found: String = line.chars().skip(column - 1).collect();
+    assert!(found.starts_with(there), "{refusal}\npoints at {found:?} instead of {there:?}");
 }
 
 #[test]
@@ -115,7 +163,7 @@ fn each_mistake_is_named_with_its_place_and_its_mend() {
             "zzz = 1",
             "14:1 (deployment.api.zzz)".into(),
             "not a key",
-            "keys known here: initial, blue",
+            "keys known here: remove, initial, blue",
         ),
         ("port = 80\n", "", format!("9:26 ({web})"), "`port` is missing", "port = 80"),
         (

@@ -1,14 +1,18 @@
 //! Keeps the data plane and the VIPs in line with the configuration and the network.
 
+use super::outside::Outside;
+use super::vip::Vip;
 use super::{announce, report};
 use crate::config::{self, Config};
 use crate::engine::Handle;
 use crate::leftovers::Vips;
+use crate::model::event::Configured;
 use crate::net::{Changed, Net, Survey};
 use crate::refusal::Refusal;
 use crate::wiring::{self, Unreachable, Wiring};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What is in force, and where it comes from.
 pub(super) struct Gateway {
@@ -18,6 +22,8 @@ pub(super) struct Gateway {
     engine: Handle,
     vips: Vips,
     report: report::Report,
+    outside: Outside,
+    vip: Arc<Vip>,
     /// The last complaint, which is not repeated at every change of the network.
     complaint: Option<Refusal>,
 }
@@ -26,6 +32,7 @@ pub(super) struct Gateway {
 pub(super) struct Plan {
     wiring: Wiring,
     seen: Survey,
+    configured: Vec<Configured>,
 }
 
 /// Plans how the gateway is wired. A `fresh` one is not started with a slice that cannot be reached.
@@ -34,20 +41,34 @@ pub(super) async fn plan(net: &Net, config: &Config, fresh: bool) -> Result<Plan
     let seen = net.survey(slices.copied()).await?;
     let unreachable = if fresh { Unreachable::Refuse } else { Unreachable::Note };
     let wiring = wiring::plan(config, &seen, unreachable)?;
-    Ok(Plan { wiring, seen })
+    let configured = config.deployments.iter().map(configured).collect();
+    Ok(Plan { wiring, seen, configured })
+}
+
+/// What the model has to know of a deployment.
+fn configured(deployment: &config::Deployment) -> Configured {
+    let services = deployment.services.iter().map(|service| service.name.to_string()).collect();
+    Configured { name: deployment.name.to_string(), policy: deployment.policy.clone(), services }
 }
 
 impl Gateway {
-    pub(super) fn new(path: &Path, config: Config, net: Net, engine: Handle) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        config: Config,
+        net: Net,
+        engine: Handle,
+        (outside, vip): (Outside, Arc<Vip>),
+    ) -> Self {
         let vips = Vips::of(&config.gateway.instance);
         let (path, report) = (path.to_owned(), report::Report::default());
-        Self { path, config, net, engine, vips, report, complaint: None }
+        Self { path, config, net, engine, vips, report, outside, vip, complaint: None }
     }
 
     /// Puts `plan` in force. The inner refusal is of a VIP: all else is in force then.
     pub(super) async fn wire(&mut self, plan: Plan) -> Result<Result<(), Refusal>, Refusal> {
-        let Plan { wiring, seen } = plan;
-        let wired = self.engine.wire(wiring.attach.clone(), wiring.deployments.clone(), Vec::new()).await;
+        let Plan { wiring, seen, configured } = plan;
+        let (attach, deployments) = (wiring.attach.clone(), wiring.deployments.clone());
+        let wired = self.engine.wire(attach, deployments, configured).await;
         let wired = wired.map_err(|refusal| with_program(refusal, &seen))?;
         self.report.tell(&wiring, &wired);
         Ok(self.own_vips(&wiring, &seen).await)
@@ -83,6 +104,13 @@ impl Gateway {
         for key in fixed(&self.config.gateway, &config.gateway) {
             tracing::warn!(key, "a change of this key needs a restart: systemctl restart bgd");
         }
+        let file = self.path.display().to_string();
+        if let Some(refusal) = config::refuse_removal(&config::removed(&self.config, &config), &file) {
+            return report::complain(&refusal, SO);
+        }
+        if let Err(refusal) = self.vip.open(&config).await {
+            report::complain(&refusal, "no probe goes through a VIP");
+        }
         let wired = match plan(&self.net, &config, false).await {
             Ok(plan) => self.wire(plan).await,
             Err(refusal) => Err(refusal),
@@ -94,7 +122,15 @@ impl Gateway {
         }
         self.engine.lifetimes(config.gateway.lifetimes).await;
         self.config = config;
+        self.configure_outside();
         tracing::info!(file = %self.path.display(), "the configuration was read again");
+    }
+
+    /// Lets hooks, probes and roles go by the configuration that is in force.
+    pub(super) fn configure_outside(&self) {
+        for refusal in self.outside.configure(&self.config) {
+            report::complain(&refusal, "slices cannot ask for their role there; it is tried again");
+        }
     }
 
     /// Removes the VIPs that this daemon or one before it has added.
@@ -193,6 +229,7 @@ fn fixed(old: &config::Gateway, new: &config::Gateway) -> Vec<&'static str> {
         ("gateway.socket", old.socket != new.socket),
         ("gateway.flows", old.flows != new.flows),
         ("gateway.half_open", old.half_open != new.half_open),
+        ("gateway.journal", old.journal != new.journal),
     ];
     keys.iter().filter(|(_, changed)| *changed).map(|(key, _)| *key).collect()
 }

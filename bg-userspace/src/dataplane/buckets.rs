@@ -28,6 +28,12 @@ where
         Ok([read(first)?, read(second)?])
     }
 
+    /// What an endpoint leads to.
+    pub(super) fn get(&self, at: &Endpoint) -> Result<Option<V>, Refusal> {
+        let candidates = self.candidates(at)?;
+        Ok(candidates.iter().find_map(|(_, bucket)| bucket.get(at)))
+    }
+
     /// Puts an endpoint in, or changes what it leads to.
     pub(super) fn set(&self, at: &Endpoint, value: &V) -> Result<(), Refusal> {
         let candidates = self.candidates(at)?;

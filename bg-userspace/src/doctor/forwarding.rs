@@ -1,7 +1,7 @@
 //! Whether the kernel forwards packets between the interfaces.
 
 use super::{Finding, Gateway};
-use crate::dataplane::Side;
+use crate::dataplane::{AttachSpec, Side};
 use crate::net::sysctl::{self, Families, Setting};
 use std::net::IpAddr;
 
@@ -38,7 +38,10 @@ fn gap(missing: &Setting) -> Finding {
 /// Strict filtering drops clients whose packets come in over one uplink and whose answers would leave
 /// over another.
 fn strict(gateway: &Gateway<'_>, is_strict: impl Fn(&str) -> bool) -> Vec<Finding> {
-    let uplinks: Vec<_> = gateway.wiring.attach.links.iter().filter(|link| link.side != Side::Zone).collect();
+    // The way to bgd's own clients leads over its own interface, however strict it is.
+    let own = gateway.wiring.own_link;
+    let faces_clients = |link: &&AttachSpec| link.side != Side::Zone && own != Some(link.ifindex);
+    let uplinks: Vec<_> = gateway.wiring.attach.links.iter().filter(faces_clients).collect();
     let the_only_way = |ifindex: u32| {
         uplinks.len() == 1 && gateway.seen.default_uplinks.iter().all(|index| *index == ifindex)
     };

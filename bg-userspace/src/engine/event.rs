@@ -1,17 +1,21 @@
 //! What the engine can be told, and the handle through which others tell it.
 
-use crate::api::protocol::{Counters, FlowQuery, Flows, Status};
+use crate::api::protocol::{Counters, Drift, FlowQuery, Flows, Health, Status};
 use crate::dataplane;
 use crate::dataplane::{Applied, AttachPlan, Attachment, DeploymentSpec, Detached, Lifetimes, Sweep};
 use crate::health::spec::Report;
-use crate::model;
 use crate::model::event::{Agreement, Configured};
 use crate::model::order::Done;
 use crate::model::{Moment, Order};
+use crate::notify::hooks::HookReport;
 use crate::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot};
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+/// Orders and questions that may wait.
+const BACKLOG: usize = 64;
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// Everything that the engine reacts to.
 #[derive(Debug)]
@@ -39,6 +43,20 @@ pub enum Event {
     Counters {
         /// Where the answer goes.
         reply: Reply<Counters>,
+    },
+    /// Somebody wants to know what probes and real traffic say.
+    Health {
+        /// Of this deployment only.
+        deployment: Option<String>,
+        /// Where the answer goes.
+        reply: Reply<Health>,
+    },
+    /// Somebody wants to see the four truths side by side.
+    Drift {
+        /// Of this deployment only.
+        deployment: Option<String>,
+        /// Where the answer goes.
+        reply: Reply<Drift>,
     },
     /// The configuration or the network has changed.
     Wire {
@@ -70,7 +88,11 @@ pub enum Event {
         token: Option<u64>,
         /// How it ended.
         result: Result<(), Refusal>,
+        /// The journal was begun anew: what is remembered has to be told again.
+        rebuilt: bool,
     },
+    /// A hook could not be told of an event, or has refused.
+    Hooked(HookReport),
     /// Hooks have answered.
     Asked {
         /// For which deployment.
@@ -82,13 +104,6 @@ pub enum Event {
     },
     /// A probe has asked.
     Probed(Report),
-    /// Somebody wants to know what probes and real flows say.
-    Health {
-        /// Of which deployment; none: of all.
-        deployment: Option<String>,
-        /// Where the answer goes.
-        reply: Reply<Vec<model::view::HealthView>>,
-    },
     /// Take everything down and end.
     Detach {
         /// Where the answer goes.
@@ -105,6 +120,33 @@ pub struct Wired {
     pub attachments: Vec<Attachment>,
 }
 
+/// Reports to the engine what others have done or seen: journal, hooks, probes. It never waits and does not keep
+/// the engine alive.
+#[derive(Clone, Debug)]
+pub struct Reporter(mpsc::UnboundedSender<Event>);
+
+impl Reporter {
+    /// Tells the engine, if it is there still.
+    pub fn report(&self, event: Event) {
+        let _ = self.0.send(event);
+    }
+}
+
+/// Where an engine listens.
+#[derive(Debug)]
+pub struct Inbox {
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) reports: mpsc::UnboundedReceiver<Event>,
+}
+
+/// Makes the two ends of an engine's ears: what reports to it is made before the engine can be.
+#[must_use]
+pub fn channel() -> (Handle, Reporter, Inbox) {
+    let (sender, events) = mpsc::channel(BACKLOG);
+    let (reporter, reports) = mpsc::unbounded_channel();
+    (Handle { events: sender }, Reporter(reporter), Inbox { events, reports })
+}
+
 /// Speaks to the engine. The engine ends when the last one is gone.
 #[derive(Clone, Debug)]
 pub struct Handle {
@@ -112,14 +154,16 @@ pub struct Handle {
 }
 
 impl Handle {
-    pub(super) fn new(events: mpsc::Sender<Event>) -> Self {
-        Self { events }
-    }
-
     /// For those that report to the engine and do not keep it alive.
     #[must_use]
     pub fn downgrade(&self) -> mpsc::WeakSender<Event> {
         self.events.downgrade()
+    }
+
+    /// A handle of whoever receives these events.
+    #[cfg(test)]
+    pub(crate) fn new(events: mpsc::Sender<Event>) -> Self {
+        Self { events }
     }
 
     /// Gives an order.
@@ -156,6 +200,24 @@ impl Handle {
     /// When a table cannot be read.
     pub async fn counters(&self) -> Result<Counters, Refusal> {
         self.ask(|reply| Event::Counters { reply }).await
+    }
+
+    /// What probes and real traffic say; without a name, of all deployments.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such deployment.
+    pub async fn health(&self, deployment: Option<String>) -> Result<Health, Refusal> {
+        self.ask(|reply| Event::Health { deployment, reply }).await
+    }
+
+    /// The four truths side by side; without a name, about all deployments.
+    ///
+    /// # Errors
+    ///
+    /// When a table cannot be read, or there is no such deployment.
+    pub async fn drift(&self, deployment: Option<String>) -> Result<Drift, Refusal> {
+        self.ask(|reply| Event::Drift { deployment, reply }).await
     }
 
     /// Puts tables and programs in line.

@@ -2,8 +2,10 @@
 
 use super::Engine;
 use super::event::Reply;
-use crate::api::protocol::{ByColour, Deployment, Service, Status};
+use super::{standing, truths};
+use crate::api::protocol::{ByColour, Deployment, Drift, Health, Service, Status};
 use crate::dataplane::{Attachment, BackendSpec, DeploymentSpec, Path, ServiceSpec};
+use crate::model;
 use crate::refusal::Refusal;
 use bg_common::{Word, names};
 use std::time::Duration;
@@ -20,12 +22,11 @@ const PATIENCE: Duration = Duration::from_millis(300);
 pub fn deployment(name: &str, word: Word, open: Option<[u64; 2]>, specs: &[DeploymentSpec]) -> Deployment {
     let spec = specs.iter().find(|spec| spec.name == name);
     Deployment {
-        name: name.to_owned(),
-        live: word.live(),
         draining: word.draining(),
         generation: word.generation(),
         open: open.unwrap_or_default().into(),
         services: spec.map(|spec| spec.services.iter().map(service).collect()).unwrap_or_default(),
+        ..Deployment::bare(name, word.live())
     }
 }
 
@@ -72,10 +73,14 @@ impl Engine {
             Some((attach, specs)) => (Some(attach.path), specs.as_slice()),
             None => (path(&attachments), &[][..]),
         };
+        let now = self.now().moment;
         let deployments = self
             .machine
             .deployments()
-            .map(|(name, known)| deployment(name, known.word(), known.open().map(|open| open.count), specs))
+            .map(|(name, known)| {
+                let bare = deployment(name, known.word(), known.open().map(|open| open.count), specs);
+                standing::complete(bare, known.view(now), &known.health_view(now).probes)
+            })
             .collect();
         Ok(Status {
             instance: self.settings.instance.clone(),
@@ -87,13 +92,33 @@ impl Engine {
     }
 
     /// What probes and real flows say.
-    pub(super) fn health(&self, name: Option<&str>) -> Result<Vec<crate::model::view::HealthView>, Refusal> {
+    pub(super) fn health(&mut self, name: Option<&str>) -> Result<Health, Refusal> {
+        self.reread()?;
         if let Some(refusal) = name.and_then(|name| self.machine.unknown(name)) {
             return Err(refusal);
         }
         let now = self.now().moment;
         let wanted = self.machine.deployments().filter(|(known, _)| name.is_none_or(|name| name == *known));
-        Ok(wanted.map(|(_, deployment)| deployment.health_view(now)).collect())
+        let of = |(_, known): (&str, &model::deployment::Deployment)| {
+            standing::health(known.health_view(now), known.live(now))
+        };
+        Ok(Health { deployments: wanted.map(of).collect() })
+    }
+
+    /// The four truths side by side.
+    pub(super) fn drift(&mut self, name: Option<&str>) -> Result<Drift, Refusal> {
+        self.reread()?;
+        if let Some(refusal) = name.and_then(|name| self.machine.unknown(name)) {
+            return Err(refusal);
+        }
+        let now = self.now().moment;
+        let specs = self.wiring.as_ref().map(|(_, specs)| specs.as_slice()).unwrap_or_default();
+        let wanted = self.machine.deployments().filter(|(known, _)| name.is_none_or(|name| name == *known));
+        let deployments: Vec<_> = wanted
+            .map(|(name, known)| truths::of(&known.view(now), specs.iter().find(|spec| spec.name == name)))
+            .collect();
+        let differs = deployments.iter().flat_map(|one| &one.rows).any(|row| row.differs);
+        Ok(Drift { differs, deployments })
     }
 
     /// Answers those whose deadline is `due`.

@@ -6,6 +6,12 @@ use crate::dataplane::fake::Fake;
 use crate::dataplane::{
     AttachSpec, BackendSpec, FlowRow, FlowState, Hook, Path, Protocol, ServiceSpec, Side,
 };
+use crate::health::spec::Report;
+use crate::model::Switched;
+use crate::model::event::{Configured, Phase};
+use crate::model::order::{Actor, Done, SwitchOrder, Verb};
+use crate::model::policy::{Finding, Level, NoBackend, Policy, ProbePolicy, Target};
+use crate::model::record::{Memory, Record};
 use bg_common::{Colour, Fate, Via, Word};
 use std::time::Duration;
 
@@ -22,8 +28,19 @@ struct Running {
 }
 
 fn start(fake: &Fake) -> Running {
-    let settings = Settings { instance: "lab".to_owned(), lifetimes: DEFAULT_LIFETIMES };
-    let (engine, handle) = Engine::new(settings, Box::new(fake.clone())).unwrap();
+    start_among(fake, |reporter| Box::new(Alone(reporter)))
+}
+
+fn start_among(fake: &Fake, surroundings: impl FnOnce(Reporter) -> Box<dyn Surroundings>) -> Running {
+    let settings = Settings {
+        instance: "lab".to_owned(),
+        lifetimes: DEFAULT_LIFETIMES,
+        boot: "first".to_owned(),
+        memories: Vec::new(),
+    };
+    let (handle, reporter, inbox) = channel();
+    let world = surroundings(reporter);
+    let engine = Engine::new(settings, Box::new(fake.clone()), world, (&handle, inbox)).unwrap();
     Running { fake: fake.clone(), handle, engine: tokio::spawn(engine.run()) }
 }
 
@@ -32,7 +49,15 @@ fn shop() -> Fake {
 }
 
 fn switch(to: Option<Colour>) -> Order {
-    Order::Switch { deployment: Some("shop".to_owned()), to }
+    let verb = Verb::Switch(SwitchOrder { to, ..SwitchOrder::default() });
+    Order { deployment: Some("shop".to_owned()), verb, actor: Actor::default(), reason: None }
+}
+
+async fn switched(handle: &Handle) -> Switched {
+    match handle.order(switch(None)).await.unwrap() {
+        Done::Switched(switched) => switched,
+        other @ (Done::Plan(_) | Done::Changed { .. } | Done::Drilled(_)) => panic!("{other:?}"),
+    }
 }
 
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -71,6 +96,21 @@ fn spec() -> DeploymentSpec {
     DeploymentSpec { name: "shop".to_owned(), initial: Word::initial(GREEN), services: vec![service] }
 }
 
+fn configured() -> Vec<Configured> {
+    let slices = [vec![[10, 1, 0, 2].into()], vec![[10, 2, 0, 2].into()]];
+    let probe = ProbePolicy {
+        name: "alive".to_owned(),
+        service: None,
+        level: Level::Backend,
+        rise: 1,
+        fall: 1,
+        start_up: false,
+        vip: false,
+    };
+    let policy = Policy { slices, probes: vec![probe], no_backend: NoBackend::Refuse, ..Policy::default() };
+    vec![Configured { name: "shop".to_owned(), policy, services: vec!["web".to_owned()] }]
+}
+
 fn plan(name: &str) -> AttachPlan {
     let link = AttachSpec { ifindex: 2, name: name.to_owned(), side: Side::Uplink, hook: Hook::Tc };
     AttachPlan { path: Path::Redirect, links: vec![link] }
@@ -79,9 +119,9 @@ fn plan(name: &str) -> AttachPlan {
 #[tokio::test]
 async fn an_order_changes_the_word_and_its_answer_tells_how() {
     let Running { fake, handle, .. } = start(&shop());
-    let switched = handle.order(switch(None)).await.unwrap();
+    let switched = switched(&handle).await;
     assert_eq!((switched.from, switched.to, switched.generation), (BLUE, GREEN, 1));
-    assert_eq!(switched.took, Duration::from_nanos(3));
+    assert_eq!(switched.took_ns, 3);
     assert_eq!(fake.state().words["shop"].live(), GREEN);
 }
 
@@ -90,7 +130,7 @@ async fn an_order_goes_by_the_word_as_it_is_and_not_as_it_was() {
     let Running { fake, handle, .. } = start(&shop());
     let foreign = Word::initial(BLUE).switched(GREEN, Fate::Keep, None).unwrap();
     fake.state().words.insert("shop".to_owned(), foreign);
-    let switched = handle.order(switch(None)).await.unwrap();
+    let switched = switched(&handle).await;
     assert_eq!((switched.from, switched.to, switched.generation), (GREEN, BLUE, 2));
 }
 
@@ -128,7 +168,7 @@ async fn a_status_tells_words_counts_services_and_attachments() {
     let fake = shop();
     fake.state().flows = vec![flow(1, BLUE, 0), flow(2, BLUE, 0), flow(3, GREEN, 0)];
     let Running { fake, handle, .. } = start(&fake);
-    handle.wire(plan("eth0"), vec![spec()]).await.unwrap();
+    handle.wire(plan("eth0"), vec![spec()], configured()).await.unwrap();
     eventually("a sweep", || fake.state().sweeps > 0).await;
     let status = handle.status().await.unwrap();
     assert!(status.daemon);
@@ -145,7 +185,12 @@ async fn flows_are_chosen_sorted_and_cut() {
     let fake = shop();
     fake.state().flows = vec![flow(1, BLUE, 9), flow(2, GREEN, 1), flow(3, BLUE, 2), flow(4, BLUE, 5)];
     let Running { handle, .. } = start(&fake);
-    let query = FlowQuery { deployment: Some("shop".to_owned()), colour: Some(BLUE), limit: Some(2) };
+    let query = FlowQuery {
+        deployment: Some("shop".to_owned()),
+        colour: Some(BLUE),
+        limit: Some(2),
+        ..FlowQuery::default()
+    };
     let flows = handle.flows(query).await.unwrap();
     assert_eq!(flows.total, 3);
     assert_eq!(flows.flows.iter().map(|flow| flow.client.port()).collect::<Vec<_>>(), [3, 4]);
@@ -157,11 +202,11 @@ async fn flows_are_chosen_sorted_and_cut() {
 #[tokio::test]
 async fn a_wiring_that_an_interface_refuses_leaves_the_one_before() {
     let Running { fake, handle, .. } = start(&Fake::default());
-    handle.wire(plan("eth0"), vec![spec()]).await.unwrap();
+    handle.wire(plan("eth0"), vec![spec()], configured()).await.unwrap();
     fake.state().refuse_attach =
         Some(Refusal::new("foreign-xdp", "taken", "eth1", "ip link set eth1 xdp off"));
     let other = DeploymentSpec { name: "other".to_owned(), ..spec() };
-    let refusal = handle.wire(plan("eth1"), vec![other]).await.unwrap_err();
+    let refusal = handle.wire(plan("eth1"), vec![other], Vec::new()).await.unwrap_err();
     assert_eq!(refusal.code, "foreign-xdp");
     assert_eq!(fake.state().deployments, [spec()]);
     assert_eq!(fake.state().attachments[0].interface, "eth0");
@@ -180,10 +225,115 @@ async fn the_engine_ends_with_its_last_handle_and_leaves_the_data_plane() {
 #[tokio::test]
 async fn a_detach_takes_the_data_plane_down_and_ends_the_engine() {
     let Running { fake, handle, engine } = start(&shop());
-    handle.wire(plan("eth0"), vec![spec()]).await.unwrap();
+    handle.wire(plan("eth0"), vec![spec()], configured()).await.unwrap();
     let detached = handle.detach().await.unwrap();
     assert_eq!(detached.attachments.len(), 1);
     assert!(fake.state().detached);
     assert_eq!(tokio::time::timeout(DEADLINE, engine).await.unwrap().unwrap(), Ended::Detached);
     assert_eq!(handle.status().await.unwrap_err().code, "stopping");
+}
+
+/// Surroundings that remember what they were told, with a journal that can be broken.
+#[derive(Clone)]
+struct Told {
+    reporter: Reporter,
+    heard: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+    broken: bool,
+}
+
+impl Told {
+    fn hear(&self, what: String) {
+        self.heard.lock().unwrap().push(what);
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+impl Surroundings for Told {
+    fn record(&mut self, record: &Record, _: &Memory, token: Option<u64>) {
+        let kind = serde_json::to_value(record).unwrap()["kind"].as_str().unwrap().to_owned();
+        self.hear(format!("{kind} {}", record.live));
+        let deployment = Some(record.deployment.clone());
+        let refusal = Refusal::new("no-space", "the disk is full", "/var/lib/bg", "free some space");
+        let result = if self.broken { Err(refusal) } else { Ok(()) };
+        self.reporter.report(Event::Journalled { deployment, token, result, rebuilt: false });
+    }
+
+    fn ask(&mut self, _: &str, _: u64, _: Phase, _: &Record) {}
+
+    fn probe_now(&mut self, _: &str) {}
+
+    fn roles(&mut self, deployment: &str, roles: Option<Roles>) {
+        let live = roles.map(|roles| roles.live.to_string());
+        self.hear(format!("{deployment}: {} live", live.as_deref().unwrap_or("nobody")));
+    }
+}
+
+fn told(fake: &Fake, broken: bool) -> (Running, Told) {
+    let mut told = None;
+    let running = start_among(fake, |reporter| {
+        let surroundings = Told { reporter, heard: std::sync::Arc::default(), broken };
+        told = Some(surroundings.clone());
+        Box::new(surroundings)
+    });
+    (running, told.unwrap())
+}
+
+#[tokio::test]
+async fn the_journal_hears_of_a_switch_before_the_word_does() {
+    let (Running { handle, .. }, told) = told(&shop(), false);
+    switched(&handle).await;
+    let heard = told.heard();
+    let order: Vec<_> =
+        ["shop: blue live", "started blue", "about blue", "switched green", "shop: green live"]
+            .iter()
+            .map(|wanted| {
+                heard.iter().position(|it| it == wanted).unwrap_or_else(|| panic!("{wanted}: {heard:?}"))
+            })
+            .collect();
+    assert!(order.windows(2).skip(1).all(|pair| pair[0] < pair[1]), "{heard:?}");
+}
+
+#[tokio::test]
+async fn without_a_journal_a_switch_is_refused_unless_it_is_forced_and_a_rollback_is_not() {
+    let (Running { fake, handle, .. }, _told) = told(&shop(), true);
+    let refusal = handle.order(switch(None)).await.unwrap_err();
+    assert_eq!((refusal.code.as_str(), fake.state().words["shop"].live()), ("no-space", BLUE), "{refusal}");
+    let refusal = handle.order(switch(None)).await.unwrap_err();
+    assert_eq!(refusal.code, "gate-journal", "known by then: {refusal}");
+    let force = model::order::Force::Gates(vec!["journal".to_owned()]);
+    let verb = Verb::Switch(SwitchOrder { force, ..SwitchOrder::default() });
+    handle.order(Order { verb, ..switch(None) }).await.unwrap();
+    assert_eq!(fake.state().words["shop"].live(), GREEN);
+    let verb = Verb::Rollback(model::order::RollbackOrder::default());
+    handle.order(Order { verb, ..switch(None) }).await.unwrap();
+    assert_eq!(fake.state().words["shop"].live(), BLUE);
+}
+
+#[tokio::test]
+async fn a_backend_that_fails_its_probe_leaves_its_ring_and_comes_back() {
+    let (Running { fake, handle, .. }, told) = told(&shop(), false);
+    handle.wire(plan("eth0"), vec![spec()], configured()).await.unwrap();
+    let serving = |fake: &Fake| fake.state().deployments[0].services[0].backends[1][0].serving;
+    assert!(serving(&fake));
+    let report = |why: Option<&str>| Report {
+        deployment: "shop".to_owned(),
+        probe: "alive".to_owned(),
+        target: Target::Backend(GREEN, [10, 2, 0, 2].into()),
+        began: Moment::default(),
+        finding: match why {
+            None => Finding::Good { answered: None },
+            Some(why) => Finding::Bad { why: why.to_owned(), answered: None },
+        },
+    };
+    told.reporter.report(Event::Probed(report(Some("connection refused"))));
+    eventually("green off its ring", || !serving(&fake)).await;
+    // A reload does not put it back.
+    handle.wire(plan("eth0"), vec![spec()], configured()).await.unwrap();
+    assert!(!serving(&fake));
+    told.reporter.report(Event::Probed(report(None)));
+    eventually("green on its ring", || serving(&fake)).await;
+    assert!(told.heard().contains(&"slice blue".to_owned()), "{:?}", told.heard());
 }

@@ -31,6 +31,7 @@ impl Deployment {
                 self.taken_over(step, seen, actual);
             }
             self.follow_watch(actual);
+            self.drifted = Some((seen, actual, step.now.unix));
             let what = What::Drift { seen: seen.bits(), actual: actual.bits(), actual_live: self.live(now) };
             self.tell(step, &Self::stranger(), None, what);
         }

@@ -63,6 +63,8 @@ pub struct Deployment {
     /// When the next scheduled drill is due.
     pub(super) drill_due: Option<Moment>,
     pub(super) last: Option<(Switched, u64)>,
+    /// What somebody else made of the word, and the Unix time of it, until the next order: as seen, as it was then.
+    pub(super) drifted: Option<(Word, Word, u64)>,
     /// A word without sense that was reported.
     pub(super) broken: Option<Word>,
     /// When live has changed last, as far as is known: what was asked before speaks of another side.
@@ -98,6 +100,7 @@ impl Deployment {
             drilled: None,
             drill_due: None,
             last: None,
+            drifted: None,
             broken: None,
             flipped: None,
             hold_off: None,
@@ -232,6 +235,7 @@ impl Deployment {
             drilled: self.drilled,
             down: self.health.down().to_vec(),
             healthy: self.health.verdicts_to_remember(),
+            last: self.last.clone(),
         }
     }
 
@@ -284,7 +288,8 @@ pub(super) fn names(event: &Event) -> Option<&str> {
         Event::Exchanged { deployment, .. }
         | Event::Journalled { deployment, .. }
         | Event::Asked { deployment, .. }
-        | Event::Probed { deployment, .. } => Some(deployment),
+        | Event::Probed { deployment, .. }
+        | Event::Noted { deployment, .. } => Some(deployment),
         Event::Remembered { .. }
         | Event::Configured(_)
         | Event::Words(_)
@@ -292,6 +297,7 @@ pub(super) fn names(event: &Event) -> Option<&str> {
         | Event::JournalState(_)
         | Event::Counted(_)
         | Event::Swept { .. }
+        | Event::Remind
         | Event::Timer => None,
     }
 }

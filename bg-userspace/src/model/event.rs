@@ -3,7 +3,7 @@
 use super::Moment;
 use super::order::{Answer, Order, OrderId};
 use super::policy::{Finding, Policy, Target};
-use super::record::{Memory, Record};
+use super::record::{Memory, Record, What};
 use crate::refusal::Refusal;
 use bg_common::{Colour, Traffic, Word};
 use std::net::IpAddr;
@@ -88,6 +88,15 @@ pub enum Event {
         /// For each deployment.
         open: Vec<(String, Open)>,
     },
+    /// Something worth a record from which nothing follows.
+    Noted {
+        /// For which deployment.
+        deployment: String,
+        /// What.
+        what: What,
+    },
+    /// The journal was begun anew: what is to be remembered has to be told again.
+    Remind,
     /// Time has passed; [`Machine::next_timer`](super::Machine::next_timer) said when to come.
     Timer,
 }

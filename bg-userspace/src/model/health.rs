@@ -155,6 +155,17 @@ impl Health {
         })
     }
 
+    /// What probes through the VIP say: bad as soon as one is down, good once all are up. With what is wrong.
+    #[must_use]
+    pub(super) fn vip(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
+        if let Some(complaint) = self.vip_complaint(policy) {
+            return (Some(false), Some(complaint));
+        }
+        let mut asked = policy.probes.iter().filter(|probe| probe.vip).peekable();
+        let up = |probe: &ProbePolicy| self.check(probe, Target::Vip).and_then(Check::up) == Some(true);
+        ((asked.peek().is_some() && asked.all(up)).then_some(true), None)
+    }
+
     /// What the last answers through the VIP were since it was forgotten: bad at the first failure, good once
     /// every such probe was answered well.
     #[must_use]

@@ -63,6 +63,13 @@ impl Machine {
                     self.with(&name, now, &mut effects, |it, step| it.swept(step, open, began));
                 }
             }
+            (Event::Remind, _) => {
+                for name in self.deployments.keys().cloned().collect::<Vec<_>>() {
+                    self.with(&name, now, &mut effects, |deployment, step| {
+                        deployment.found(step, "journal-rebuilt")
+                    });
+                }
+            }
             (Event::Timer, _) => {
                 for name in self.deployments.keys().cloned().collect::<Vec<_>>() {
                     self.with(&name, now, &mut effects, |deployment, step| {
@@ -259,6 +266,7 @@ impl Deployment {
                 self.judge_with(step, changes);
                 self.proof_timer(step);
             }
+            Event::Noted { what, .. } => self.note(step, what),
             Event::Remembered { .. }
             | Event::Configured(_)
             | Event::Words(_)
@@ -266,6 +274,7 @@ impl Deployment {
             | Event::JournalState(_)
             | Event::Counted(_)
             | Event::Swept { .. }
+            | Event::Remind
             | Event::Timer => {}
         }
     }

@@ -115,6 +115,7 @@ impl Deployment {
         }
         let what = What::Switched { cause, switched: switched.clone(), overridden };
         self.last = Some((switched.clone(), step.now.unix));
+        self.drifted = None;
         self.tell(step, &actor, reason.as_deref(), what);
         if self.policy.probes.iter().any(|probe| probe.vip) {
             step.effects.push(Effect::ProbeNow { deployment: self.name.clone() });

@@ -214,6 +214,13 @@ impl Deployment {
         if self.waits_for_confirmation() {
             return self.order_alter(step, said, Make::Confirm);
         }
+        if self.drill.is_none() && self.change.is_none() && self.watch.take().is_some() {
+            // Whoever has seen enough ends the bake time.
+            self.tell(step, &said.actor, said.reason.as_deref(), What::Confirmed);
+            let what =
+                format!("confirmed: {} stays live, and is watched no more", self.named(self.word.live()));
+            return self.answer_changed(step, said.id, what);
+        }
         let name = &self.name;
         // What was taken back is no rollback target, unlike what failed over.
         let late = self.frozen.as_ref().is_some_and(|freeze| freeze.automatic) && self.rollback.is_none();

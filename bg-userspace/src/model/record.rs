@@ -265,6 +265,8 @@ pub struct Memory {
     pub down: Vec<super::event::Down>,
     /// Whether `[blue, green]` were healthy.
     pub healthy: [Option<bool>; 2],
+    /// The last change of who is live, and the Unix time of it in seconds.
+    pub last: Option<(Switched, u64)>,
 }
 
 impl Memory {

@@ -12,9 +12,9 @@ impl Deployment {
     /// Takes over what the journal remembers. `self` has the word that the kernel has.
     pub(super) fn restore(&mut self, step: &mut Step<'_>, memory: Option<Memory>) {
         let Some(memory) = memory else { return self.without_memory(step) };
-        let Memory { slices, rollback, frozen, overrides, drilled, down, healthy, .. } = memory.clone();
+        let Memory { slices, rollback, frozen, overrides, drilled, down, healthy, last, .. } = memory.clone();
         (self.slices, self.rollback, self.frozen) = (slices, rollback, frozen);
-        (self.overrides, self.drilled) = (overrides, drilled);
+        (self.overrides, self.drilled, self.last) = (overrides, drilled, last);
         self.health.remember(down, healthy);
         // Before anything is told: what is remembered from here on is what the rings are.
         self.serve(step);
@@ -141,7 +141,7 @@ impl Deployment {
     }
 
     /// Tells where it begins.
-    fn found(&mut self, step: &mut Step<'_>, found: &str) {
+    pub(super) fn found(&mut self, step: &mut Step<'_>, found: &str) {
         self.judge(step);
         let what = What::Started { found: found.to_owned(), word: self.word.bits() };
         self.tell(step, &Actor::default(), None, what);

@@ -40,6 +40,10 @@ pub struct View {
     pub drain: Option<DrainView>,
     /// The last change of who is live, and the Unix time of it.
     pub last: Option<(Switched, u64)>,
+    /// What somebody else made of the word since the last order: as seen, as it was then, and the Unix time of it.
+    pub drifted: Option<(Word, Word, u64)>,
+    /// Probes through the VIP: good or bad, and what is wrong.
+    pub vip: (Option<bool>, Option<String>),
     /// What is under way, in words.
     pub under_way: Option<String>,
     /// Until the next scheduled drill.
@@ -131,6 +135,8 @@ impl Deployment {
             confirm_left: left(deadline(self.word).filter(|_| reverts)),
             drain,
             last: self.last.clone(),
+            drifted: self.drifted,
+            vip: self.health.vip(&self.policy),
             under_way: self.under_way(),
             drill_in: left(self.drill_due),
             down: self.health.down().to_vec(),

@@ -74,6 +74,12 @@ impl Network {
         self.link(name, |link| link.mtu = mtu)
     }
 
+    /// Adds the interface that bgd of the default instance makes for itself.
+    fn own_link(mut self, kind: LinkKind) -> Self {
+        self.survey.links.push(link(9, "bgp-default", kind));
+        self
+    }
+
     fn uplinks(mut self, default_uplinks: &[u32]) -> Self {
         self.survey.default_uplinks = default_uplinks.to_vec();
         self
@@ -262,6 +268,39 @@ fn an_interface_that_leads_both_ways_is_hooked_once_for_both() {
 }
 
 #[test]
+fn bgds_own_interface_is_hooked_like_an_uplink_and_changes_nothing_else() {
+    let rows = [
+        ("tc", network(), "eth0 uplink tc, to-blue zone tc, to-green zone tc"),
+        ("XDP", network().gateway(""), "eth0 uplink xdp, to-blue zone tc, to-green zone tc"),
+        (
+            "one arm",
+            network().route("10.2.0.2", out(2)).route("fd00:2::2", out(2)),
+            "eth0 both tc, to-blue zone tc",
+        ),
+        ("narrow zones", network().mtu("to-blue", 1400), "eth0 uplink tc, to-blue zone tc, to-green zone tc"),
+        ("wide ones", network().mtu("eth0", 1400), "eth0 uplink tc, to-blue zone tc, to-green zone tc"),
+    ];
+    for (what, network, others) in rows {
+        let before = network.plan().unwrap();
+        assert_eq!((before.own_link, shape(&before)), (None, format!("{others}: {:?}", before.attach.path)));
+        let after = network.own_link(LinkKind::Tun).plan().unwrap();
+        let want = format!("{others}, bgp-default uplink tc: {:?}", before.attach.path);
+        assert_eq!((after.own_link, shape(&after)), (Some(9), want), "{what}");
+        assert_eq!(after.vip_homes, before.vip_homes, "{what}");
+        assert_eq!(after.deployments, before.deployments, "{what}");
+    }
+}
+
+#[test]
+fn an_interface_of_another_instance_or_another_kind_is_none_of_bgds() {
+    let other = network().own_link(LinkKind::Tun).gateway("attach = \"tc\"\ninstance = \"other\"");
+    let veth = network().own_link(ZONE);
+    for network in [other, veth] {
+        assert_eq!(shape(&network.plan().unwrap()), format!("eth0 uplink tc, {ZONES}: Redirect"));
+    }
+}
+
+#[test]
 fn the_tables_get_every_frontend_and_backend_with_its_interface() {
     let wiring = network().plan().unwrap();
     let [deployment] = wiring.deployments.as_slice() else { panic!("one deployment is configured") };
@@ -331,6 +370,20 @@ fn what_cannot_work_is_refused_with_place_and_remedy() {
             "backend-unreachable",
             "deployment `shop`, slice `blue`, address fd00:1::2",
             "ip route get fd00:1::2",
+        ),
+        (
+            "bgd's own interface as uplink",
+            network().own_link(LinkKind::Tun).gateway("uplinks = [\"eth0\", \"bgp-default\"]"),
+            "own-interface",
+            "key `uplinks`",
+            "name other uplinks",
+        ),
+        (
+            "a slice behind bgd's own interface",
+            network().own_link(LinkKind::Tun).route("10.2.0.2", out(9)),
+            "own-interface",
+            "key `uplinks` in [gateway], and the addresses of slices",
+            "ip route show dev bgp-default",
         ),
         (
             "redirect with XDP",

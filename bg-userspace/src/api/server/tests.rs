@@ -1,10 +1,13 @@
 //! The server behind a real socket, spoken to by the client and by hand.
 
+use super::answer::refused as answer;
 use super::*;
 use crate::api::client::{Client, Error};
-use crate::config::DEFAULT_LIFETIMES;
+use crate::api::protocol::{FlowQuery, RollbackRequest, SwitchRequest};
 use crate::dataplane::fake::Fake;
-use crate::engine::{Engine, Settings};
+use crate::engine::Engine;
+use crate::refusal::Refusal;
+use axum::http::StatusCode;
 use bg_common::{Colour, Word};
 use std::path::PathBuf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,15 +25,14 @@ fn serving() -> Served {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("bg.sock");
     let fake = Fake::with_words(&[("shop", Word::initial(Colour::Blue))]);
-    let settings = Settings { instance: "lab".to_owned(), lifetimes: DEFAULT_LIFETIMES };
-    let (engine, handle) = Engine::new(settings, Box::new(fake.clone())).unwrap();
+    let (engine, handle) = Engine::alone(&fake);
     tokio::spawn(engine.run());
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let listening = Listening::bind(&socket).unwrap();
     let stopped = async {
         let _ = stopped.await;
     };
-    let server = tokio::spawn(serve(listening, handle, stopped));
+    let server = tokio::spawn(serve(listening, Services::without_journal(handle), stopped));
     Served { client: Client::new(&socket), socket, fake, stop, server, _dir: dir }
 }
 
@@ -56,8 +58,11 @@ async fn every_call_of_the_client_is_answered() {
     let served = serving();
     let Served { client, .. } = &served;
     assert_eq!(client.status().await.unwrap().instance, "lab");
-    let request =
-        SwitchRequest { to: Some(Colour::Green), reason: Some("release 7\nforged line".to_owned()) };
+    let request = SwitchRequest {
+        to: Some(Colour::Green),
+        reason: Some("release 7\nforged line".to_owned()),
+        ..SwitchRequest::default()
+    };
     let switched = client.switch(Some("shop"), &request).await.unwrap();
     assert_eq!((switched.to, switched.took_ns, switched.already), (Colour::Green, 3, false));
     assert!(client.switch(Some("shop"), &request).await.unwrap().already);
@@ -141,7 +146,7 @@ async fn other_users_are_turned_away() {
     {
         assert_eq!(may_enter(uid, own), enters, "user {uid} at a daemon of user {own}");
     }
-    assert_eq!(answer(forbidden(Peer { uid: 1000, pid: 7 })).status(), StatusCode::FORBIDDEN);
+    assert_eq!(answer(Peer { uid: 1000, pid: 7 }.forbidden()).status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
@@ -180,3 +185,5 @@ async fn connections_beyond_the_limit_wait_and_are_served() {
     drop(idle);
     tokio::time::timeout(Duration::from_secs(20), late).await.unwrap().unwrap().unwrap();
 }
+
+mod scripted;

@@ -3,7 +3,7 @@
 use super::super::state::{Op, ServiceState, State};
 use super::{endpoint, forget_backend, forget_frontend, reconcile};
 use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
-use bg_common::{Backend, Colour, Endpoint, Frontend, PinnedFlows, Ring, Service, SliceId, Via, Word};
+use bg_common::{Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, Ring, Service, SliceId, Via, Word};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -256,15 +256,100 @@ fn ids_that_pins_may_name_are_not_given_away() {
     assert!(tables.services.contains_key(&service_id), "nothing names it any more");
 }
 
+/// The same, with one backend of blue that does not serve.
+fn with_down(mut want: Vec<DeploymentSpec>, nth: usize, pinned: PinnedFlows) -> Vec<DeploymentSpec> {
+    let backend = &mut want[0].services[0].backends[0][nth];
+    (backend.serving, backend.pinned) = (false, pinned);
+    want
+}
+
+#[test]
+fn a_backend_that_goes_down_leaves_its_ring_first_and_comes_back_to_it_last() {
+    let mut tables = Tables::default();
+    let up = vec![deployment("shop", vec![service(0, &[10], &[1, 2], &[1])]), deployment("mail", vec![])];
+    apply(&mut tables, &up);
+    let at = endpoint(&up[0].services[0].backends[0][1].addr, Protocol::Tcp);
+    let id = tables.backends_by_addr[&at];
+    let serving = tables.backends[&id];
+    let slot = Service::slot(Colour::Blue, false);
+
+    // A flap is as cheap as it can be: one ring and one backend.
+    let ops = apply(&mut tables, &with_down(up.clone(), 1, PinnedFlows::Reset));
+    let [Op::WriteRing(_, ids), Op::SetRing(_, changed, _), Op::SetBackend(down, _)] = ops.as_slice() else {
+        panic!("{ops:?}")
+    };
+    assert_eq!((ids.len(), *changed, *down), (1, slot, id));
+    assert_eq!(tables.backends[&id], serving.down(PinnedFlows::Reset));
+    assert_eq!(tables.backends_by_addr.get(&at), Some(&id), "a pinned flow's reply needs it");
+    let ops = apply(&mut tables, &with_down(up.clone(), 1, PinnedFlows::Keep));
+    assert_eq!(ops, [Op::SetBackend(id, serving.down(PinnedFlows::Keep))], "only what happens to its flows");
+
+    let ops = apply(&mut tables, &up);
+    let [Op::SetBackend(back, _), Op::WriteRing(_, ids), Op::SetRing(_, changed, _)] = ops.as_slice() else {
+        panic!("{ops:?}")
+    };
+    assert_eq!((ids.len(), *changed, *back), (2, slot, id));
+    assert_eq!(tables.backends[&id], serving);
+}
+
+#[test]
+fn a_backend_that_is_only_down_keeps_its_id_and_one_that_is_removed_does_not() {
+    let mut tables = Tables::default();
+    let up = vec![deployment("shop", vec![service(0, &[10], &[1, 2], &[1])])];
+    let down = with_down(up.clone(), 1, PinnedFlows::Move);
+    apply(&mut tables, &down);
+    let id = tables.backends_by_addr[&endpoint(&up[0].services[0].backends[0][1].addr, Protocol::Tcp)];
+    assert!(tables.state().retired().backends.is_empty(), "what is down may come back");
+
+    apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1], &[1])])]);
+    assert!(tables.state().retired().backends.contains(&id));
+    assert_eq!(tables.backends[&id].pinned(), PinnedFlows::Move, "its flows meet what they met before");
+    apply(&mut tables, &down);
+    assert!(tables.state().retired().backends.is_empty(), "the same one has come back");
+
+    apply(&mut tables, &[]);
+    assert!(tables.state().retired().backends.contains(&id), "it went with its service");
+}
+
+#[test]
+fn a_service_can_begin_to_refuse_without_being_touched_otherwise() {
+    let mut tables = Tables::default();
+    let mut want = [deployment("shop", vec![service(0, &[10], &[1], &[])])];
+    apply(&mut tables, &want);
+    for refuse in [true, false] {
+        want[0].services[0].refuse = refuse;
+        let ops = apply(&mut tables, &want);
+        let [Op::SetFlags(id, service)] = ops.as_slice() else { panic!("{ops:?}") };
+        assert_eq!((service.refuses(), *service), (refuse, tables.services[id]));
+    }
+    want[0].services.push(ServiceSpec { refuse: true, ..service(1, &[11], &[], &[]) });
+    apply(&mut tables, &want);
+    assert!(tables.services.values().any(Service::refuses));
+}
+
+#[test]
+fn a_deployment_that_is_made_anew_can_go_on_where_it_was() {
+    let mut tables = Tables::default();
+    let remembered = Word::initial(Colour::Blue).switched(Colour::Green, Fate::Keep, None).unwrap();
+    apply(&mut tables, &[DeploymentSpec { initial: remembered, ..deployment("shop", vec![]) }]);
+    assert_eq!(tables.words[&0], remembered);
+}
+
 fn any_want() -> impl Strategy<Value = Vec<DeploymentSpec>> {
     let hosts =
         || proptest::collection::btree_set(1_u8..5, 0..4).prop_map(|set| set.into_iter().collect::<Vec<_>>());
-    let services = proptest::collection::btree_map(0_u8..4, (hosts(), hosts(), hosts()), 0..4);
+    let pinned = prop_oneof![Just(PinnedFlows::Keep), Just(PinnedFlows::Reset), Just(PinnedFlows::Move)];
+    let downs = proptest::collection::vec((any::<bool>(), any::<bool>(), pinned), 16);
+    let services =
+        proptest::collection::btree_map(0_u8..4, (hosts(), hosts(), hosts(), downs, any::<bool>()), 0..4);
     (services, any::<bool>(), any::<bool>()).prop_map(|(services, split, mail)| {
         let mut shop = deployment("shop", vec![]);
         let mut other = deployment("mail", vec![]);
-        for (number, (vips, blue, green)) in services {
-            let service = service(number, &vips, &blue, &green);
+        for (number, (vips, blue, green, downs, refuse)) in services {
+            let mut service = ServiceSpec { refuse, ..service(number, &vips, &blue, &green) };
+            for (backend, (down, surely, pinned)) in service.backends.iter_mut().flatten().zip(downs) {
+                (backend.serving, backend.pinned) = (!(down && surely), pinned);
+            }
             if split && number % 2 == 1 { other.services.push(service) } else { shop.services.push(service) }
         }
         if mail || !other.services.is_empty() { vec![other, shop] } else { vec![shop] }

@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 /// Histories of a run of all tests.
-const SHORT: u64 = 3000;
+const SHORT: u64 = 1000;
 
 /// Numbers that look random and are the same for the same seed (splitmix64).
 struct Dice(u64);
@@ -484,6 +484,9 @@ impl History {
 
     /// The journal fails by itself, or a deployment goes away and comes back.
     fn other_kinds(&mut self) {
+        if self.dice.percent(30) {
+            return self.world.feed(Event::Remind);
+        }
         if self.dice.percent(50) {
             let refusal = Refusal::new("journal-full", "no space left", "/var/lib/bg", "make room");
             return self.world.feed(Event::JournalState(self.dice.maybe(50, |_| refusal)));
@@ -550,10 +553,9 @@ impl History {
             let told = self.world.journal.iter().skip(self.seen).filter(|entry| entry.deployment == name);
             let told: Vec<&What> = told.map(|entry| &entry.record.what).collect();
             if let Some(pending) = &memory.pending {
-                let said = |what: &&What| match what {
-                    What::Switched { cause, .. } | What::NotSwitched { cause, .. } => *cause == pending.cause,
-                    What::Drilled { .. } => pending.cause == Cause::Drill,
-                    _ => false,
+                let said = |what: &&What| {
+                    matches!(what, What::Switched { cause, .. } | What::NotSwitched { cause, .. } if *cause == pending.cause)
+                        || matches!(what, What::Drilled { .. }) && pending.cause == Cause::Drill
                 };
                 assert!(told.iter().any(said), "nobody tells what became of {pending:?}: {told:?}");
             }
@@ -588,37 +590,35 @@ impl History {
         let name = &record.deployment;
         let identity = |colour: Colour| Some((colour, record.slices[colour.index()].identity));
         let before = self.before.entry(name.clone()).or_default();
-        match &record.what {
-            What::Switched { cause: Cause::Switch | Cause::FailOver, switched, .. } => {
-                *before = identity(switched.from);
-            }
-            What::Switched { cause: Cause::Rollback, switched, .. } => {
-                assert_eq!(
-                    *before,
-                    identity(switched.to),
-                    "a rollback leads to what was live before, and only there"
-                );
-                *before = None;
-            }
-            What::Switched { cause: Cause::AutoRollback | Cause::Unconfirmed, .. } => *before = None,
-            What::Drift { seen, actual, .. } => {
-                let (seen, actual) = (Word::from_bits(*seen), Word::from_bits(*actual));
-                let went_back = seen.unpack().is_ok()
-                    && seen.effective(tick) != seen
-                    && seen.effective(tick).live() == actual.live();
-                if seen.live() != actual.live() && !went_back {
-                    *before = identity(seen.live());
+        if let What::Switched { cause, switched, .. } = &record.what {
+            match cause {
+                Cause::Switch | Cause::FailOver => *before = identity(switched.from),
+                Cause::Rollback => {
+                    let to = identity(switched.to);
+                    assert_eq!(*before, to, "a rollback leads to what was live before, and only there");
+                    *before = None;
                 }
+                Cause::AutoRollback | Cause::Unconfirmed => *before = None,
+                Cause::Drill => {}
             }
-            What::Frozen { why } if why.starts_with("a drill did not go home") => {
-                *before = identity(record.live.other());
+        }
+        if let What::Drift { seen, actual, .. } = record.what {
+            let (seen, actual) = (Word::from_bits(seen), Word::from_bits(actual));
+            let lapsed = seen.unpack().is_ok() && seen.effective(tick) != seen;
+            let went_back = lapsed && seen.effective(tick).live() == actual.live();
+            if seen.live() != actual.live() && !went_back {
+                *before = identity(seen.live());
             }
-            What::Started { found, word } if found == "new" => {
-                let word = Word::from_bits(*word);
-                *before =
-                    identity(record.live.other()).filter(|_| word.generation() > 0 && word.unpack().is_ok());
-            }
-            _ => {}
+        }
+        if matches!(&record.what, What::Frozen { why } if why.starts_with("a drill did not go home")) {
+            *before = identity(record.live.other());
+        }
+        if let What::Started { found, word } = &record.what
+            && found == "new"
+        {
+            let word = Word::from_bits(*word);
+            let switched = word.generation() > 0 && word.unpack().is_ok();
+            *before = identity(record.live.other()).filter(|_| switched);
         }
     }
 

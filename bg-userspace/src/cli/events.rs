@@ -1,0 +1,39 @@
+//! `bgctl events`: what has just happened, and what happens, line by line.
+
+use super::env::Env;
+use super::run::Result;
+use super::say::{clean, exactly};
+use super::{EventsArgs, Global, told};
+use crate::api::client::Client;
+use crate::api::protocol::{Entry, EventQuery, Kinds};
+use serde::Deserialize;
+
+/// Stands in place of lines that came too fast.
+#[derive(Deserialize)]
+struct Lagged {
+    lost: u64,
+}
+
+pub(super) async fn run(args: EventsArgs, global: &Global, client: &Client, env: &mut Env<'_>) -> Result {
+    let EventsArgs { deployment, follow, kind, limit } = args;
+    let query = EventQuery { deployment, kind: Kinds(kind), follow, since_seq: None, limit: Some(limit) };
+    let mut lines = client.events(&query).await?;
+    while let Some(line) = lines.next().await? {
+        let text = if global.json { line } else { text(&line, env) };
+        writeln!(env.out, "{text}")?;
+        // Whoever follows wants to see it when it happens.
+        env.out.flush()?;
+    }
+    Ok(())
+}
+
+/// A line as people read it. One of a newer daemon is shown as it came.
+fn text(line: &str, env: &Env<'_>) -> String {
+    if let Ok(Entry { seq: _, at, record }) = serde_json::from_str(line) {
+        return format!("{}  {}  {}", exactly(at, env), clean(&record.deployment), told::line(&record));
+    }
+    match serde_json::from_str(line) {
+        Ok(Lagged { lost }) => format!("… {lost} events came too fast: `bgctl history` has them"),
+        Err(_) => clean(line),
+    }
+}

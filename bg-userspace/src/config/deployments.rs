@@ -1,0 +1,63 @@
+//! Judges deployments: their slices and services, and what asks and guards them.
+
+use super::claims::Claims;
+use super::policy::{self, policy};
+use super::probes::{self, probe};
+use super::problems::Problems;
+use super::raw::RawDeployment;
+use super::services::{addresses, name, service};
+use super::values::choice;
+use super::{Deployment, hooks};
+use crate::health::spec::ProbeSet;
+use crate::model::policy::Policy;
+use crate::notify::spec::When;
+use bg_common::Colour;
+use std::net::IpAddr;
+
+const COLOUR: &[(&str, Colour)] = &[("blue", Colour::Blue), ("green", Colour::Green)];
+
+/// Judges a deployment and enters what it claims.
+pub(super) fn deployment(
+    raw: RawDeployment,
+    probe_addresses: &[IpAddr],
+    claims: &mut Claims,
+    problems: &mut Problems<'_>,
+) -> Option<Deployment> {
+    let key = raw.name.place.key.clone();
+    let name = name("deployment", &raw.name, problems);
+    let initial = choice(raw.initial, COLOUR, problems).unwrap_or(Colour::Blue);
+    let [blue, green] = raw.slices;
+    let blue = blue.map(|raw| addresses("a slice", raw, problems));
+    let green = green.map(|raw| addresses("a slice", raw, problems));
+    if raw.services.is_empty() {
+        let mend = format!("add [{key}.service.NAME] with `vips` and `port`");
+        problems.add("config-empty", &raw.name.place, "the deployment has no service", mend);
+    }
+    let known: Vec<_> = raw.services.iter().map(|service| service.name.value.clone()).collect();
+    let services: Vec<_> = raw.services.into_iter().filter_map(|raw| service(raw, problems)).collect();
+
+    let witnesses = policy::Witnesses {
+        key: &key,
+        given: &raw.given,
+        before: raw.hooks.iter().any(|hook| hook.may_be_on("before")),
+        watch: raw.hooks.iter().any(|hook| hook.may_be_on("watch")),
+    };
+    let policy = policy(raw.policy, &witnesses, problems);
+    let around = probes::Around { known: &known, services: &services, probe_addresses };
+    let probes = raw.probes.into_iter().filter_map(|raw| probe(raw, &around, problems));
+    let (specs, policies) = probes.unzip();
+    let hooks: Vec<_> = raw.hooks.into_iter().filter_map(|raw| hooks::hook(raw, problems)).collect();
+
+    let (name, blue, green) = (name?, blue?, green?);
+    let slices = claims.add(&name, [blue, green], &services, problems);
+    let policy = Policy {
+        slices: slices.clone(),
+        probes: policies,
+        gating_hooks: hooks.iter().any(|hook| hook.on.contains(&When::Before)),
+        watching_hooks: hooks.iter().any(|hook| hook.on.contains(&When::Watch)),
+        ..policy
+    };
+    let probes = ProbeSet { deployment: name.to_string(), slices: slices.clone(), probes: specs };
+    let services = services.into_iter().map(|service| service.service).collect();
+    Some(Deployment { name, initial, slices, services, policy, probes, hooks })
+}
