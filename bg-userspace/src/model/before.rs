@@ -150,12 +150,16 @@ impl Deployment {
         refusal(&gates, &go.force, &self.place())
     }
 
-    /// What the daemon does by itself never leads to a side that is known to fail.
+    /// What the daemon does by itself never leads to a side that is known to fail; a drill goes home to one
+    /// only if the standby fails, too.
     fn no_better(&self, go: &Go, now: Moment) -> Option<Refusal> {
-        if !matches!(go.cause, Cause::AutoRollback | Cause::FailOver) {
-            return None;
-        }
-        let why = self.unfit_to_take_over(go.to, now)?;
+        let why = match go.cause {
+            Cause::AutoRollback => self.unfit_to_take_over(go.to, now),
+            Cause::FailOver => (!self.wants_fail_over(now))
+                .then(|| format!("there is no more reason for {} to take over", self.named(go.to))),
+            Cause::Drill => self.keeps_drill_from_home(go.to, now),
+            Cause::Switch | Cause::Rollback | Cause::Unconfirmed => None,
+        }?;
         Some(Refusal::new("gate-health", why, self.place(), format!("bgctl health {}", self.name)))
     }
 }

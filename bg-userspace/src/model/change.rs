@@ -229,7 +229,7 @@ impl Deployment {
 
     /// Goes on with a change after another writer was faster.
     pub(super) fn overtaken(&mut self, step: &mut Step<'_>) {
-        let live = self.live(step.now.moment);
+        let (live, lapsed) = (self.live(step.now.moment), self.is_lapsed(step.now.moment));
         if let Some(change) = &mut self.change {
             change.tries += 1;
         }
@@ -242,6 +242,12 @@ impl Deployment {
                 "gate-plan",
                 "bgctl plan",
             ),
+            Make::Go(_) | Make::Confirm | Make::Pause(_) | Make::Resume | Make::Fate(_) if lapsed => refuse(
+                "somebody else wrote a word whose deadline has passed while this order was under way"
+                    .to_owned(),
+                "changed-meanwhile",
+                "see `bgctl status`, then order again",
+            ),
             Make::Go(go) if go.to == live && (go.named || go.cause == Cause::Rollback) => {
                 return self.already(step);
             }
@@ -250,7 +256,7 @@ impl Deployment {
                 self.change = None;
                 return;
             }
-            Make::Settle if !self.is_lapsed(step.now.moment) => {
+            Make::Settle if !lapsed => {
                 self.change = None;
                 return;
             }
@@ -290,11 +296,15 @@ impl Deployment {
         let Some(Change { why, make: Make::Go(go), .. }) = self.change.take() else { return };
         let (actor, reason) = why.said();
         let saw = format!("{} is live already", self.named(go.to));
-        let what = What::NotSwitched { cause: go.cause, to: go.to, why: saw };
+        let what = What::NotSwitched { cause: go.cause, to: go.to, why: saw.clone() };
         self.tell(step, &actor, reason.as_deref(), what);
-        if let Why::Order { id, .. } = why {
-            let switched = self.as_it_is(go.to);
-            step.answer(id, Ok(Done::Switched(switched)));
+        match why {
+            Why::Order { id, .. } => {
+                let switched = self.as_it_is(go.to);
+                step.answer(id, Ok(Done::Switched(switched)));
+            }
+            Why::Drill => self.abort_drill(step, saw),
+            Why::Bgd(_) => {}
         }
     }
 

@@ -20,22 +20,10 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// A target that was down when the daemon was stopped.
-    #[must_use]
-    pub(super) fn remembered_down() -> Self {
-        Self { up: Some(false), ..Self::default() }
-    }
-
     /// Up or down; none before enough answers.
     #[must_use]
     pub(super) const fn up(&self) -> Option<bool> {
         self.up
-    }
-
-    /// Whether that is what its answers say, and not only what was remembered of it.
-    #[must_use]
-    pub(super) const fn was_asked(&self) -> bool {
-        self.last_good.is_some()
     }
 
     /// When that became so.

@@ -234,6 +234,7 @@ impl Deployment {
             boot: boot.to_owned(),
             drilled: self.drilled,
             down: self.health.down().to_vec(),
+            healthy: self.health.verdicts_to_remember(),
             last: self.last.clone(),
         }
     }

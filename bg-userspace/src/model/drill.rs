@@ -30,7 +30,7 @@ pub(super) struct Drill {
     failed: Option<String>,
     held_since: Moment,
     /// An operator wants it home, whatever is known of home.
-    insists: bool,
+    pub(super) insists: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,7 +182,7 @@ impl Deployment {
     pub(super) fn drill_timer(&mut self, step: &mut Step<'_>) {
         let now = step.now.moment;
         match self.drill.as_ref().map(|drill| drill.phase) {
-            Some(Phase::Hold(until)) if now >= until => self.drill_back(step),
+            Some(Phase::Hold(until)) if now >= until && self.is_ready(now) => self.drill_back(step),
             Some(Phase::Back) => self.drill_home(step),
             Some(Phase::There | Phase::Hold(_) | Phase::Home) => {}
             None if self.drill_due.is_some_and(|due| now >= due) && self.is_ready(now) => {
@@ -214,22 +214,25 @@ impl Deployment {
     /// Goes home, unless that is known to fail and the standby is not.
     fn drill_home(&mut self, step: &mut Step<'_>) {
         let now = step.now.moment;
-        let Some(Drill { home, insists, .. }) = self.drill else { return };
+        let Some(Drill { home, .. }) = self.drill else { return };
         if !self.is_ready(now) {
             return;
         }
-        let live = self.live(now);
-        if live == home {
+        if self.live(now) == home {
             return self.end_drill(step, None);
         }
-        if !insists
-            && self.unfit_to_take_over(home, now).is_some()
-            && self.unfit_to_take_over(live, now).is_none()
-        {
+        if self.keeps_drill_from_home(home, now).is_some() {
             return self.alter(step, Why::Drill, Make::Confirm);
         }
         let go = self.by_itself(Cause::Drill, home, now);
         self.go(step, Why::Drill, go);
+    }
+
+    /// Why a drill stays at the standby instead of going home, if it does.
+    pub(super) fn keeps_drill_from_home(&self, home: Colour, now: Moment) -> Option<String> {
+        let insists = self.drill.as_ref().is_some_and(|drill| drill.insists);
+        let standby_fails = self.unfit_to_take_over(home.other(), now).is_some();
+        self.unfit_to_take_over(home, now).filter(|_| !insists && !standby_fails)
     }
 
     /// Home is live, and only the proof of it is missing.

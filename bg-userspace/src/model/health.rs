@@ -13,12 +13,17 @@ use std::collections::BTreeMap;
 /// All that speaks for or against the slices.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Health {
-    pub(super) checks: BTreeMap<(String, Target), Check>,
+    /// What the answers of each probe have made of each target.
+    checks: BTreeMap<String, BTreeMap<Target, Check>>,
     pub(super) slices: [Option<bool>; 2],
+    /// Verdicts of before a restart: neither healthy nor failing enough, a slice stays what it was.
+    pub(super) remembered_slices: [Option<bool>; 2],
     windows: [Window; 2],
     counters: [Traffic; 2],
     /// Backends without new flows, as last told to the data plane.
     pub(super) down: Vec<Down>,
+    /// Those of before a restart that no probe has found up since.
+    pub(super) remembered: Vec<Down>,
 }
 
 /// A change of a verdict.
@@ -49,24 +54,26 @@ pub(super) enum Change {
 impl Health {
     /// Takes over what a configuration says: checks of probes and targets that are gone are forgotten.
     pub(super) fn configure(&mut self, policy: &Policy) {
-        let known = |probe: &str, target: &Target| {
-            policy.probes.iter().any(|one| one.name == probe && targets(one, policy).contains(target))
-        };
-        self.checks.retain(|(probe, target), _| known(probe, target));
+        self.checks.retain(|name, checks| {
+            let Some(probe) = policy.probes.iter().find(|probe| probe.name == *name) else { return false };
+            checks.retain(|target, _| targets(probe, policy).any(|known| known == *target));
+            true
+        });
         if policy.probes.is_empty() {
             self.slices = [None, None];
         }
     }
 
-    /// Backends that were down when the daemon was stopped stay down until a probe says otherwise.
-    pub(super) fn remember_down(&mut self, down: Vec<Down>, policy: &Policy) {
-        for Down { service, colour, address } in &down {
-            for probe in policy.probes.iter().filter(|probe| speaks_for(probe, service)) {
-                let key = (probe.name.clone(), Target::Backend(*colour, *address));
-                self.checks.entry(key).or_insert_with(Check::remembered_down);
-            }
-        }
-        self.down = down;
+    /// Backends that were down when the daemon was stopped stay down until their probes say otherwise.
+    pub(super) fn remember(&mut self, down: Vec<Down>, slices: [Option<bool>; 2]) {
+        self.remembered.clone_from(&down);
+        (self.down, self.remembered_slices) = (down, slices);
+    }
+
+    /// Verdicts that a restart has to know: those of this run, or else of the one before.
+    pub(super) fn verdicts_to_remember(&self) -> [Option<bool>; 2] {
+        let ([blue, green], [old_blue, old_green]) = (self.slices, self.remembered_slices);
+        [blue.or(old_blue), green.or(old_green)]
     }
 
     /// Takes an answer of a probe. `live` is who is live now, for answers through the VIP.
@@ -79,7 +86,7 @@ impl Health {
         now: Moment,
     ) -> Vec<Change> {
         let Some(probe) = policy.probes.iter().find(|probe| probe.name == name) else { return Vec::new() };
-        if !targets(probe, policy).contains(&target) {
+        if !targets(probe, policy).any(|known| known == target) {
             return Vec::new();
         }
         let why = match finding {
@@ -89,7 +96,7 @@ impl Health {
             }
             Finding::Good { .. } => None,
         };
-        let check = self.checks.entry((name.to_owned(), target)).or_default();
+        let check = self.checks.entry(name.to_owned()).or_default().entry(target).or_default();
         if !check.answer(why, probe, now) {
             return Vec::new();
         }
@@ -103,12 +110,12 @@ impl Health {
         let mut changes = Vec::new();
         for colour in Colour::BOTH {
             let before = self.slices.get(colour.index()).copied().flatten();
-            let (after, why) = self.verdict(policy, overrides, colour, before, now);
+            let (after, reason) = self.verdict(policy, overrides, colour, before, now);
+            if let Some(healthy) = after.filter(|_| after != before) {
+                changes.push(Change::Slice { colour, healthy, why: reason.to_string() });
+            }
             if let Some(slot) = self.slices.get_mut(colour.index()) {
                 *slot = after;
-            }
-            if let Some(healthy) = after.filter(|_| after != before) {
-                changes.push(Change::Slice { colour, healthy, why });
             }
         }
         changes
@@ -123,22 +130,40 @@ impl Health {
     /// Why a slice is what it is.
     #[must_use]
     pub(super) fn why(&self, policy: &Policy, overrides: &[Override], colour: Colour, now: Moment) -> String {
-        self.verdict(policy, overrides, colour, self.slice(colour), now).1
+        self.verdict(policy, overrides, colour, self.slice(colour), now).1.to_string()
+    }
+
+    /// What is known of a target by a probe.
+    pub(super) fn check(&self, probe: &ProbePolicy, target: Target) -> Option<&Check> {
+        self.checks.get(&probe.name)?.get(&target)
+    }
+
+    /// Each probe and target that was asked.
+    pub(super) fn checks(&self) -> impl Iterator<Item = (&str, Target, &Check)> {
+        self.checks.iter().flat_map(|(probe, checks)| {
+            checks.iter().map(move |(target, check)| (probe.as_str(), *target, check))
+        })
+    }
+
+    /// What is wrong through the VIP, as soon as one probe finds it down.
+    #[must_use]
+    pub(super) fn vip_complaint(&self, policy: &Policy) -> Option<String> {
+        policy.probes.iter().filter(|probe| probe.vip).find_map(|probe| {
+            let check = self.check(probe, Target::Vip).filter(|check| check.up() == Some(false))?;
+            let why = check.why().unwrap_or("it was down");
+            Some(format!("probe {} through the VIP: {why}", probe.name))
+        })
     }
 
     /// What probes through the VIP say: bad as soon as one is down, good once all are up. With what is wrong.
     #[must_use]
     pub(super) fn vip(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
-        let asked: Vec<_> = policy.probes.iter().filter(|probe| probe.vip).collect();
-        let check = |probe: &&ProbePolicy| self.checks.get(&(probe.name.clone(), Target::Vip));
-        for probe in &asked {
-            if let Some(check) = check(probe).filter(|check| check.up() == Some(false)) {
-                let why = check.why().unwrap_or("it was down");
-                return (Some(false), Some(format!("probe {} through the VIP: {why}", probe.name)));
-            }
+        if let Some(complaint) = self.vip_complaint(policy) {
+            return (Some(false), Some(complaint));
         }
-        let all = asked.iter().all(|probe| check(probe).is_some_and(|check| check.up() == Some(true)));
-        ((all && !asked.is_empty()).then_some(true), None)
+        let mut asked = policy.probes.iter().filter(|probe| probe.vip).peekable();
+        let up = |probe: &ProbePolicy| self.check(probe, Target::Vip).and_then(Check::up) == Some(true);
+        ((asked.peek().is_some() && asked.all(up)).then_some(true), None)
     }
 
     /// What the last answers through the VIP were since it was forgotten: bad at the first failure, good once
@@ -146,7 +171,7 @@ impl Health {
     #[must_use]
     pub(super) fn vip_so_far(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
         let asked = policy.probes.iter().filter(|probe| probe.vip);
-        let checks: Vec<_> = asked.map(|probe| self.checks.get(&(probe.name.clone(), Target::Vip))).collect();
+        let checks: Vec<_> = asked.map(|probe| self.check(probe, Target::Vip)).collect();
         let last = |check: &Option<&Check>| check.and_then(Check::last);
         if let Some(bad) = checks.iter().find(|check| last(check) == Some(false)) {
             return (Some(false), bad.and_then(Check::why).map(str::to_owned));
@@ -157,7 +182,9 @@ impl Health {
 
     /// Live has changed: what was said through the VIP speaks of another colour.
     pub(super) fn forget_vip(&mut self) {
-        self.checks.retain(|(_, target), _| *target != Target::Vip);
+        for checks in self.checks.values_mut() {
+            checks.remove(&Target::Vip);
+        }
     }
 
     /// Takes the data plane's counters.
@@ -199,18 +226,13 @@ impl Health {
 }
 
 /// Whom a probe asks.
-pub(super) fn targets(probe: &ProbePolicy, policy: &Policy) -> Vec<Target> {
-    let mut targets = Vec::new();
-    for (colour, addrs) in Colour::BOTH.into_iter().zip(&policy.slices) {
-        match probe.level {
-            Level::Backend => targets.extend(addrs.iter().map(|addr| Target::Backend(colour, *addr))),
-            Level::Slice => targets.push(Target::Slice(colour)),
-        }
-    }
-    if probe.vip {
-        targets.push(Target::Vip);
-    }
-    targets
+pub(super) fn targets<'p>(probe: &'p ProbePolicy, policy: &'p Policy) -> impl Iterator<Item = Target> + 'p {
+    let slices = Colour::BOTH.into_iter().zip(&policy.slices);
+    let backends = slices.filter(|_| probe.level == Level::Backend).flat_map(|(colour, addresses)| {
+        addresses.iter().map(move |address| Target::Backend(colour, *address))
+    });
+    let slices = Colour::BOTH.into_iter().filter(|_| probe.level == Level::Slice).map(Target::Slice);
+    backends.chain(slices).chain(probe.vip.then_some(Target::Vip))
 }
 
 /// The slice that a target belongs to.

@@ -174,7 +174,6 @@ impl Machine {
             let Self { boot, journal, tokens, .. } = self;
             let step = &mut Step { now, boot, journal: journal.as_ref(), tokens, effects };
             new.restore(step, memory);
-            new.judge(step);
             new.go_on(step);
             self.deployments.insert(name, new);
         }
@@ -303,10 +302,7 @@ impl Deployment {
     fn configure(&mut self, step: &mut Step<'_>, policy: Policy, services: Vec<String>) {
         let rescheduled = self.policy.drill != policy.drill;
         self.health.configure(&policy);
-        if !std::mem::replace(&mut self.configured, true) {
-            let down = self.health.down().to_vec();
-            self.health.remember_down(down, &policy);
-        }
+        self.configured = true;
         self.overrides.retain(|one| {
             let slice = policy.slices.get(one.colour.index());
             one.backend.is_none_or(|address| slice.is_some_and(|known| known.contains(&address)))
@@ -333,14 +329,19 @@ impl Deployment {
         self.judge_with(step, Vec::new());
     }
 
-    fn judge_with(&mut self, step: &mut Step<'_>, mut changes: Vec<health::Change>) {
-        changes.extend(self.health.judge(&self.policy, &self.overrides, step.now.moment));
+    /// Tells which backends get no new flows, if that has changed.
+    pub(super) fn serve(&mut self, step: &mut Step<'_>) {
         // Before a configuration tells what there is, nothing is known of rings.
         if self.configured
             && let Some(down) = self.health.serve(&self.policy, &self.services, &self.overrides)
         {
             step.effects.push(Effect::Serve { deployment: self.name.clone(), down });
         }
+    }
+
+    fn judge_with(&mut self, step: &mut Step<'_>, mut changes: Vec<health::Change>) {
+        changes.extend(self.health.judge(&self.policy, &self.overrides, step.now.moment));
+        self.serve(step);
         for change in changes {
             let what = match change {
                 health::Change::Target { probe, target, up, why } => What::Probe { probe, target, up, why },

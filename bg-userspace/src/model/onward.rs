@@ -35,7 +35,7 @@ impl Deployment {
         // What the daemon does by itself waits for the end of a change, and for a while after a failure.
         let by_itself = [
             self.deadline().filter(|_| self.change.is_none()),
-            self.watch.as_ref().and_then(|watch| watch.timer(self.policy.watching_hooks)),
+            self.looked_at().and_then(|watch| watch.timer(self.policy.watching_hooks)),
             self.drill.as_ref().and_then(|drill| drill.timer(now)),
             self.drain.as_ref().and_then(|drain| drain.timer(self.word)),
             self.drill_due.filter(|_| self.drill.is_none()),

@@ -263,6 +263,8 @@ pub struct Memory {
     pub drilled: Option<u64>,
     /// Backends that got no new flows.
     pub down: Vec<super::event::Down>,
+    /// Whether `[blue, green]` were healthy.
+    pub healthy: [Option<bool>; 2],
     /// The last change of who is live, and the Unix time of it in seconds.
     pub last: Option<(Switched, u64)>,
 }

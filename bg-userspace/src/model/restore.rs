@@ -12,10 +12,12 @@ impl Deployment {
     /// Takes over what the journal remembers. `self` has the word that the kernel has.
     pub(super) fn restore(&mut self, step: &mut Step<'_>, memory: Option<Memory>) {
         let Some(memory) = memory else { return self.without_memory(step) };
-        let Memory { slices, rollback, frozen, overrides, drilled, down, last, .. } = memory.clone();
+        let Memory { slices, rollback, frozen, overrides, drilled, down, healthy, last, .. } = memory.clone();
         (self.slices, self.rollback, self.frozen) = (slices, rollback, frozen);
         (self.overrides, self.drilled, self.last) = (overrides, drilled, last);
-        self.health.remember_down(down, &self.policy);
+        self.health.remember(down, healthy);
+        // Before anything is told: what is remembered from here on is what the rings are.
+        self.serve(step);
         self.schedule_drill(step);
         if memory.boot != step.boot {
             return self.after_reboot(step, &memory);
@@ -35,7 +37,8 @@ impl Deployment {
         // From here on as if the difference had just been seen.
         self.word = seen;
         let found = match &memory.pending {
-            Some(pending) if actual == Word::from_bits(pending.new) => {
+            // If that word had been seen before, it was somebody else's: ours would have been told.
+            Some(pending) if actual == Word::from_bits(pending.new) && seen != actual => {
                 self.word = actual;
                 self.completed(step, pending);
                 "exchange-completed"
@@ -78,23 +81,24 @@ impl Deployment {
     /// The machine was booted, and the words made anew by [`Memory::after_reboot`].
     fn after_reboot(&mut self, step: &mut Step<'_>, memory: &Memory) {
         let (was, live) = (memory.word().live(), self.word.live());
+        let went_back = was != live && live == memory.after_reboot().live();
+        self.unsaid.clone_from(&memory.pending);
         if memory.is_drill() {
             self.drill = Some(Drill::abandoned(live, step.now.moment));
             self.abort_drill(step, "the machine was booted while it was under way".to_owned());
-        } else if was != live && live == memory.after_reboot().live() {
-            let now = step.now.moment;
-            match memory.pending.as_ref().filter(|pending| pending.leaves_trouble()) {
-                Some(pending) => self.completed(step, pending),
-                None => {
-                    let why = format!("the machine was booted before the switch to {was} was confirmed");
-                    self.has_moved(step, Cause::Unconfirmed, was, now);
-                    self.freeze(step, &why);
-                    self.tell_moved(step, Cause::Unconfirmed, was, Vec::new());
-                    self.tell_frozen(step);
-                }
-            }
-        } else if let Some(pending) = &memory.pending {
-            self.not_made(step, pending, "the machine was booted at that moment");
+        } else if let Some(pending) =
+            memory.pending.as_ref().filter(|pending| went_back && pending.leaves_trouble())
+        {
+            self.completed(step, pending);
+        } else if went_back {
+            let why = format!("the machine was booted before the switch to {was} was confirmed");
+            self.has_moved(step, Cause::Unconfirmed, was, step.now.moment);
+            self.freeze(step, &why);
+            self.tell_moved(step, Cause::Unconfirmed, was, Vec::new());
+            self.tell_frozen(step);
+        }
+        if let Some(pending) = self.unsaid.clone() {
+            self.not_made(step, &pending, "the machine was booted at that moment");
         }
         self.found(step, "after-reboot");
     }
@@ -102,6 +106,7 @@ impl Deployment {
     /// The exchange was made, and the daemon ended before it could say so.
     fn completed(&mut self, step: &mut Step<'_>, pending: &Pending) {
         let Pending { cause, expected, bake, overridden, .. } = pending.clone();
+        self.unsaid = None;
         let (from, to) = (Word::from_bits(expected).live(), self.word.live());
         let now = step.now.moment;
         self.has_moved(step, cause, from, now);
@@ -135,7 +140,9 @@ impl Deployment {
         self.note(step, What::Switched { cause, switched, overridden });
     }
 
-    pub(super) fn found(&self, step: &mut Step<'_>, found: &str) {
+    /// Tells where it begins.
+    pub(super) fn found(&mut self, step: &mut Step<'_>, found: &str) {
+        self.judge(step);
         let what = What::Started { found: found.to_owned(), word: self.word.bits() };
         self.tell(step, &Actor::default(), None, what);
     }

@@ -7,25 +7,51 @@ use super::plan::ProbeVerdict;
 use super::policy::{Policy, ProbePolicy, Target};
 use super::record::{Override, TargetName};
 use bg_common::Colour;
+use std::fmt;
+
+/// What decides about a slice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reason<'h> {
+    Operator { up: bool },
+    Flaps { probe: &'h str },
+    NobodyToAsk { probe: &'h str },
+    Share { probe: &'h str, up: u64, total: u64, last: Option<&'h str> },
+    NoProbe,
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator { up } => write!(f, "an operator has put it {}", if *up { "up" } else { "down" }),
+            Self::Flaps { probe } => write!(f, "probe {probe} flaps"),
+            Self::NobodyToAsk { probe } => write!(f, "probe {probe} has nobody to ask"),
+            Self::Share { probe, up, total, last: None } => write!(f, "probe {probe}: {up} of {total} up"),
+            Self::Share { probe, up, total, last: Some(why) } => {
+                write!(f, "probe {probe}: {up} of {total} up: {why}")
+            }
+            Self::NoProbe => f.write_str("no probe asks it"),
+        }
+    }
+}
 
 impl Health {
-    pub(super) fn verdict(
-        &self,
-        policy: &Policy,
+    /// What is said of a slice that was `before`.
+    pub(super) fn verdict<'h>(
+        &'h self,
+        policy: &'h Policy,
         overrides: &[Override],
         colour: Colour,
         before: Option<bool>,
         now: Moment,
-    ) -> (Option<bool>, String) {
+    ) -> (Option<bool>, Reason<'h>) {
         let whole = overrides.iter().find(|one| one.colour == colour && one.backend.is_none());
         if let Some(Override { up, .. }) = whole {
-            return (Some(*up), format!("an operator has put it {}", if *up { "up" } else { "down" }));
+            return (Some(*up), Reason::Operator { up: *up });
         }
         if let Some(probe) = self.flapping(policy, colour, now) {
-            return (Some(false), format!("probe {probe} flaps"));
+            return (Some(false), Reason::Flaps { probe });
         }
-        let mut healthy = None;
-        let mut unknown = None;
+        let (mut healthy, mut unknown) = (None, None);
         for probe in &policy.probes {
             let (of_probe, why) = self.share(policy, overrides, probe, colour, before);
             match of_probe {
@@ -38,37 +64,33 @@ impl Health {
             // What is not known yet changes no verdict.
             (Some(why), _) => (before, why),
             (None, Some(why)) => (Some(true), why),
-            (None, None) => (None, "no probe asks it".to_owned()),
+            (None, None) => (None, Reason::NoProbe),
         }
     }
 
     /// What one probe says of a slice, by quorum.
-    fn share(
-        &self,
-        policy: &Policy,
+    fn share<'h>(
+        &'h self,
+        policy: &'h Policy,
         overrides: &[Override],
-        probe: &ProbePolicy,
+        probe: &'h ProbePolicy,
         colour: Colour,
         before: Option<bool>,
-    ) -> (Option<bool>, String) {
+    ) -> (Option<bool>, Reason<'h>) {
         let (mut total, mut up, mut unknown, mut last) = (0_u64, 0, 0, None);
-        for target in targets(probe, policy).into_iter().filter(|target| of(*target) == Some(colour)) {
+        for target in targets(probe, policy).filter(|target| of(*target) == Some(colour)) {
             total += 1;
-            match self.target_says(probe, target, overrides) {
+            match self.target_up(probe, target, overrides) {
                 Some(true) => up += 1,
-                Some(false) => {
-                    let check = self.checks.get(&(probe.name.clone(), target));
-                    last = check.and_then(Check::why).map(str::to_owned).or(last);
-                }
+                Some(false) => last = self.check(probe, target).and_then(Check::why).or(last),
                 None => unknown += 1,
             }
         }
+        let name = probe.name.as_str();
         if total == 0 {
-            return (Some(false), format!("probe {} has nobody to ask", probe.name));
+            return (Some(false), Reason::NobodyToAsk { probe: name });
         }
         let reaches = |count: u64, percent: u8| count * 100 >= total * u64::from(percent);
-        let why = last.map(|why| format!(": {why}")).unwrap_or_default();
-        let why = format!("probe {}: {up} of {total} up{why}", probe.name);
         let verdict = if reaches(up, policy.quorum.up) {
             Some(true)
         } else if !reaches(up + unknown, policy.quorum.down) {
@@ -76,21 +98,13 @@ impl Health {
         } else if unknown > 0 {
             None
         } else {
-            Some(before.unwrap_or(false))
+            let remembered = self.remembered_slices.get(colour.index()).copied().flatten();
+            Some(before.or(remembered).unwrap_or(false))
         };
-        (verdict, why)
+        (verdict, Reason::Share { probe: name, up, total, last })
     }
 
-    /// Whether a target is up, for a verdict about its slice: what was only remembered says nothing.
-    fn target_says(&self, probe: &ProbePolicy, target: Target, overrides: &[Override]) -> Option<bool> {
-        let up = self.target_up(probe, target, overrides);
-        let overridden = up != self.target_up(probe, target, &[]);
-        let check = self.checks.get(&(probe.name.clone(), target));
-        let remembered = check.is_some_and(|check| !check.was_asked());
-        up.filter(|_| overridden || !remembered)
-    }
-
-    /// Whether a target is up, for its place in the rings.
+    /// Whether a target is up, by what operators and answers say.
     pub(super) fn target_up(
         &self,
         probe: &ProbePolicy,
@@ -103,16 +117,14 @@ impl Health {
         {
             return Some(one.up);
         }
-        let check = self.checks.get(&(probe.name.clone(), target));
-        check.and_then(Check::up).or(probe.start_up.then_some(true))
+        self.check(probe, target).and_then(Check::up).or(probe.start_up.then_some(true))
     }
 
     /// The probe of a slice whose answers change too often.
     fn flapping(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<&str> {
-        self.checks
-            .iter()
-            .find(|((_, target), check)| of(*target) == Some(colour) && check.flaps(policy.flap, now))
-            .map(|((probe, _), _)| probe.as_str())
+        let flaps =
+            |target: Target, check: &Check| of(target) == Some(colour) && check.flaps(policy.flap, now);
+        self.checks().find(|(_, target, check)| flaps(*target, check)).map(|(probe, ..)| probe)
     }
 
     /// What each probe says of each target, for people.
@@ -121,7 +133,7 @@ impl Health {
         let mut verdicts = Vec::new();
         for probe in &policy.probes {
             for target in targets(probe, policy) {
-                let check = self.checks.get(&(probe.name.clone(), target));
+                let check = self.check(probe, target);
                 let TargetName { colour, address, .. } = target.into();
                 let overridden = |it: &Override| {
                     Some(it.colour) == colour && (it.backend.is_none() || it.backend == address)

@@ -95,10 +95,10 @@ impl Deployment {
         if !self.is_ready(now) {
             return;
         }
-        let Some(watch) = self.watch.clone() else { return self.fail_over(step) };
-        if watch.cause == Cause::Drill && !self.drill_holds() {
-            return;
+        if self.watch.is_none() {
+            return self.fail_over(step);
         }
+        let Some(watch) = self.looked_at().cloned() else { return };
         let failing = self.failing(&watch, now);
         match &failing {
             Some(why) => {
@@ -118,6 +118,11 @@ impl Deployment {
         } else if self.policy.watching_hooks && now >= watch.asks_at() {
             self.ask_watching_hooks(step);
         }
+    }
+
+    /// The watch, unless it only marks a drill that is on its way home.
+    pub(super) fn looked_at(&self) -> Option<&Watch> {
+        self.watch.as_ref().filter(|watch| watch.cause != Cause::Drill || self.drill_holds())
     }
 
     /// The bake time is over.
@@ -177,8 +182,8 @@ impl Deployment {
             let why = self.health.why(&self.policy, &self.overrides, live, now);
             return Some(format!("{} is not healthy: {why}", self.named(live)));
         }
-        if let (Some(false), why) = self.health.vip(&self.policy) {
-            return Some(why.unwrap_or_else(|| "probes through the VIP fail".to_owned()));
+        if let Some(complaint) = self.health.vip_complaint(&self.policy) {
+            return Some(complaint);
         }
         let complaint = self.health.complaint(&self.policy, live, now);
         let complaint = complaint.map(|it| format!("real flows speak against {}: {it}", self.named(live)));
@@ -220,20 +225,25 @@ impl Deployment {
         let now = step.now.moment;
         let live = self.live(now);
         let standby = live.other();
-        let wanted = self.policy.no_backend == NoBackend::FailOver
-            && self.is_idle()
-            && self.watch.is_none()
-            && self.frozen.is_none()
-            && self.health.slice(live) == Some(false)
-            && self.health.slice(standby) == Some(true)
-            && self.unfit_to_take_over(standby, now).is_none()
-            && self.role(standby, now) == Role::Standby;
-        if wanted {
+        if self.drill.is_none() && self.wants_fail_over(now) {
             let why = self.health.why(&self.policy, &self.overrides, live, now);
             let why = format!("{} is not healthy ({why}), and {} is", self.named(live), self.named(standby));
             let go = self.by_itself(Cause::FailOver, standby, now);
             self.go(step, Why::Bgd(why), go);
         }
+    }
+
+    /// Whether live has failed and the standby is to take over.
+    pub(super) fn wants_fail_over(&self, now: Moment) -> bool {
+        let live = self.live(now);
+        let standby = live.other();
+        self.policy.no_backend == NoBackend::FailOver
+            && self.watch.is_none()
+            && self.frozen.is_none()
+            && self.health.slice(live) == Some(false)
+            && self.health.slice(standby) == Some(true)
+            && self.unfit_to_take_over(standby, now).is_none()
+            && self.role(standby, now) == Role::Standby
     }
 
     /// A change of who is live that nobody ordered.

@@ -1,6 +1,7 @@
 //! The machine in a world of its own: one test for each rule, and histories at random.
 
 mod drills;
+mod histories;
 mod others;
 mod restarts;
 mod rules;

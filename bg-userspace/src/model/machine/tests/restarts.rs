@@ -213,6 +213,26 @@ fn a_start_with_nothing_known_of_health_changes_neither_rings_nor_live() {
 }
 
 #[test]
+fn a_slice_between_the_quorums_stays_what_it_was_after_a_restart() {
+    let slices = [BLUE, GREEN].map(|colour| (1..=3).map(|number| address(colour, number)).collect());
+    let mut world = World::new(Policy { no_backend: NoBackend::FailOver, slices, ..probed() });
+    world.healthy(&[BLUE, GREEN]);
+    world.go(GREEN).unwrap();
+    let one = crate::model::policy::Target::Backend(GREEN, address(GREEN, 1));
+    world.probe_as_often(&probe("web"), one, false);
+    assert_eq!(world.view().slices[1].healthy, Some(true), "two of three are no reason to call it failed");
+    world.restart();
+    assert_eq!(world.view().slices[1].healthy, None);
+    world.healthy(&[BLUE]);
+    for number in [2, 3] {
+        let target = crate::model::policy::Target::Backend(GREEN, address(GREEN, number));
+        world.probe_as_often(&probe("web"), target, true);
+    }
+    world.probe_as_often(&probe("web"), one, false);
+    assert_eq!((world.live(), world.view().slices[1].healthy), (GREEN, Some(true)));
+}
+
+#[test]
 fn the_deadline_of_a_drain_is_kept_and_not_given_to_another() {
     let limit = DrainLimit { after: seconds(600), fate: FateChoice::Reset };
     let mut world = World::new(Policy { drain_limit: Some(limit), ..policy() });

@@ -110,6 +110,18 @@ fn a_switch_that_bakes_well_is_left_alone_after() {
 }
 
 #[test]
+fn whoever_has_seen_enough_confirms_and_ends_the_bake_time() {
+    let mut world = baking();
+    let said = world.say(Verb::Confirm).unwrap();
+    assert!(said.contains("watched no more"), "{said}");
+    assert!(world.shop().watch.is_none());
+    world.sick(GREEN);
+    assert_eq!(world.live(), GREEN);
+    world.restart();
+    assert!(world.shop().watch.is_none());
+}
+
+#[test]
 fn a_side_that_fails_while_it_bakes_is_taken_back_and_that_freezes() {
     let mut world = baking();
     world.sick(GREEN);

@@ -87,6 +87,9 @@ pub(super) struct Entry {
     pub(super) lost: bool,
     /// Of those that wait for it.
     pub(super) token: Option<u64>,
+    /// The configuration of that time.
+    pub(super) version: u32,
+    pub(super) at: Moment,
 }
 
 /// Hooks that were asked.
@@ -130,8 +133,12 @@ pub(super) struct World {
     /// Deployments that must be frozen, because something was done without an order.
     pub(super) must_be_frozen: BTreeSet<String>,
     /// Exchanges that were recorded before they were made: `(expected, new)`.
-    about: BTreeSet<(String, u64, u64)>,
+    about: BTreeMap<(String, u64, u64), Cause>,
+    /// Counts configurations.
+    pub(super) version: u32,
     orders: u64,
+    /// Tells of all records.
+    pub(super) trace: bool,
     /// Records that a test has heard of.
     heard: usize,
     pub(super) open_orders: BTreeSet<OrderId>,
@@ -171,8 +178,10 @@ impl World {
             dead: true,
             unseen: BTreeSet::new(),
             must_be_frozen: BTreeSet::new(),
-            about: BTreeSet::new(),
+            about: BTreeMap::new(),
+            version: 0,
             orders: 0,
+            trace: false,
             heard: 0,
             open_orders: BTreeSet::new(),
         };
@@ -236,12 +245,16 @@ impl World {
     /// The configuration of the first deployment changes.
     pub(super) fn configure(&mut self, change: impl FnOnce(&mut Policy)) {
         change(&mut self.configured[0].policy);
+        self.version += 1;
         self.feed(Event::Configured(self.configured.clone()));
         self.reread();
     }
 
     /// Lets the machine handle `event`, and does what follows, as the engine does.
     pub(super) fn feed(&mut self, event: Event) {
+        if self.dead {
+            return;
+        }
         let mut effects = VecDeque::new();
         self.handle(event, &mut effects);
         while let Some(effect) = effects.pop_front() {
@@ -288,13 +301,13 @@ impl World {
             }
             Effect::Record { record, memory } => self.write(*record, *memory, None),
             Effect::Journal { deployment, token, record, memory } => {
-                let What::About { cause: _, from, to, expected, new, .. } = record.what else {
+                let What::About { cause, from, to, expected, new, .. } = record.what else {
                     panic!("something waits for {record:?}");
                 };
                 assert_eq!((from, to), (Word::from_bits(expected).live(), Word::from_bits(new).live()));
                 let pending = memory.pending.as_ref().map(|it| (it.expected, it.new));
                 assert_eq!(pending, Some((expected, new)), "what is remembered is what will be made");
-                self.about.insert((deployment, expected, new));
+                self.about.insert((deployment, expected, new), cause);
                 self.write(*record, *memory, Some(token));
             }
             Effect::Ask { deployment, token, phase, record } => {
@@ -320,24 +333,52 @@ impl World {
         if let Some(foreign) = self.foreign.pop_front() {
             *slot = foreign;
         }
-        if *slot != expected {
+        let actual = *slot;
+        if actual != expected {
             self.unseen.remove(name);
-            return Outcome::Lost { actual: *slot };
+            return Outcome::Lost { actual };
         }
         let effective = expected.effective(tick(self.now));
         assert!(expected.unpack().is_ok(), "a word without sense is never touched");
         if new.live() != effective.live() {
-            let told = self.about.contains(&(name.to_owned(), expected.bits(), new.bits()));
-            assert!(told, "{name} was switched and nobody was told before: {expected:?} to {new:?}");
+            let told = self.about.get(&(name.to_owned(), expected.bits(), new.bits()));
+            self.must_be_fit(name, told.copied(), new);
+            assert!(
+                told.is_some(),
+                "{name} was switched and nobody was told before: {expected:?} to {new:?}"
+            );
             assert_eq!(effective.live(), expected.live(), "what the programs did is written down before");
         } else if effective.live() != expected.live() {
             assert_eq!(expected.settled(tick(self.now)), Ok(new), "only what the programs did is written");
         }
-        *slot = new;
+        self.kernel.insert(name.to_owned(), new);
         Outcome::Done { at: self.now, took: Duration::from_nanos(600) }
     }
 
+    /// What nobody ordered leads to no side that is known to fail.
+    fn must_be_fit(&self, name: &str, cause: Option<Cause>, new: Word) {
+        let Some(deployment) = self.machine.deployment(name) else { return };
+        let [to, from] = [new.live(), new.live().other()].map(|colour| deployment.health.slice(colour));
+        match cause {
+            Some(Cause::AutoRollback) => assert_ne!(to, Some(false), "{name} goes back to what fails"),
+            Some(Cause::FailOver) => {
+                assert_eq!((to, from), (Some(true), Some(false)), "{name} fails over to what is no better");
+                assert!(deployment.frozen.is_none() && deployment.watch.is_none());
+            }
+            Some(Cause::Drill) if !new.unpack().is_ok_and(|it| it.revert_at_deadline) => {
+                let insists = deployment.drill.as_ref().is_none_or(|drill| drill.insists);
+                let unfit = |colour: Colour| deployment.unfit_to_take_over(colour, self.now).is_some();
+                let worse = unfit(new.live()) && !unfit(new.live().other());
+                assert!(insists || !worse, "a drill goes home to what fails");
+            }
+            Some(Cause::Switch | Cause::Rollback | Cause::Unconfirmed | Cause::Drill) | None => {}
+        }
+    }
+
     fn write(&mut self, record: Record, memory: Memory, token: Option<u64>) {
+        if self.trace {
+            println!("{:>12?}     {:?}", self.now.0, record.what);
+        }
         let name = record.deployment.clone();
         if let Some(word) = self.kernel.get(&name).filter(|_| !self.unseen.contains(&name)) {
             let word = word.effective(tick(self.now));
@@ -353,8 +394,8 @@ impl World {
         if record.what == What::Unfrozen {
             self.must_be_frozen.remove(&name);
         }
-        let lost = self.disk == Disk::Fails;
-        self.journal.push(Entry { deployment: name, record, memory, lost, token });
+        let (lost, version) = (self.disk == Disk::Fails, self.version);
+        self.journal.push(Entry { deployment: name, record, memory, lost, token, version, at: self.now });
         if self.disk != Disk::Hangs {
             self.durable = self.journal.len();
         }
@@ -426,22 +467,19 @@ impl World {
             if policy.no_backend == NoBackend::Refuse || !self.machine.configured.contains_key(name) {
                 continue;
             }
-            let empty = Vec::new();
-            let down = self.down.get(name).unwrap_or(&empty);
-            for service in services {
-                for (colour, addresses) in Colour::BOTH.into_iter().zip(&policy.slices) {
-                    for v6 in [false, true] {
-                        let mut ring = addresses.iter().filter(|it| it.is_ipv6() == v6).peekable();
-                        let dead = |address: &&IpAddr| {
-                            let entry = Down { service: service.clone(), colour, address: **address };
-                            down.contains(&entry)
-                        };
-                        assert!(
-                            ring.peek().is_none() || !ring.all(|address| dead(&address)),
-                            "nobody of {colour} serves {service} of {name}"
-                        );
-                    }
-                }
+            for down in self.down.get(name).into_iter().flatten() {
+                let others = policy.slices[down.colour.index()]
+                    .iter()
+                    .filter(|it| it.is_ipv6() == down.address.is_ipv6() && **it != down.address);
+                let serves = |address: &IpAddr| {
+                    let entry = Down { address: *address, ..down.clone() };
+                    !self.down[name].contains(&entry)
+                };
+                let known = policy.slices[down.colour.index()].contains(&down.address);
+                assert!(
+                    !known || !services.contains(&down.service) || others.clone().any(serves),
+                    "nobody is left beside {down:?} of {name}"
+                );
             }
         }
     }
@@ -450,10 +488,14 @@ impl World {
 
     /// Gives an order of the first deployment; it may be answered later.
     pub(super) fn give(&mut self, verb: Verb) -> OrderId {
+        let deployment = self.configured.first().map(|it| it.name.clone());
+        self.give_to(deployment, verb)
+    }
+
+    pub(super) fn give_to(&mut self, deployment: Option<String>, verb: Verb) -> OrderId {
         self.orders += 1;
         let id = OrderId(self.orders);
         let actor = Actor { who: Who::Operator, uid: Some(1000), ..Actor::default() };
-        let deployment = self.configured.first().map(|it| it.name.clone());
         self.open_orders.insert(id);
         self.feed(Event::Order { id, order: Order { deployment, verb, actor, reason: None } });
         id
