@@ -185,7 +185,12 @@ async fn flows_are_chosen_sorted_and_cut() {
     let fake = shop();
     fake.state().flows = vec![flow(1, BLUE, 9), flow(2, GREEN, 1), flow(3, BLUE, 2), flow(4, BLUE, 5)];
     let Running { handle, .. } = start(&fake);
-    let query = FlowQuery { deployment: Some("shop".to_owned()), colour: Some(BLUE), limit: Some(2), ..FlowQuery::default() };
+    let query = FlowQuery {
+        deployment: Some("shop".to_owned()),
+        colour: Some(BLUE),
+        limit: Some(2),
+        ..FlowQuery::default()
+    };
     let flows = handle.flows(query).await.unwrap();
     assert_eq!(flows.total, 3);
     assert_eq!(flows.flows.iter().map(|flow| flow.client.port()).collect::<Vec<_>>(), [3, 4]);
