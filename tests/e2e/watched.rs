@@ -7,14 +7,14 @@ use bg_tests::traffic::{Kind, Load, Tally, Traffic};
 use bg_tests::wait;
 use serde_json::Value;
 
-/// Bad answers in a row are believed after less than a second.
+/// Bad answers in a row are believed after about a second.
 pub(crate) const PROBE: &str = "
 [deployment.shop.probe.page]
 kind = \"http\"
 service = \"web\"
 path = \"/health\"
-interval = \"200ms\"
-timeout = \"200ms\"
+interval = \"300ms\"
+timeout = \"300ms\"
 jitter = 0
 rise = 1
 fall = 3

@@ -70,7 +70,7 @@ impl Stage {
                 None
             }
         });
-        agree.unwrap_or_else(|_| Ok(Look::Differ(last.map_or_default(|last| last.to_string()))))
+        agree.unwrap_or_else(|_| Ok(Look::Differ(last.map(|last| last.to_string()).unwrap_or_default())))
     }
 
     /// What all say; none if the daemon does not answer, or the word has changed meanwhile.
