@@ -35,8 +35,7 @@ impl Tick {
 
 /// When something began, in 24 bits: units of 16 ticks (2.1 s), counted modulo 417 days.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[repr(transparent)]
-pub struct Began([u8; 3]);
+pub struct Began(u32);
 
 impl Began {
     const SHIFT: u32 = 4;
@@ -46,17 +45,26 @@ impl Began {
     #[inline(always)]
     #[must_use]
     pub const fn at(now: Tick) -> Self {
-        let [low, middle, high, _] = (now.0 >> Self::SHIFT).to_le_bytes();
-        Self([low, middle, high])
+        Self(now.0 >> Self::SHIFT & Self::MASK)
+    }
+
+    /// Takes the lower 24 bits of a word.
+    #[inline(always)]
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        Self(bits & Self::MASK)
+    }
+
+    /// The 24 bits.
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
     }
 
     /// Ticks that have passed by `now`, in steps of 16. What seems to begin a step later begins now: two
     /// CPUs' clocks may briefly claim that.
     #[must_use]
     pub const fn ticks_until(self, now: Tick) -> u32 {
-        let Self([low, middle, high]) = self;
-        let began = u32::from_le_bytes([low, middle, high, 0]);
-        match (now.0 >> Self::SHIFT).wrapping_sub(began) & Self::MASK {
+        match (now.0 >> Self::SHIFT).wrapping_sub(self.0) & Self::MASK {
             Self::MASK => 0,
             steps => steps << Self::SHIFT,
         }

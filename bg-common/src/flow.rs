@@ -62,10 +62,9 @@ pub struct Flow {
     pub frontend: u32,
     /// Half-open: when the flow began, until the backend answers. Afterwards: the last packet.
     pub seen: Tick,
-    /// Bits of [`Flow::ANSWERED`] and its neighbours.
-    pub state: u8,
-    /// When the flow began.
-    pub began: Began,
+    /// [`Flow::state`] in the first byte as it lies in memory, [`Flow::began`] in the other three. One word,
+    /// because what is copied byte by byte costs programs their stack.
+    tail: u32,
 }
 
 impl Flow {
@@ -87,6 +86,9 @@ impl Flow {
     /// How long an unanswered pin counts: a minute, in ticks.
     pub const HALF_OPEN_TICKS: u32 = Tick::in_seconds(60);
 
+    /// Where the state bits lie in the entry: programs write them by themselves.
+    pub const STATE_OFFSET: usize = core::mem::offset_of!(Self, tail);
+
     const BOTH_FIN: u8 = Self::CLIENT_FIN | Self::BACKEND_FIN;
 
     const OVER: u8 = Self::RESET | Self::CUT;
@@ -95,47 +97,99 @@ impl Flow {
     #[inline(always)]
     #[must_use]
     pub const fn new(backend: u32, frontend: u32, now: Tick) -> Self {
-        Self { backend, frontend, seen: now, state: 0, began: Began::at(now) }
+        Self { backend, frontend, seen: now, tail: tail(0, Began::at(now)) }
+    }
+
+    /// The same pin with these state bits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_state(self, state: u8) -> Self {
+        Self { tail: tail(state, self.began()), ..self }
+    }
+
+    /// The same pin of a flow that began then.
+    #[must_use]
+    pub const fn with_began(self, began: Began) -> Self {
+        Self { tail: tail(self.state(), began), ..self }
+    }
+
+    /// Bits of [`Flow::ANSWERED`] and its neighbours.
+    #[inline(always)]
+    #[must_use]
+    pub const fn state(&self) -> u8 {
+        if cfg!(target_endian = "little") { self.tail as u8 } else { (self.tail >> 24) as u8 }
+    }
+
+    /// When the flow began.
+    #[inline(always)]
+    #[must_use]
+    pub const fn began(&self) -> Began {
+        Began::from_bits(if cfg!(target_endian = "little") { self.tail >> 8 } else { self.tail })
     }
 
     /// Whether the backend has spoken.
     #[inline(always)]
     #[must_use]
     pub const fn answered(&self) -> bool {
-        self.state & Self::ANSWERED != 0
+        self.state() & Self::ANSWERED != 0
     }
 
     /// Whether it is established, although it is in HALF_OPEN.
     #[inline(always)]
     #[must_use]
     pub const fn confirmed(&self) -> bool {
-        self.state & Self::CONFIRMED != 0
+        self.state() & Self::CONFIRMED != 0
     }
 
     /// Whether it began with a TCP SYN.
     #[inline(always)]
     #[must_use]
     pub const fn began_with_syn(&self) -> bool {
-        self.state & Self::HANDSHAKE != 0
+        self.state() & Self::HANDSHAKE != 0
     }
 
     /// Whether it was ended by its fate.
     #[inline(always)]
     #[must_use]
     pub const fn cut(&self) -> bool {
-        self.state & Self::CUT != 0
+        self.state() & Self::CUT != 0
     }
 
     /// Whether the conversation is over: both sides have sent FIN, one has sent RST, or it was cut.
     #[inline(always)]
     #[must_use]
     pub const fn closed(&self) -> bool {
-        self.state & Self::OVER != 0 || self.state & Self::BOTH_FIN == Self::BOTH_FIN
+        self.state() & Self::OVER != 0 || self.state() & Self::BOTH_FIN == Self::BOTH_FIN
     }
 
     /// Whether one side has sent FIN and the other has not.
     #[must_use]
     pub const fn half_closed(&self) -> bool {
-        !self.closed() && self.state & Self::BOTH_FIN != 0
+        !self.closed() && self.state() & Self::BOTH_FIN != 0
+    }
+}
+
+#[inline(always)]
+const fn tail(state: u8, began: Began) -> u32 {
+    if cfg!(target_endian = "little") {
+        began.bits() << 8 | state as u32
+    } else {
+        (state as u32) << 24 | began.bits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_lies_where_programs_write_it_and_leaves_the_beginning_alone() {
+        let began = Began::at(Tick(0xfedc_ba98));
+        let flow = Flow::new(1, 2, Tick(3)).with_began(began).with_state(0xa5);
+        assert_eq!((flow.state(), flow.began()), (0xa5, began));
+        assert_eq!(flow.with_state(0).began(), began);
+        // SAFETY: four integers without padding.
+        let bytes: [u8; 16] = unsafe { core::mem::transmute(flow) };
+        assert_eq!(bytes[Flow::STATE_OFFSET], 0xa5);
     }
 }

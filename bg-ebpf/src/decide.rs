@@ -98,14 +98,28 @@ enum In {
 /// A flow's pin.
 #[inline(always)]
 fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
-    if let Some(pin) = tables.flow(key) {
-        return Some((In::Flows, pin));
+    match tables.flow(key) {
+        Some(pin) => Some((In::Flows, pin)),
+        None => find_later(tables, key),
     }
+}
+
+/// A flow's pin, when there is none among the established ones.
+#[inline(always)]
+fn find_later<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
     if let Some(pin) = tables.half_open(key) {
         return Some((In::HalfOpen, pin));
     }
     // Another CPU may just have moved it from the second table to the first.
     tables.flow(key).map(|pin| (In::Flows, pin))
+}
+
+/// What a pin says about a packet.
+enum Pinned<'a> {
+    /// It goes where the flow is pinned to.
+    To(Flow, &'a Backend),
+    /// It is decided anew; with the word, if that is why.
+    Not(Option<Word>),
 }
 
 /// The backend of a packet's flow: the pinned one, or a new choice.
@@ -117,32 +131,84 @@ fn backend_of<'a, T: Tables>(
     key: &FlowKey,
 ) -> Result<&'a Backend, Reason> {
     let now = tables.now();
-    let found = find(tables, key);
-    let mut word = None;
-    if let Some((place, pin)) = &found {
-        let flow = pin.get();
-        if keeps(packet, frontend, &flow, *place, now) {
-            let backend = tables.backend(flow.backend).ok_or(Reason::BrokenTable)?;
-            let known = word_of(tables, backend.slice().deployment(), now)?;
-            match outlook(packet, &flow, backend, known) {
-                Outlook::Stays => {
-                    if flow.frontend != u32::from(frontend.id) {
-                        tables.count(Reason::SharedPort);
-                    } else if *place == In::Flows {
-                        client_spoke(packet, pin, &flow, now);
-                    } else {
-                        come_back(packet, tables, key, pin, &flow, now);
-                    }
-                    return Ok(backend);
+    // Nearly every packet ends in the first branch: it has no more in it than that takes.
+    let (stale, word) = if let Some(pin) = tables.flow(key) {
+        match pinned(packet, tables, frontend, In::Flows, &pin, now)? {
+            Pinned::To(flow, backend) => {
+                if !shares_port(tables, frontend, &flow) {
+                    client_spoke(packet, &pin, &flow, now);
                 }
-                Outlook::Over(reason) => {
-                    cut(pin, &flow, now);
-                    return Err(reason);
-                }
-                Outlook::Anew => word = Some(known),
+                return Ok(backend);
             }
+            Pinned::Not(word) => (Some(In::Flows), word),
+        }
+    } else if let Some((place, pin)) = find_later(tables, key) {
+        match pinned(packet, tables, frontend, place, &pin, now)? {
+            Pinned::To(flow, backend) => {
+                if !shares_port(tables, frontend, &flow) {
+                    if place == In::Flows {
+                        client_spoke(packet, &pin, &flow, now);
+                    } else {
+                        come_back(packet, tables, key, &pin, &flow, now);
+                    }
+                }
+                return Ok(backend);
+            }
+            Pinned::Not(word) => (Some(place), word),
+        }
+    } else {
+        (None, None)
+    };
+    new_flow(packet, tables, frontend, key, now, stale, word)
+}
+
+/// Whether the flow came through another frontend.
+#[inline(always)]
+fn shares_port<T: Tables>(tables: &T, frontend: &Frontend, flow: &Flow) -> bool {
+    let shared = flow.frontend != u32::from(frontend.id);
+    if shared {
+        tables.count(Reason::SharedPort);
+    }
+    shared
+}
+
+/// What a pin that was found says about a packet.
+#[inline(always)]
+fn pinned<'a, T: Tables>(
+    packet: &Packet,
+    tables: &'a T,
+    frontend: &Frontend,
+    place: In,
+    pin: &T::Pin,
+    now: Tick,
+) -> Result<Pinned<'a>, Reason> {
+    let flow = pin.get();
+    if !keeps(packet, frontend, &flow, place, now) {
+        return Ok(Pinned::Not(None));
+    }
+    let backend = tables.backend(flow.backend).ok_or(Reason::BrokenTable)?;
+    let word = word_of(tables, backend.slice().deployment(), now)?;
+    match outlook(packet, &flow, backend, word) {
+        Outlook::Stays => Ok(Pinned::To(flow, backend)),
+        Outlook::Anew => Ok(Pinned::Not(Some(word))),
+        Outlook::Over(reason) => {
+            cut(pin, &flow, now);
+            Err(reason)
         }
     }
+}
+
+/// The backend that a flow is given with this packet, in place of the pin that it may have had.
+#[inline(always)]
+fn new_flow<'a, T: Tables>(
+    packet: &Packet,
+    tables: &'a T,
+    frontend: &Frontend,
+    key: &FlowKey,
+    now: Tick,
+    stale: Option<In>,
+    word: Option<Word>,
+) -> Result<&'a Backend, Reason> {
     let service = tables.service(frontend.service).ok_or(Reason::BrokenTable)?;
     let moved = word.is_some();
     // Read once for each packet: what it is decided by is one state of the deployment.
@@ -155,16 +221,16 @@ fn backend_of<'a, T: Tables>(
     if packet.is_rst() {
         return Ok(backend);
     }
-    match found {
-        Some((In::Flows, _)) => tables.remove_flow(key),
-        Some((In::HalfOpen, _)) => tables.remove_half_open(key),
+    match stale {
+        Some(In::Flows) => tables.remove_flow(key),
+        Some(In::HalfOpen) => tables.remove_half_open(key),
         None => {}
     }
     if moved && !packet.is_tcp() {
         tables.count(Reason::Moved);
     }
     let state = if packet.is_bare_syn() { Flow::HANDSHAKE } else { 0 };
-    match tables.insert_half_open(key, &Flow { state, ..Flow::new(id, frontend.id.into(), now) }) {
+    match tables.insert_half_open(key, &Flow::new(id, frontend.id.into(), now).with_state(state)) {
         Insert::Done => opened(packet, tables, backend, word),
         Insert::Exists => {
             // Another CPU was first.
@@ -236,7 +302,8 @@ fn come_back<T: Tables>(packet: &Packet, tables: &T, key: &FlowKey, pin: &T::Pin
         return;
     }
     // Not read again from the pin, whose memory may be another flow's by now.
-    let established = Flow { seen: now, state: state & !Flow::CONFIRMED, ..*flow };
+    let mut established = flow.with_state(state & !Flow::CONFIRMED);
+    established.seen = now;
     match tables.insert_flow(key, &established) {
         Insert::Done | Insert::Exists => tables.remove_half_open(key),
         Insert::Full => {
@@ -254,16 +321,16 @@ fn client_spoke(packet: &Packet, pin: &impl Pin, flow: &Flow, now: Tick) -> u8 {
     if flow.seen != now {
         pin.touch(now);
     }
-    note(packet, pin, flow, flow.state, Flow::CLIENT_FIN)
+    note(packet, pin, flow, flow.state(), Flow::CLIENT_FIN)
 }
 
 /// Notes a packet of the backend in its flow's pin and counts it.
 #[inline(always)]
 fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, backend: &Backend, now: Tick) {
     // A refusal is no answer.
-    let first = !flow.answered() && !packet.is_rst();
-    let refused = !flow.answered() && packet.is_rst() && !flow.closed();
-    let state = if first { flow.state | Flow::ANSWERED } else { flow.state };
+    let unanswered = !flow.answered();
+    let first = unanswered && !packet.is_rst();
+    let state = if first { flow.state() | Flow::ANSWERED } else { flow.state() };
     note(packet, pin, flow, state, Flow::BACKEND_FIN);
     if flow.seen != now {
         pin.touch(now);
@@ -271,11 +338,12 @@ fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, b
     tables.traffic(backend.slice(), |traffic| {
         traffic.packets_out += u64::from(packet.segments);
         traffic.bytes_out += u64::from(packet.len);
-        traffic.answered += u64::from(first);
-        traffic.resets += u64::from(packet.is_rst());
-        if (first || refused) && flow.began_with_syn() {
-            traffic.handshakes_answered += u64::from(first);
-            traffic.refused += u64::from(refused);
+        if packet.is_rst() {
+            traffic.resets += 1;
+            traffic.refused += u64::from(unanswered && flow.began_with_syn() && !flow.closed());
+        } else if unanswered {
+            traffic.answered += 1;
+            traffic.handshakes_answered += u64::from(flow.began_with_syn());
         }
     });
 }
@@ -289,7 +357,7 @@ fn note(packet: &Packet, pin: &impl Pin, flow: &Flow, state: u8, fin: u8) -> u8 
         (false, true) => state & !Flow::RESET | fin,
         (false, false) => state & !Flow::RESET,
     };
-    if state != flow.state {
+    if state != flow.state() {
         pin.set_state(state);
     }
     state

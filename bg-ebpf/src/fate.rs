@@ -54,6 +54,6 @@ pub fn outlook(packet: &Packet, flow: &Flow, backend: &Backend, word: Word) -> O
 pub fn cut(pin: &impl Pin, flow: &Flow, now: Tick) {
     if !flow.cut() {
         pin.touch(now);
-        pin.set_state(flow.state | Flow::CUT);
+        pin.set_state(flow.state() | Flow::CUT);
     }
 }

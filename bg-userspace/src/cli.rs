@@ -53,19 +53,19 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  bgctl status                     who is live, how each slice is, and whether a rollback is possible
+  bgctl status                     who is live, and whether a rollback is possible
   bgctl plan shop                  what a switch would do, and what would refuse it
-  bgctl switch shop --plan 8.3f2a  do exactly that, or nothing if things have changed since
-  bgctl switch shop --wait         new connections go to the other colour; wait until the old one is empty
+  bgctl switch shop --plan 8.3f2a  exactly that, or nothing if things have changed
+  bgctl switch shop --wait         and wait until the old colour is empty
   bgctl rollback shop              and back
   bgctl flows shop --summary       who is still where
   bgctl history --since '2h ago'   what happened, who did it, and why
 
 Exit codes:
-  0  done; `plan`: nothing would refuse the switch; `drift`: nothing differs; --wait: drained
+  0  done; plan: nothing would refuse it; drift: nothing differs; --wait: drained
   1  refused: the message says what is wrong, where, and the command that mends it;
-     `plan`: a gate would refuse; `drift`: something differs; --wait: the switch was taken back;
-     `drill`: it failed; `history --verify`: the journal is not whole
+     plan: a gate would refuse it; drift: something differs; drill: it failed;
+     history --verify: not whole; --wait: the switch was taken back
   2  the command line was not understood
   3  the daemon cannot be reached
   4  doctor found a problem
@@ -106,7 +106,7 @@ pub enum Command {
     /// Make live who was live before the last switch
     #[command(after_help = args::ROLLBACK_HELP)]
     Rollback(RollbackArgs),
-    /// Keep a switch that would go back by itself, or end its bake time
+    /// Keep a switch that goes back by itself unless it is confirmed
     Confirm(ChangeArgs),
     /// Say what runs in a slice
     #[command(after_help = args::STAGE_HELP)]

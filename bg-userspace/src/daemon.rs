@@ -194,7 +194,8 @@ mod tests {
     fn the_unit_grants_what_the_daemon_needs_and_nothing_more() {
         let capabilities = ["CAP_BPF", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_PERFMON"];
         assert_eq!(words("CapabilityBoundingSet"), capabilities);
-        assert_eq!(words("RestrictAddressFamilies"), ["AF_UNIX", "AF_NETLINK", "AF_PACKET"]);
+        let families = ["AF_UNIX", "AF_NETLINK", "AF_PACKET", "AF_INET", "AF_INET6"];
+        assert_eq!(words("RestrictAddressFamilies"), families);
         // bpf(2) is in @privileged, so it must be allowed after that is taken away.
         assert_eq!(words("SystemCallFilter").last(), Some(&"bpf"));
         assert_eq!(words("DevicePolicy"), ["closed"]);
@@ -213,6 +214,9 @@ mod tests {
         let reload = words("ExecReload");
         assert_eq!(reload.first_chunk(), Some(&["/usr/bin/bgctl", "config", "check"]));
         assert_eq!(reload.last_chunk(), Some(&["/bin/kill", "-HUP", "$MAINPID"]));
+        // The journal is where the daemon looks for it.
+        let state = format!("/var/lib/{}", words("StateDirectory").concat());
+        assert!(crate::paths::journal("default").starts_with(state));
         // A stop keeps what the next start has to know.
         assert_eq!(words("RuntimeDirectory"), ["bg"]);
         assert_eq!(words("RuntimeDirectoryPreserve"), ["yes"]);

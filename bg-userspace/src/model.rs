@@ -1,6 +1,7 @@
 //! The pure core: what the deployments are, what was ordered, and what follows. It names no runtime,
 //! no IO and no clock; time comes in as an argument, effects come out as values.
 
+mod admin;
 mod adopt;
 mod before;
 mod change;
@@ -13,6 +14,7 @@ mod gates;
 mod health;
 pub mod machine;
 mod made;
+mod onward;
 pub mod order;
 mod orders;
 mod passive;
@@ -44,5 +46,11 @@ impl Moment {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
+    }
+
+    /// The moment so much later.
+    #[must_use]
+    pub(in crate::model) fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(time))
     }
 }

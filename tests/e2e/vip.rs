@@ -290,6 +290,60 @@ fn what_is_refused_is_told_at_once_and_what_is_silent_is_not_answered_by_others(
     }
 }
 
+/// A probe of each protocol, which asks the machines and through the VIPs, for the live colour by name.
+const PROBES: &str = r#"
+[deployment.shop.probe.page]
+kind = "http"
+service = "web"
+interval = "300ms"
+timeout = "300ms"
+fall = 5
+body = "{colour}"
+[deployment.shop.probe.echo]
+kind = "udp"
+service = "datagrams"
+interval = "300ms"
+timeout = "300ms"
+fall = 5
+send = "who?"
+expect = "{colour}"
+"#;
+
+ways!(the_daemon_itself_asks_through_the_vip_and_notices_what_no_machine_can_tell);
+
+fn the_daemon_itself_asks_through_the_vip_and_notices_what_no_machine_can_tell(mut lab: Lab) {
+    let config = std::fs::read_to_string(lab.daemon.config()).unwrap();
+    std::fs::write(lab.daemon.config(), config + PROBES).unwrap();
+    lab.daemon.process().unwrap().signal(nix::sys::signal::Signal::SIGHUP).unwrap();
+    let own = tap::name(lab.daemon.instance());
+    wait::until("bgd makes its own interface", wait::PATIENCE, || hooks(&lab, &own).len() == 2).unwrap();
+    for live in [Colour::Blue, Colour::Green] {
+        if live == Colour::Green {
+            lab.daemon.switch(live).unwrap();
+        }
+        let well = || verdicts(&lab, |_| true) == [Some(true); 10];
+        wait::until(&format!("{live} and every machine answer"), wait::PATIENCE, well).unwrap();
+    }
+    let Some(ingress) = pin(&lab, &own, "tcx-ingress") else { return };
+    take_off(&lab, &own, &ingress);
+    let ill = || verdicts(&lab, |colour| colour.is_none()) == [Some(false); 2];
+    wait::until("bgd notices that VIPs lead nowhere", wait::PATIENCE, ill).unwrap();
+    let machines = verdicts(&lab, |colour| colour.is_some());
+    assert_eq!(machines, [Some(true); 8], "the machines are well: {}", health(&lab));
+}
+
+fn health(lab: &Lab) -> serde_json::Value {
+    lab.daemon.json(&["health"]).unwrap()
+}
+
+/// What the probes say, of those whose colour is chosen.
+fn verdicts(lab: &Lab, of: impl Fn(Option<&str>) -> bool) -> Vec<Option<bool>> {
+    let health = health(lab);
+    let probes = health["deployments"][0]["probes"].as_array().unwrap();
+    let chosen = probes.iter().filter(|probe| of(probe["colour"].as_str()));
+    chosen.map(|probe| probe["up"].as_bool()).collect()
+}
+
 #[test]
 fn what_a_local_sender_has_left_to_the_device_arrives_whole() {
     for way in [Way::Redirect, Way::Stack] {
@@ -385,6 +439,11 @@ fn its_coming_and_going_is_noticed_and_disturbs_nobody(mut lab: Lab) {
     assert_eq!(why.kind(), ErrorKind::ConnectionReset);
     let answers = || frontends(service::WEB).into_iter().all(|target| probe.web(target).is_ok());
     wait::until("it is back", wait::PATIENCE, || hooked(&lab) == 2 && answers()).unwrap();
+
+    // Switched off it loses its routes, and they would not come back with it.
+    lab.topology.gateway.ip(&format!("link set {} down\n", first.name)).unwrap();
+    wait::until("it is lost", wait::PATIENCE, || !answers()).unwrap();
+    wait::until("it is back once more", wait::PATIENCE, || hooked(&lab) == 2 && answers()).unwrap();
 
     wait::until("the drain goes on as if nothing had been", wait::PATIENCE, || drains(&lab)).unwrap();
     await_new(&traffic, Colour::Green, 50);

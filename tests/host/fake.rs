@@ -105,11 +105,13 @@ impl Pin for FakePin {
     }
 
     fn touch(&self, now: Tick) {
-        self.0.set(Flow { seen: now, ..self.0.get() });
+        let mut flow = self.0.get();
+        flow.seen = now;
+        self.0.set(flow);
     }
 
     fn set_state(&self, state: u8) {
-        self.0.set(Flow { state, ..self.0.get() });
+        self.0.set(self.0.get().with_state(state));
     }
 }
 

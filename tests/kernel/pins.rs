@@ -293,7 +293,7 @@ fn an_idle_pin_is_deleted_by_the_second_sweep_that_finds_it_so() {
         (9, 120, 0, true), // which comes back between the sweeps
     ];
     for (port, idle, state, _) in rows {
-        flows.insert(key(port), Flow { state, ..Flow::new(0, 0, ago(idle)) }, 0).unwrap();
+        flows.insert(key(port), Flow::new(0, 0, ago(idle)).with_state(state), 0).unwrap();
     }
     let mut observer = kernel.observer().unwrap();
 
@@ -330,7 +330,7 @@ fn flows_are_as_old_as_they_are_however_lately_they_spoke() {
         let mut map: aya::maps::HashMap<_, FlowKey, Flow> =
             aya::maps::Map::from_map_data(map).unwrap().try_into().unwrap();
         let began = bg_common::Began::at(ago(age));
-        let flow = Flow { state, began, ..Flow::new(backend, 0, ago(1)) };
+        let flow = Flow::new(backend, 0, ago(1)).with_state(state).with_began(began);
         map.insert(FlowKey::new(client, port.into(), Proto::TCP, 0), flow, 0).unwrap();
     }
     let mut observer = kernel.observer().unwrap();

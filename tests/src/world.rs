@@ -284,15 +284,15 @@ impl PinRow {
         let ago = |seconds: u32| Tick(now.0 - Tick::in_seconds(seconds.into()));
         let Self { backend, frontend, state, age, begun, .. } = *self;
         let began = Began::at(ago(begun.unwrap_or(age)));
-        Flow { state, began, ..Flow::new(backend, frontend, ago(age)) }
+        Flow::new(backend, frontend, ago(age)).with_state(state).with_began(began)
     }
 
     /// Reads a table entry.
     #[must_use]
     pub fn read(table: In, key: FlowKey, flow: Flow, now: Tick) -> Self {
-        let Flow { backend, frontend, state, seen, began } = flow;
+        let Flow { backend, frontend, seen, .. } = flow;
         let seconds = |ticks: u32| (u64::from(ticks) * Tick::NANOS / 1_000_000_000) as u32;
-        let (age, begun) = (seconds(now.since(seen)), Some(seconds(began.ticks_until(now))));
-        Self { table, key, backend, frontend, state, age, begun }
+        let (age, begun) = (seconds(now.since(seen)), Some(seconds(flow.began().ticks_until(now))));
+        Self { table, key, backend, frontend, state: flow.state(), age, begun }
     }
 }

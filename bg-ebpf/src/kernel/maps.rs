@@ -62,8 +62,10 @@ impl Pin for KernelPin {
 
     #[inline(always)]
     fn set_state(&self, state: u8) {
+        // SAFETY: the byte lies in the entry.
+        let at = unsafe { self.0.cast::<u8>().add(Flow::STATE_OFFSET) };
         // SAFETY: as in `touch`.
-        unsafe { (&raw mut (*self.0).state).write(state) }
+        unsafe { at.write(state) }
     }
 }
 

@@ -17,7 +17,7 @@ pub trait Archive: Send + Sync {
     /// Whether it is whole.
     fn verify(&self) -> Answering<'_, Result<Verified, Refusal>>;
 
-    /// The newest entry of each deployment that is not younger than `time`, Unix time in seconds.
+    /// How each deployment stood at `time`, Unix time in seconds.
     fn at(&self, time: u64) -> Answering<'_, Result<Remembered, Refusal>>;
 }
 

@@ -21,7 +21,7 @@ pub use counters::{Counters, DeploymentTraffic, ReasonCount, SliceTraffic};
 pub use drift::{DeploymentDrift, Drift, DriftQuery, Truths};
 pub use flows::{Busy, Flow, FlowQuery, FlowSummary, Flows, VipFlows};
 pub use health::{DeploymentHealth, Health, HealthQuery};
-pub use history::{AtQuery, Entry, EventQuery, History, HistoryQuery, Kinds, Remembered, Verified};
+pub use history::{AtQuery, Entry, EventQuery, History, HistoryQuery, Kinds, Remembered, Then, Verified};
 pub(crate) use meaning::Meant;
 pub use orders::{
     Changed, DrainRequest, DrillRequest, ForceRequest, FreezeRequest, OverrideRequest, PauseRequest,

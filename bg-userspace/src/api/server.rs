@@ -16,7 +16,7 @@ use axum::extract::{DefaultBodyLimit, Extension};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use peer::{Peer, may_enter};
+use peer::{Names, Peer, may_enter};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
@@ -90,6 +90,7 @@ impl Services {
 struct Site {
     services: Services,
     limits: Limits,
+    names: Names,
     followers: Arc<Semaphore>,
     /// Changes when the server ends.
     ended: watch::Receiver<()>,
@@ -110,7 +111,9 @@ pub(super) async fn serve_within(
     let (ending, ended) = watch::channel(());
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let followers = Arc::new(Semaphore::new(FOLLOWERS));
-    let site = Site { services, limits, followers, ended: ended.clone() };
+    let site = Site { services, limits, names: Names::default(), followers, ended: ended.clone() };
+    let names = site.names.clone();
+    tokio::spawn(async move { names.of(0).await });
     let router = router(site);
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);

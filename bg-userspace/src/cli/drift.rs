@@ -1,7 +1,7 @@
 //! `bgctl drift`: what is configured, ordered, observed and in the kernel, side by side.
 
 use super::env::Env;
-use super::render::{self, Mood, facts, table, verdict};
+use super::render::{self, Mood, facts, fold, table, verdict};
 use super::run::{Failure, Result};
 use super::say::clean;
 use super::{DriftArgs, Global};
@@ -22,7 +22,7 @@ pub(super) async fn run(args: DriftArgs, global: &Global, client: &Client, env: 
 
 fn show(drift: &Drift, env: &mut Env<'_>) -> Result {
     let Drift { differs, deployments } = drift;
-    let headings = ["DEPLOYMENT", "MATTER", "INTENT", "ADMIN", "OBSERVED", "KERNEL", ""];
+    let headings = ["DEPLOYMENT", "", "MATTER", "INTENT", "ADMIN", "OBSERVED", "KERNEL"];
     let mut table = table(&headings, env);
     let mut said = Vec::new();
     for DeploymentDrift { name, rows } in deployments {
@@ -30,9 +30,8 @@ fn show(drift: &Drift, env: &mut Env<'_>) -> Result {
             let Truths { about, intent, admin, observed, kernel, differs, why, mend } = truths;
             let shown = if index == 0 { name.as_str() } else { "" };
             let mark = if *differs { verdict("DIFFERS", Mood::Bad) } else { Cell::new("") };
-            let mut row = vec![Cell::new(shown), Cell::new(about)];
+            let mut row = vec![Cell::new(shown), mark, Cell::new(about)];
             row.extend([intent, admin, observed, kernel].map(|truth| render::text(truth.as_deref())));
-            row.push(mark);
             table.add_row(row);
             if *differs {
                 let why = why.as_deref().map_or_else(|| format!("{about} differs"), clean);
@@ -41,6 +40,7 @@ fn show(drift: &Drift, env: &mut Env<'_>) -> Result {
             }
         }
     }
+    fold(&mut table, 4, env);
     render::print(&table, env)?;
     writeln!(env.out)?;
     if !*differs {

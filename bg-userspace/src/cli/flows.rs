@@ -95,6 +95,6 @@ fn show_summary(summary: &FlowSummary, env: &mut Env<'_>) -> Result {
             Cell::new(top.join(", ")),
         ]);
     }
-    fold(&mut table, env);
+    fold(&mut table, 1, env);
     render::print(&table, env)
 }

@@ -43,7 +43,7 @@ fn show(health: &Health, global: &Global, env: &mut Env<'_>) -> Result {
             table.add_row(row);
         }
     }
-    fold(&mut table, env);
+    fold(&mut table, 1, env);
     render::print(&table, env)?;
 
     let several = health.deployments.len() > 1;
@@ -125,7 +125,7 @@ pub(super) fn probes(name: Option<&str>, probes: &[ProbeVerdict], env: &mut Env<
         ]);
         table.add_row(row);
     }
-    fold(&mut table, env);
+    fold(&mut table, 1, env);
     render::print(&table, env)?;
     if shown < sorted.len() {
         writeln!(env.out, "… and {} that are up: --json shows all", sorted.len() - shown)?;

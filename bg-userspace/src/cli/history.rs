@@ -3,12 +3,12 @@
 use super::env::Env;
 use super::render::{self, cell, fold, table};
 use super::run::{Failure, Result};
-use super::say::{clean, exactly};
+use super::say::{clean, exactly, moment};
 use super::target::Target;
 use super::{Global, HistoryArgs, When, told};
 use crate::api::archive::Archive;
 use crate::api::client::Client;
-use crate::api::protocol::{Entry, History, HistoryQuery, Kinds, Remembered, SliceIdentity, Verified};
+use crate::api::protocol::{Entry, History, HistoryQuery, Kinds, Remembered, SliceIdentity, Then, Verified};
 use crate::refusal::Refusal;
 use bg_common::Colour;
 use comfy_table::Cell;
@@ -80,7 +80,7 @@ fn show(history: &History, limit: usize, global: &Global, env: &mut Env<'_>) -> 
         let what = told::line(record);
         table.add_row([Cell::new(exactly(*at, env)), Cell::new(clean(&record.deployment)), Cell::new(what)]);
     }
-    fold(&mut table, env);
+    fold(&mut table, 1, env);
     render::print(&table, env)?;
     if *more {
         writeln!(env.out, "… the newest {limit}; older ones: --limit N, or --until TIME")?;
@@ -90,15 +90,15 @@ fn show(history: &History, limit: usize, global: &Global, env: &mut Env<'_>) -> 
 
 fn show_at(remembered: Remembered, name: Option<&str>, global: &Global, env: &mut Env<'_>) -> Result {
     let Remembered { time, mut deployments } = remembered;
-    deployments.retain(|entry| name.is_none_or(|name| name == entry.record.deployment));
+    deployments.retain(|then| name.is_none_or(|name| name == then.entry.record.deployment));
     if global.json {
         return render::json(&Remembered { time, deployments }, env);
     }
     if deployments.is_empty() {
         return Ok(writeln!(env.out, "nothing is known of that time")?);
     }
-    let mut table = table(&["DEPLOYMENT", "LIVE", ">GENERATION", "BLUE", "GREEN", "SINCE"], env);
-    for Entry { seq: _, at, record } in &deployments {
+    let mut table = table(&["DEPLOYMENT", "LIVE", ">GENERATION", "BLUE", "GREEN", "LIVE SINCE"], env);
+    for Then { live_since, or_longer, entry: Entry { seq: _, at: _, record } } in &deployments {
         let slice = |colour| {
             let slice = record.slices.iter().find(|slice| slice.colour == colour);
             slice.map_or_else(String::new, |SliceIdentity { role, version, .. }| {
@@ -112,7 +112,7 @@ fn show_at(remembered: Remembered, name: Option<&str>, global: &Global, env: &mu
             Cell::new(record.generation),
             Cell::new(blue),
             Cell::new(green),
-            Cell::new(exactly(*at, env)),
+            Cell::new(format!("{}{}", moment(*live_since, env), if *or_longer { ", or longer" } else { "" })),
         ]);
     }
     render::print(&table, env)

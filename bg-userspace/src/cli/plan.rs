@@ -104,6 +104,6 @@ fn show_gates(gates: &[Gate], env: &mut Env<'_>) -> Result {
         let what = format!("{}\nmend: {}{never}", clean(what), clean(mend));
         table.add_row([Cell::new(name), verdict("SHUT", Mood::Bad), Cell::new(what)]);
     }
-    fold(&mut table, env);
+    fold(&mut table, 1, env);
     render::print(&table, env)
 }

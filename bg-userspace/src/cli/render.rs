@@ -3,6 +3,7 @@
 use super::env::Env;
 use super::run::Result;
 use super::say::clean;
+use crate::refusal::Refusal;
 use bg_common::Colour;
 use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets,
@@ -40,12 +41,12 @@ fn plain(env: &Env<'_>) -> Table {
     table
 }
 
-/// Lets the last column break where the terminal ends. To be called when all rows are there.
-pub(super) fn fold(table: &mut Table, env: &Env<'_>) {
+/// Lets the last columns break where the terminal ends. To be called when all rows are there.
+pub(super) fn fold(table: &mut Table, last: usize, env: &Env<'_>) {
     let Some(width) = env.width else { return };
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    let last = table.column_count().saturating_sub(1);
-    for column in table.column_iter_mut().take(last) {
+    let whole = table.column_count().saturating_sub(last);
+    for column in table.column_iter_mut().take(whole) {
         column.set_constraint(ColumnConstraint::ContentWidth);
     }
 }
@@ -53,9 +54,6 @@ pub(super) fn fold(table: &mut Table, env: &Env<'_>) {
 /// Prints what there is to say, each behind a word that tells what it is about. A word that stands above is
 /// not repeated.
 pub(super) fn facts(facts: &[(String, String)], env: &mut Env<'_>) -> Result {
-    if facts.is_empty() {
-        return Ok(());
-    }
     let mut table = plain(env);
     let mut above = "";
     for (about, text) in facts {
@@ -63,11 +61,29 @@ pub(super) fn facts(facts: &[(String, String)], env: &mut Env<'_>) -> Result {
         above = about;
         table.add_row([Cell::new(shown).add_attribute(Attribute::Dim), Cell::new(text)]);
     }
+    lay_out(&mut table, env);
+    if facts.is_empty() { Ok(()) } else { print(&table, env) }
+}
+
+/// A refusal, as a person reads it.
+pub(super) fn refusal(refusal: &Refusal, env: &Env<'_>) -> String {
+    if !env.watched || env.width.is_none() {
+        return format!("bgctl: {refusal}");
+    }
+    let Refusal { code: _, what, at, mend } = refusal;
+    let mut table = plain(env);
+    table.force_no_tty();
+    table.add_row(["bgctl:", what]).add_row(["where:", at]).add_row(["mend:", mend]);
+    lay_out(&mut table, env);
+    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+fn lay_out(table: &mut Table, env: &Env<'_>) {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    fold(&mut table, env);
-    print(&table, env)
+    fold(table, 1, env);
 }
 
 /// Prints a table without the blanks at the ends of its lines.

@@ -1,6 +1,7 @@
 //! Runs one command and makes an exit code of how it ended.
 
 use super::env::Env;
+use super::render;
 use super::target::Target;
 use super::{
     Cli, Command, Global, changes, config, counters, detach, doctor, drain, drift, drill, events, flows,
@@ -88,7 +89,7 @@ pub async fn run(cli: Cli, env: &mut Env<'_>) -> u8 {
         // Without a standard error there is nobody to tell.
         let _ = match serde_json::to_string(&refusal) {
             Ok(line) if json => writeln!(env.err, "{line}"),
-            _ => writeln!(env.err, "bgctl: {refusal}"),
+            _ => writeln!(env.err, "{}", render::refusal(&refusal, env)),
         };
     }
     code

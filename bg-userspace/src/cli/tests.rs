@@ -224,11 +224,14 @@ async fn tables_show_what_a_person_looks_for() {
     let lab = Lab::new(&["api", "shop"]).await;
     lab.run("switch shop --to green").await;
     let rows: [(&str, &[&str]); 5] = [
-        ("status", &["instance lab, daemon running", "shop        blue    -     ", "2  drains", "shop/web"]),
+        (
+            "status",
+            &["instance lab, daemon running", "shop        blue    standby  ", "2  drains", "shop/web"],
+        ),
         ("status", &["tcp 192.0.2.2:80", "10.2.2.2:8080", "eth0", "tcx-ingress"]),
         (
             "flows --limit 2",
-            &["198.51.100.7:1", "established", "1.3s", "… 2 of 3 flows: --limit 3 shows all"],
+            &["198.51.100.7:1", "established", "1.3s", "1m\n", "… 2 of 3 flows: --limit 3 shows all"],
         ),
         ("counters", &["1.0 kB", "not-ip", "pass", "Neither IPv4 nor IPv6"]),
         ("counters --all", &["no-backend", "drop"]),

@@ -16,7 +16,7 @@ pub(super) fn line(record: &Record) -> String {
     }
     // What the sentence says already is not said again.
     if let Some(reason) = reason.as_deref().map(clean).filter(|reason| !line.contains(reason.as_str())) {
-        line.push_str(&format!(": {reason:?}"));
+        line.push_str(&format!(": \"{reason}\""));
     }
     line
 }
@@ -111,7 +111,8 @@ fn sentence(what: &What, live: Colour) -> String {
         }
         What::JournalRebuilt { why, aside } => {
             let aside = aside.as_deref().map(|aside| format!("; the old one is {}", clean(aside)));
-            format!("the journal was begun anew: {}{}", clean(why), aside.unwrap_or_default())
+            let anew = if aside.is_some() { " anew" } else { "" };
+            format!("the journal begins{anew}: {}{}", clean(why), aside.unwrap_or_default())
         }
     }
 }

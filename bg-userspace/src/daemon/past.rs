@@ -1,7 +1,7 @@
 //! Lets the control socket read the journal, and follow what is published.
 
 use crate::api::archive::{Answering, Archive, Feed, Follow};
-use crate::api::protocol::{Entry, History, HistoryQuery, Remembered, Verified};
+use crate::api::protocol::{Entry, History, HistoryQuery, Remembered, Then, Verified};
 use crate::journal::{Query, Reader, Row};
 use crate::notify::{Bus, Subscription};
 use crate::refusal::Refusal;
@@ -86,7 +86,10 @@ impl Archive for Past {
             for live in then.live {
                 let (after_seq, before_seq) = (Some(live.seq - 1), Some(live.seq + 1));
                 let query = Query { after_seq, before_seq, limit: 1, ..Query::default() };
-                deployments.extend(self.0.history(&query).await?.into_iter().filter_map(entry));
+                let live_since =
+                    live.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+                let then = |entry| Then { live_since, or_longer: live.is_oldest, entry };
+                deployments.extend(self.0.history(&query).await?.into_iter().filter_map(entry).map(then));
             }
             Ok(Remembered { time: at, deployments })
         })

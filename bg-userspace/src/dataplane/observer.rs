@@ -161,7 +161,7 @@ fn note(state: &State, flow: &Flow, now: Tick, established: bool, open: &mut Ope
         if let Some([blue, green]) = open.get_mut(&slice.deployment()) {
             let flows = if slice.colour() == Colour::Blue { blue } else { green };
             flows.count += 1;
-            flows.oldest = flows.oldest.max(flow.began.ticks_until(now));
+            flows.oldest = flows.oldest.max(flow.began().ticks_until(now));
         }
     }
 }
@@ -205,7 +205,7 @@ fn row(
             (_, _, false) => FlowState::HalfOpen,
         },
         idle: duration(now.since(flow.seen)),
-        age: duration(flow.began.ticks_until(now)),
+        age: duration(flow.began().ticks_until(now)),
     })
 }
 

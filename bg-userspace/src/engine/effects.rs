@@ -18,12 +18,17 @@ impl Engine {
     /// Lets the model handle `event`, and does what follows.
     pub(super) fn feed(&mut self, event: model::Event) {
         let mut effects: VecDeque<_> = self.machine.handle(event, self.now()).into();
+        let mut recorded = false;
         while let Some(effect) = effects.pop_front() {
+            recorded |= matches!(effect, Effect::Record { .. });
             if let Some(event) = self.execute(effect) {
                 effects.extend(self.machine.handle(event, self.now()));
             }
         }
-        self.tell_roles();
+        // Nothing about a slice changes without a record.
+        if recorded {
+            self.tell_roles();
+        }
     }
 
     /// Does one thing; what the model has to hear of it at once.

@@ -161,6 +161,7 @@ impl Handle {
     }
 
     /// A handle of whoever receives these events.
+    #[cfg(test)]
     pub(crate) fn new(events: mpsc::Sender<Event>) -> Self {
         Self { events }
     }

@@ -1,9 +1,11 @@
 //! What the log says of a record: a line for people, at the level that it deserves.
 
 use crate::model::record::{Record, What};
+use crate::notify::notice::kind;
 use bg_common::Word;
 
 /// Writes a record to the log. Packets and single answers of probes never come here.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most records need no line of their own")]
 pub(super) fn log(record: &Record) {
     let Record { deployment, live, generation, reason, what, .. } = record;
     match what {
@@ -59,7 +61,6 @@ pub(super) fn log(record: &Record) {
         What::Drilled { drilled } if !drilled.passed => {
             tracing::warn!(deployment, why = drilled.why, "the drill has failed");
         }
-        What::JournalRebuilt { why, aside } => tracing::warn!(why, aside, "the journal was begun anew"),
-        other => tracing::info!(deployment, generation, %live, reason, what = ?other, "noted"),
+        other => tracing::info!(deployment, generation, %live, reason, "{}", kind(other)),
     }
 }

@@ -56,7 +56,7 @@ fn switch(to: Option<Colour>) -> Order {
 async fn switched(handle: &Handle) -> Switched {
     match handle.order(switch(None)).await.unwrap() {
         Done::Switched(switched) => switched,
-        other => panic!("{other:?}"),
+        other @ (Done::Plan(_) | Done::Changed { .. } | Done::Drilled(_)) => panic!("{other:?}"),
     }
 }
 
@@ -300,11 +300,9 @@ async fn the_journal_hears_of_a_switch_before_the_word_does() {
 async fn without_a_journal_a_switch_is_refused_unless_it_is_forced_and_a_rollback_is_not() {
     let (Running { fake, handle, .. }, _told) = told(&shop(), true);
     let refusal = handle.order(switch(None)).await.unwrap_err();
-    assert_eq!(
-        (refusal.code.as_str(), fake.state().words["shop"].live()),
-        ("gate-journal", BLUE),
-        "{refusal}"
-    );
+    assert_eq!((refusal.code.as_str(), fake.state().words["shop"].live()), ("no-space", BLUE), "{refusal}");
+    let refusal = handle.order(switch(None)).await.unwrap_err();
+    assert_eq!(refusal.code, "gate-journal", "known by then: {refusal}");
     let force = model::order::Force::Gates(vec!["journal".to_owned()]);
     let verb = Verb::Switch(SwitchOrder { force, ..SwitchOrder::default() });
     handle.order(Order { verb, ..switch(None) }).await.unwrap();

@@ -86,7 +86,7 @@ pub async fn ask(
     }))
 }
 
-/// Connects to `to` and, if `tls` says so, shakes hands with whoever has that name. At most 1 MiB
+/// Connects to `to` and, if `tls` says so, shakes hands with whoever has that name. At most 512 KiB
 /// can be read from it. The caller bounds the time.
 ///
 /// # Errors
@@ -231,5 +231,42 @@ impl<'a> Search<'a> {
             *next = (body.len() + 1).saturating_sub(text.len()).max(*next);
         }
         *found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_asked_for_without_port_and_brackets() {
+        for (host, name) in [
+            ("shop.test", "shop.test"),
+            ("shop.test:8443", "shop.test"),
+            ("192.0.2.10:443", "192.0.2.10"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
+
+    #[test]
+    fn a_text_is_found_however_the_body_comes_in() {
+        let body = b"I am not blu, but blue.";
+        for pieces in 1..=body.len() {
+            let mut search = Search::of(b"blue");
+            let ends = (pieces..body.len()).step_by(pieces).chain([body.len()]);
+            let found: Vec<usize> = ends.filter(|end| search.found_in(&body[..*end])).collect();
+            let first = found.first().copied().unwrap_or_default();
+            assert!(first >= 22 && first < 22 + pieces.max(2), "in pieces of {pieces} found at {first}");
+        }
+        assert!(!Search::of(b"red").found_in(body));
+        assert!(Search::of(b"").found_in(b""));
+    }
+
+    #[test]
+    fn statuses_are_told_as_one_writes_them() {
+        assert_eq!(ranges(&[(200, 299), (404, 404)]), "200-299 or 404");
     }
 }

@@ -27,6 +27,9 @@ const CONVERSATIONS: usize = 256;
 /// So many commands run at a time. They have places of their own, since they are slow and large.
 const COMMANDS: usize = 32;
 
+/// So many frontends are told by name when a VIP is bad.
+const TOLD: usize = 3;
+
 /// When the asking began and what came of it, or what this host lacks to ask.
 type Came = Result<(Moment, Finding), String>;
 
@@ -55,13 +58,8 @@ impl Means {
         self.vip.is_some()
     }
 
-    /// Asks, when there is room; `live` is who serves the VIPs. It says when it began and what came of it, or what
-    /// this host lacks.
-    ///
-    /// # Errors
-    ///
-    /// When it could not be asked.
-    pub(super) async fn ask(&self, question: &Question, live: Option<Colour>) -> Came {
+    /// Asks, when there is room.
+    pub(super) async fn ask(&self, question: &Question) -> Came {
         match &question.whom {
             Whom::Machine(colour, address) => {
                 let names = question.names(*colour, vec![*address]);
@@ -70,16 +68,16 @@ impl Means {
             Whom::Slice(colour, addresses) => {
                 self.directly(&question.spec, &question.names(*colour, addresses.clone()), None).await
             }
-            Whom::Vip(frontends) => {
-                let (Some(vip), Some(live)) = (&self.vip, live) else {
-                    return Err("the VIP cannot be reached as clients do".to_owned());
+            Whom::Vip(live, frontends) => {
+                let Some(vip) = &self.vip else {
+                    return Err("there is no client beyond the uplink".to_owned());
                 };
                 let mut asked: Vec<BoxFuture<'_, Came>> = Vec::new();
                 for frontend in frontends {
-                    let names = question.names(live, vec![frontend.ip()]);
+                    let names = question.names(*live, vec![frontend.ip()]);
                     asked.push(Box::pin(self.through(vip.as_ref(), &question.spec, names, *frontend)));
                 }
-                together(join_all(asked).await, live)
+                together(join_all(asked).await, *live)
             }
         }
     }
@@ -174,9 +172,13 @@ fn together(asked: Vec<Came>, live: Colour) -> Came {
         }
     }
     let answered = colours.iter().find(|colour| **colour != live).or(colours.first()).copied();
-    let finding = match wrong.into_iter().reduce(|all, why| format!("{all}; {why}")) {
-        None => Finding::Good { answered },
-        Some(why) => Finding::Bad { why, answered },
+    let finding = if wrong.is_empty() {
+        Finding::Good { answered }
+    } else {
+        let more = wrong.len().saturating_sub(TOLD);
+        wrong.truncate(TOLD);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        Finding::Bad { why: wrong.join("; ") + &more, answered }
     };
     Ok((began, finding))
 }

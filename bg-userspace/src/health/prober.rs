@@ -52,8 +52,9 @@ impl Prober {
         };
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(refusal)?;
         let (orders, queue) = mpsc::unbounded_channel();
-        let work =
-            move || runtime.block_on(obey(queue, Arc::new(Shared::new(reports, Means::new(vip, who)))));
+        let shared = Arc::new(Shared::new(reports, Means::new(vip, who)));
+        let desk = Desk { shared, sets: HashMap::new(), asked: HashMap::new(), live: HashMap::new() };
+        let work = move || runtime.block_on(desk.obey(queue));
         let thread = thread::Builder::new().name(name.to_owned()).spawn(work).map_err(refusal)?;
         Ok(Self { orders: Some(orders), thread: Some(thread) })
     }
@@ -68,7 +69,8 @@ impl Prober {
         self.order(Order::AskNow(deployment.to_owned()));
     }
 
-    /// Tells who is live. A change asks the deployment's VIPs at once, and voids what they are being asked.
+    /// Tells who is live. A change asks the deployment's VIPs anew and at once. It must be told as soon as the word
+    /// has changed: until then whoever has become live is taken for the wrong one.
     pub fn live(&self, deployment: &str, colour: Colour) {
         self.order(Order::Live(deployment.to_owned(), colour));
     }
@@ -100,9 +102,6 @@ impl WhoAnswered for NobodyKnows {
     }
 }
 
-/// What tells one question from another across configurations.
-type Key = (String, String, Target);
-
 /// A question that is asked on schedule until this is dropped.
 struct Asked {
     question: Arc<Question>,
@@ -110,44 +109,63 @@ struct Asked {
     _task: Ends,
 }
 
-async fn obey(mut orders: mpsc::UnboundedReceiver<Order>, shared: Arc<Shared>) {
-    let mut asked: HashMap<Key, Asked> = HashMap::new();
-    while let Some(order) = orders.recv().await {
-        match order {
-            Order::Configure(sets) => configure(&mut asked, &sets, &shared),
-            Order::AskNow(name) => at_once(&asked, |question| question.deployment == name),
-            Order::Live(name, colour) => {
-                if shared.set_live(name.clone(), colour) {
-                    let vip = |question: &Question| question.target() == Target::Vip;
-                    at_once(&asked, |question| question.deployment == name && vip(question));
+/// The questions of one deployment, by probe and target.
+type Questions = HashMap<(String, Target), Asked>;
+
+/// What the thread knows.
+struct Desk {
+    shared: Arc<Shared>,
+    /// By deployment.
+    sets: HashMap<String, ProbeSet>,
+    /// By deployment.
+    asked: HashMap<String, Questions>,
+    /// By deployment, configured or not.
+    live: HashMap<String, Colour>,
+}
+
+impl Desk {
+    async fn obey(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Configure(sets) => {
+                    self.sets = sets.into_iter().map(|set| (set.deployment.clone(), set)).collect();
+                    self.asked.retain(|name, _| self.sets.contains_key(name));
+                    let names: Vec<String> = self.sets.keys().cloned().collect();
+                    names.iter().for_each(|name| self.settle(name));
+                }
+                Order::AskNow(name) => self.at_once(&name, |_| true),
+                Order::Live(name, colour) => {
+                    if self.live.insert(name.clone(), colour) != Some(colour) {
+                        self.settle(&name);
+                        self.at_once(&name, |target| target == Target::Vip);
+                    }
                 }
             }
         }
     }
-}
 
-fn at_once(asked: &HashMap<Key, Asked>, who: impl Fn(&Question) -> bool) {
-    for Asked { question, at_once, .. } in asked.values() {
-        if who(question) {
-            at_once.notify_one();
+    /// Ends the questions of a deployment that are not wanted, and begins those that are missing.
+    fn settle(&mut self, deployment: &str) {
+        let Self { shared, sets, asked, live } = self;
+        let Some(set) = sets.get(deployment) else { return };
+        let live = live.get(deployment).copied().filter(|_| shared.means.reaches_vips());
+        let key = |question: Question| ((question.spec.name.clone(), question.target()), question);
+        let mut wanted: HashMap<_, _> = Question::of(set, live).into_iter().map(key).collect();
+        let asked = asked.entry(deployment.to_owned()).or_default();
+        asked.retain(|key, asked| wanted.get(key).is_some_and(|wanted| *wanted == *asked.question));
+        wanted.retain(|key, _| !asked.contains_key(key));
+        for (key, question) in wanted {
+            let (question, at_once) = (Arc::new(question), Arc::<Notify>::default());
+            let task = ask_on(Arc::clone(shared), Arc::clone(&question), Arc::clone(&at_once));
+            asked.insert(key, Asked { question, at_once, _task: Ends::of(&tokio::spawn(task)) });
         }
     }
-}
 
-fn configure(asked: &mut HashMap<Key, Asked>, sets: &[ProbeSet], shared: &Arc<Shared>) {
-    let mut wanted: HashMap<Key, Question> = sets
-        .iter()
-        .flat_map(Question::of)
-        .filter(|question| question.target() != Target::Vip || shared.means.reaches_vips())
-        .map(|question| {
-            ((question.deployment.clone(), question.spec.name.clone(), question.target()), question)
-        })
-        .collect();
-    asked.retain(|key, Asked { question, .. }| wanted.get(key).is_some_and(|wanted| *wanted == **question));
-    wanted.retain(|key, _| !asked.contains_key(key));
-    for (key, question) in wanted {
-        let (question, at_once) = (Arc::new(question), Arc::<Notify>::default());
-        let task = ask_on(Arc::clone(shared), Arc::clone(&question), Arc::clone(&at_once));
-        asked.insert(key, Asked { question, at_once, _task: Ends::of(&tokio::spawn(task)) });
+    fn at_once(&self, deployment: &str, whom: impl Fn(Target) -> bool) {
+        for ((_, target), Asked { at_once, .. }) in self.asked.get(deployment).into_iter().flatten() {
+            if whom(*target) {
+                at_once.notify_one();
+            }
+        }
     }
 }

@@ -25,17 +25,18 @@ pub(super) enum Whom {
     Machine(Colour, IpAddr),
     /// A slice as a whole, and its addresses.
     Slice(Colour, Vec<IpAddr>),
-    /// All frontends of the probe: the VIP is good if each of them is.
-    Vip(Vec<SocketAddr>),
+    /// All frontends of the probe, and who is live: the VIP is good if each of them is.
+    Vip(Colour, Vec<SocketAddr>),
 }
 
 impl Question {
-    /// The questions of all probes of a deployment.
-    pub(super) fn of(set: &ProbeSet) -> Vec<Self> {
-        set.probes.iter().flat_map(|spec| Self::of_probe(set, spec)).collect()
+    /// The questions of all probes of a deployment. Its VIP is only asked if it is known who is live: another colour
+    /// is another question.
+    pub(super) fn of(set: &ProbeSet, live: Option<Colour>) -> Vec<Self> {
+        set.probes.iter().flat_map(|spec| Self::of_probe(set, spec, live)).collect()
     }
 
-    fn of_probe(set: &ProbeSet, spec: &ProbeSpec) -> Vec<Self> {
+    fn of_probe(set: &ProbeSet, spec: &ProbeSpec, live: Option<Colour>) -> Vec<Self> {
         let ProbeSet { deployment, slices, probes: _ } = set;
         let mut whom = Vec::new();
         for (colour, addresses) in [Colour::Blue, Colour::Green].into_iter().zip(slices) {
@@ -46,8 +47,8 @@ impl Question {
                 }
             }
         }
-        if !spec.frontends.is_empty() && protocol(&spec.ask).is_some() {
-            whom.push(Whom::Vip(spec.frontends.clone()));
+        if let Some(live) = live.filter(|_| !spec.frontends.is_empty() && protocol(&spec.ask).is_some()) {
+            whom.push(Whom::Vip(live, spec.frontends.clone()));
         }
         let spec = Arc::new(ProbeSpec { frontends: Vec::new(), ..spec.clone() });
         let question = |whom| Self { deployment: deployment.clone(), spec: Arc::clone(&spec), whom };
@@ -59,7 +60,7 @@ impl Question {
         match &self.whom {
             Whom::Machine(colour, address) => Target::Backend(*colour, *address),
             Whom::Slice(colour, _) => Target::Slice(*colour),
-            Whom::Vip(_) => Target::Vip,
+            Whom::Vip(..) => Target::Vip,
         }
     }
 

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Most bytes that one conversation may send us: a body of 64 KiB in chunks of one byte fits.
-const MOST: usize = 1 << 20;
+const MOST: usize = 512 << 10;
 
 /// Bytes that are read before others have their turn.
-const GULP: usize = 8 << 10;
+const GULP: usize = 4 << 10;
 
 /// The stream.
 pub(super) struct Ration<S> {
@@ -35,7 +35,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Ration<S> {
     ) -> Poll<io::Result<()>> {
         let Self { stream, left, gulp } = self.get_mut();
         if *left == 0 {
-            return Poll::Ready(Err(io::Error::new(ErrorKind::QuotaExceeded, "more than 1 MiB came")));
+            return Poll::Ready(Err(io::Error::new(ErrorKind::QuotaExceeded, "more than 512 KiB came")));
         }
         if *gulp >= GULP {
             *gulp = 0;

@@ -3,9 +3,6 @@
 use super::means::Means;
 use super::question::Question;
 use super::spec::Report;
-use crate::model::policy::Target;
-use bg_common::Colour;
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,36 +25,12 @@ pub(super) struct Shared {
     reports: mpsc::Sender<Report>,
     /// What asking takes.
     pub(super) means: Means,
-    live: Mutex<HashMap<String, Live>>,
     complained: Mutex<Option<Instant>>,
-}
-
-/// Who is live, and how often that has changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Live {
-    colour: Colour,
-    changes: u64,
 }
 
 impl Shared {
     pub(super) fn new(reports: mpsc::Sender<Report>, means: Means) -> Self {
-        Self { reports, means, live: Mutex::default(), complained: Mutex::default() }
-    }
-
-    fn live(&self, deployment: &str) -> Option<Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).get(deployment).copied()
-    }
-
-    /// Remembers who is live, and returns whether that is new.
-    pub(super) fn set_live(&self, deployment: String, colour: Colour) -> bool {
-        let mut all = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = all.get(&deployment).copied();
-        let changed = before.is_none_or(|live| live.colour != colour);
-        if changed {
-            let changes = before.map_or(0, |live| live.changes + 1);
-            all.insert(deployment, Live { colour, changes });
-        }
-        changed
+        Self { reports, means, complained: Mutex::default() }
     }
 
     fn complain(&self, question: &Question, why: &str) {
@@ -106,28 +79,20 @@ pub(super) async fn ask_on(shared: Arc<Shared>, question: Arc<Question>, at_once
 
 /// Asks once. There is nothing to report if that cannot be done.
 async fn ask(shared: &Arc<Shared>, question: &Arc<Question>) -> Option<Report> {
-    loop {
-        let vip = question.target() == Target::Vip;
-        let live = if vip { Some(shared.live(&question.deployment)?) } else { None };
-        // In a task of its own, whose memory is free between two questions, and whose end, however it comes, is seen.
-        let task = tokio::spawn({
-            let (shared, question) = (Arc::clone(shared), Arc::clone(question));
-            async move { shared.means.ask(&question, live.map(|live| live.colour)).await }
-        });
-        let _ends = Ends::of(&task);
-        let came = task.await.unwrap_or_else(|why| Err(why.to_string()));
-        if vip && shared.live(&question.deployment) != live {
-            continue;
+    // In a task of its own, whose memory is free between two questions, and whose end, however it comes, is seen.
+    let task = tokio::spawn({
+        let (shared, question) = (Arc::clone(shared), Arc::clone(question));
+        async move { shared.means.ask(&question).await }
+    });
+    let _ends = Ends::of(&task);
+    match task.await.unwrap_or_else(|why| Err(why.to_string())) {
+        Ok((began, finding)) => {
+            let (deployment, probe) = (question.deployment.clone(), question.spec.name.clone());
+            Some(Report { deployment, probe, target: question.target(), began, finding })
         }
-        match came {
-            Ok((began, finding)) => {
-                let (deployment, probe) = (question.deployment.clone(), question.spec.name.clone());
-                return Some(Report { deployment, probe, target: question.target(), began, finding });
-            }
-            Err(why) => {
-                shared.complain(question, &why);
-                return None;
-            }
+        Err(why) => {
+            shared.complain(question, &why);
+            None
         }
     }
 }
@@ -151,5 +116,30 @@ impl Dice {
         self.throws += 1;
         let bits = u32::try_from(self.seed.hash_one(self.throws) >> 32).unwrap_or_default();
         f64::from(bits) / f64::from(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_vary_by_the_jitter_and_no_more() {
+        let second = Duration::from_secs(1);
+        for (percent, chance, millis) in
+            [(0, 0.0, 1000), (0, 1.0, 1000), (20, 0.0, 800), (20, 0.5, 1000), (20, 1.0, 1200), (255, 0.0, 10)]
+        {
+            assert_eq!(jittered(second, percent, chance), Duration::from_millis(millis));
+        }
+    }
+
+    #[test]
+    fn dice_fall_everywhere_between_0_and_1_and_each_differently() {
+        let (mut one, mut other) = (Dice::default(), Dice::default());
+        let throws: Vec<f64> = (0..1000).map(|_| one.throw()).collect();
+        assert!(throws.iter().all(|throw| (0.0..=1.0).contains(throw)));
+        let low = throws.iter().filter(|throw| **throw < 0.5).count();
+        assert!((300..700).contains(&low), "{low} of 1000 are in the lower half");
+        assert!(throws.iter().any(|throw| throw.to_bits() != other.throw().to_bits()));
     }
 }

@@ -47,10 +47,15 @@ fn shop(probes: Vec<ProbeSpec>) -> ProbeSet {
 
 /// What comes of asking the blue slice once; `Err` is why it is bad.
 async fn ask(spec: ProbeSpec) -> Result<(), String> {
+    ask_set(&shop(vec![spec])).await
+}
+
+/// As [`ask`], of the first target of a deployment.
+async fn ask_set(set: &ProbeSet) -> Result<(), String> {
     let means = Means::new(None, Arc::new(NobodyKnows));
-    let question = Question::of(&shop(vec![spec])).remove(0);
+    let question = Question::of(set, None).remove(0);
     let began = Instant::now();
-    let (_, finding) = means.ask(&question, None).await.expect("this host can ask");
+    let (_, finding) = means.ask(&question).await.expect("this host can ask");
     assert!(began.elapsed() < SOON, "a question that is never answered ends by its timeout");
     match finding {
         Finding::Good { answered: None } => Ok(()),
@@ -71,13 +76,16 @@ fn patience(expected: Result<(), &str>) -> Duration {
 
 /// Compares what came with what a row expects: nothing wrong, or a sentence that begins so.
 #[track_caller]
-fn check(row: &str, came: &Result<(), String>, expected: Result<(), &str>) {
-    let fits = match (came, expected) {
+fn fits(came: &Result<(), String>, expected: Result<(), &str>) -> bool {
+    match (came, expected) {
         (Ok(()), Ok(())) => true,
         (Err(why), Err(begins)) => why.starts_with(begins),
         _ => false,
-    };
-    assert!(fits, "{row}: expected {expected:?}, and came {came:?}");
+    }
+}
+
+fn check(row: &str, came: &Result<(), String>, expected: Result<(), &str>) {
+    assert!(fits(came, expected), "{row}: expected {expected:?}, and came {came:?}");
     let long = came.as_ref().err().filter(|why| why.chars().count() > 500 || why.contains('\n'));
     assert_eq!(long, None, "{row}: a reason is one short sentence");
 }

@@ -11,7 +11,7 @@ mod tcp;
 mod udp;
 
 use super::connect::{Connector, Datagrams, Promise, Stream};
-use crate::net::{Net, Tap};
+use crate::net::{Net, Tap, Watch};
 use crate::refusal::Refusal;
 use stack::{Stack, Turn};
 use std::io;
@@ -50,32 +50,42 @@ struct Shared {
 }
 
 impl Client {
-    /// Makes the interface of `instance` in the current network namespace. Packets come from `addresses`, one
-    /// of each family at most; of a family that is switched off here, none. Nothing moves before
+    /// Makes the interface of `instance` in the current network namespace. Packets come from the first of
+    /// `addresses` in each family; of a family that is switched off here, from none. Nothing moves before
     /// [`Self::serve`] runs.
     ///
     /// # Errors
     ///
     /// As [`Tap::open`].
     pub async fn open(instance: &str, addresses: &[IpAddr]) -> Result<(Self, Interface), Refusal> {
-        let tap = Tap::open(&Net::open()?, instance, addresses).await?;
+        let first = |is_v4| addresses.iter().copied().find(|address| address.is_ipv4() == is_v4);
+        let addresses: Vec<_> = [first(true), first(false)].into_iter().flatten().collect();
+        let tap = Tap::open(&Net::open()?, instance, &addresses).await?;
         let interface = Interface { name: tap.name().to_owned(), ifindex: tap.ifindex() };
         let shared = Shared {
             instance: instance.to_owned(),
-            addresses: addresses.to_vec(),
+            addresses,
             stack: Mutex::new(Stack::new(tap)),
             stirred: Notify::new(),
         };
         Ok((Self(Arc::new(shared)), interface))
     }
 
-    /// Moves packets until it is dropped, on whichever runtime it is spawned. An interface that somebody else
-    /// has removed is made again; its connections are lost. It is to run once.
+    /// Moves packets until it is dropped, on whichever runtime it is spawned, in the network namespace in which
+    /// the client was opened. An interface that somebody else has removed, or whose routes are gone, is made
+    /// again; its connections are lost. It is to run once.
     pub async fn serve(self) {
         loop {
-            let why = self.work().await;
+            let tap = self.stack().tap();
+            let why = match tap {
+                Some(tap) => tokio::select! {
+                    why = self.work(Arc::clone(&tap)) => why.to_string(),
+                    why = displaced(&tap) => why,
+                },
+                None => "it was never there".to_owned(),
+            };
             self.stack().lose();
-            tracing::warn!(%why, "bgd's own interface is gone: until it is back, no VIP can be probed");
+            tracing::warn!(why, "bgd's own interface is gone: until it is back, no VIP can be probed");
             self.make_again().await;
         }
     }
@@ -91,8 +101,7 @@ impl Client {
     }
 
     /// Moves packets until the interface is lost.
-    async fn work(&self) -> io::Error {
-        let Some(tap) = self.stack().tap() else { return io::ErrorKind::NetworkDown.into() };
+    async fn work(&self, tap: Arc<Tap>) -> io::Error {
         // Removal is told as an error.
         let interest = Interest::READABLE | Interest::ERROR;
         let wire = match tap.watch(interest) {
@@ -148,6 +157,19 @@ impl Client {
             }
         }
     }
+}
+
+/// Waits until the addresses of `tap` do not lead to it any more, and says why.
+async fn displaced(tap: &Tap) -> String {
+    let watch = async {
+        let (net, mut watch) = (Net::open()?, Watch::open()?);
+        // What has changed before the first look is seen by it.
+        while tap.is_in_place(&net).await? {
+            watch.changed().await?;
+        }
+        Ok::<_, Refusal>("its addresses do not lead to it".to_owned())
+    };
+    watch.await.unwrap_or_else(|refusal| refusal.what)
 }
 
 /// Besides: [`io::ErrorKind::AddrNotAvailable`] if there is no address of that family to come from,

@@ -136,7 +136,7 @@ pub(super) async fn verify(conn: &mut SqliteConnection, limit: Option<i64>) -> s
             }
             Err(error) => return Err(error),
         };
-        let is_last = rows.is_empty();
+        let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < PAGE);
         for row in rows {
             match follow(&row, at) {
                 Ok(next) => at = next,

@@ -2,6 +2,7 @@
 
 use super::place::Place;
 use super::refused::Trouble;
+use super::schema::{self, Label};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqliteConnection};
 use std::time::Duration;
@@ -18,17 +19,11 @@ pub(super) async fn writer(place: &Place) -> Result<SqliteConnection, Trouble> {
     options.connect().await.map_err(|error| Trouble::of(&error, place))
 }
 
-/// For reading. The file must be there.
-pub(super) async fn reader(place: &Place) -> Result<SqliteConnection, Trouble> {
-    let options = options(place).read_only(true).pragma("query_only", "ON");
-    let first = match options.connect().await {
-        // A file that can be opened may still have a log that cannot be set up.
-        Ok(mut conn) => {
-            match sqlx::query_scalar::<_, i64>("PRAGMA schema_version").fetch_one(&mut conn).await {
-                Ok(_) => return Ok(conn),
-                Err(error) => Trouble::of(&error, place),
-            }
-        }
+/// For reading, and what the file says that it is. The file must be there.
+pub(super) async fn reader(place: &Place) -> Result<(SqliteConnection, Label), Trouble> {
+    let options = options(place).read_only(true);
+    let first = match labelled(&options).await {
+        Ok(found) => return Ok(found),
         Err(error) => Trouble::of(&error, place),
     };
     // Beside a file that may not be written SQLite cannot set up what readers and writers share. Without
@@ -36,7 +31,14 @@ pub(super) async fn reader(place: &Place) -> Result<SqliteConnection, Trouble> {
     if !matches!(first, Trouble::Unusable(_)) || place.has_log() {
         return Err(first);
     }
-    options.immutable(true).connect().await.map_err(|_| first)
+    labelled(&options.immutable(true)).await.map_err(|_| first)
+}
+
+/// A file that can be opened may still have a log that cannot be set up: only reading shows it.
+async fn labelled(options: &SqliteConnectOptions) -> sqlx::Result<(SqliteConnection, Label)> {
+    let mut conn = options.connect().await?;
+    let label = schema::label(&mut conn).await?;
+    Ok((conn, label))
 }
 
 fn options(place: &Place) -> SqliteConnectOptions {

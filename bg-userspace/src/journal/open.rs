@@ -17,8 +17,8 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 /// Entries, beginning with the newest, whose hashes are looked at. [`super::Reader::verify`] looks at all.
 const NEWEST: i64 = 10_000;
 
-/// Pages of 4 KiB up to which the whole file is looked at.
-const PAGES: i64 = 65_536;
+/// Size up to which the whole file is looked at.
+const QUICK_BYTES: u64 = 256 << 20;
 
 /// A journal that can be written.
 #[derive(Debug)]
@@ -80,12 +80,12 @@ pub(super) async fn join(place: &Place) -> Result<Open, Refusal> {
 
 /// What is to be known of each deployment, from a file that cannot be written.
 pub(super) async fn memories(place: &Place) -> Vec<(String, Memory)> {
-    let Ok(mut conn) = connect::reader(place).await else {
+    let Ok((mut conn, label)) = connect::reader(place).await else {
         return Vec::new();
     };
-    let found = match schema::label(&mut conn).await {
-        Ok(Label { application: APPLICATION, version: VERSION }) => remembered(&mut conn, &mut None).await,
-        _ => Ok(Vec::new()),
+    let found = match label {
+        Label { application: APPLICATION, version: VERSION } => remembered(&mut conn, &mut None).await,
+        Label { .. } => Ok(Vec::new()),
     };
     // Nothing was written, so nothing can be lost.
     let _ = conn.close().await;
@@ -137,9 +137,8 @@ async fn inspect(conn: &mut SqliteConnection, place: &Place, look: Look) -> Resu
         return Err(Trouble::Unusable(refused::failed(why, &place.file)));
     }
     // Shows at once whether anything can be written: to begin says nothing of that.
-    let mut attempt = conn.begin_with("BEGIN IMMEDIATE").await.map_err(trouble)?;
-    sqlx::query("UPDATE chain SET id = 1").execute(&mut *attempt).await.map_err(trouble)?;
-    attempt.rollback().await.map_err(trouble)?;
+    let attempt = "BEGIN IMMEDIATE; UPDATE chain SET id = 1; ROLLBACK";
+    sqlx::raw_sql(attempt).execute(&mut *conn).await.map_err(trouble)?;
     let mut broken = chain::verify(conn, Some(NEWEST)).await.map_err(trouble)?.first_bad;
     let memories = remembered(conn, &mut broken).await.map_err(trouble)?;
     let entries: i64 =
@@ -150,9 +149,8 @@ async fn inspect(conn: &mut SqliteConnection, place: &Place, look: Look) -> Resu
 /// Refuses a file whose pages do not fit together.
 async fn sound(conn: &mut SqliteConnection, place: &Place, look: Look) -> Result<(), Trouble> {
     let trouble = |error: sqlx::Error| Trouble::of(&error, place);
-    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *conn).await.map_err(trouble)?;
     let check = match look {
-        Look::Quick if pages > PAGES => return Ok(()),
+        Look::Quick if place.bytes() > QUICK_BYTES => return Ok(()),
         Look::Quick => "PRAGMA quick_check(1)",
         Look::Thorough => "PRAGMA integrity_check(1)",
     };
@@ -167,22 +165,24 @@ pub(super) async fn remembered(
     broken: &mut Option<Broken>,
 ) -> sqlx::Result<Vec<(String, Memory)>> {
     let mut memories = Vec::new();
-    for (seq, note) in notes(conn).await? {
-        let Note { deployment, json, digest } = &note;
-        let newest =
-            "SELECT memory FROM entry WHERE deployment = ? AND memory IS NOT NULL ORDER BY seq DESC LIMIT 1";
-        let newest: Option<Vec<u8>> =
-            sqlx::query_scalar(newest).bind(deployment).fetch_optional(&mut *conn).await?;
-        // Without an entry it was taken over from a bad file, or the entry was too old to be kept.
-        let is_written = newest.is_none_or(|newest| newest == digest.bytes());
-        let memory = serde_json::from_str(json).ok().filter(|_| is_written && note.is_whole());
-        match memory {
-            Some(memory) => memories.push((note.deployment, memory)),
-            None => {
-                let why = format!("what is remembered of {deployment} is not what was written");
-                broken.get_or_insert(Broken { seq, why });
+    for Found { seq, note, newest } in notes(conn, true).await? {
+        let whole = note.is_whole().then(|| serde_json::from_str(&note.json).ok()).flatten();
+        let (memory, why) = match (whole, newest) {
+            (None, _) => (None, "is not what was written"),
+            (Some(memory), Some((at, _))) if at < seq => {
+                (Some(memory), "was written with an entry that is missing")
             }
+            (Some(_), Some((_, digest))) if digest != note.digest.bytes() => {
+                (None, "is not what was written last")
+            }
+            // Without an entry it was taken over from a bad file, or the entry was too old to be kept.
+            (Some(memory), _) => (Some(memory), ""),
+        };
+        if !why.is_empty() {
+            let why = format!("what is remembered of {} {why}", note.deployment);
+            broken.get_or_insert(Broken { seq, why });
         }
+        memories.extend(memory.map(|memory| (note.deployment, memory)));
     }
     Ok(memories)
 }
@@ -192,19 +192,37 @@ async fn salvage(conn: &mut SqliteConnection) -> sqlx::Result<Vec<(String, Memor
     if schema::label(conn).await?.application != APPLICATION {
         return Ok(Vec::new());
     }
-    let whole = notes(conn).await?.into_iter().map(|(_, note)| note).filter(Note::is_whole);
+    let whole = notes(conn, false).await?.into_iter().map(|found| found.note).filter(Note::is_whole);
     Ok(whole.filter_map(|note| Some((note.deployment, serde_json::from_str(&note.json).ok()?))).collect())
 }
 
-async fn notes(conn: &mut SqliteConnection) -> sqlx::Result<Vec<(i64, Note)>> {
-    let sql = "SELECT deployment, seq, json, digest FROM memory ORDER BY deployment";
+/// A memory as it stands in the file.
+struct Found {
+    seq: i64,
+    note: Note,
+    /// The newest entry that came with one, and what it says of it.
+    newest: Option<(i64, Vec<u8>)>,
+}
+
+/// With what the newest entry says, or, from a bad file, of which as little as possible is read, without.
+async fn notes(conn: &mut SqliteConnection, with_newest: bool) -> sqlx::Result<Vec<Found>> {
+    let sql = if with_newest {
+        "SELECT memory.deployment, memory.seq, json, digest, entry.seq AS newest, entry.memory AS noted \
+         FROM memory LEFT JOIN entry ON entry.seq = ( \
+            SELECT seq FROM entry AS it WHERE it.deployment = memory.deployment AND it.memory IS NOT NULL \
+            ORDER BY seq DESC LIMIT 1 \
+         ) ORDER BY memory.deployment"
+    } else {
+        "SELECT deployment, seq, json, digest, NULL AS newest, NULL AS noted FROM memory ORDER BY deployment"
+    };
     let rows = sqlx::query(sql).fetch_all(conn).await?;
-    let notes = rows.iter().map(|row| {
+    let found = rows.iter().map(|row| {
         let digest = chain::Hash::from_row(row, "digest")?;
         let note = Note { deployment: row.try_get("deployment")?, json: row.try_get("json")?, digest };
-        Ok((row.try_get("seq")?, note))
+        let newest: (Option<i64>, Option<Vec<u8>>) = (row.try_get("newest")?, row.try_get("noted")?);
+        Ok(Found { seq: row.try_get("seq")?, note, newest: newest.0.zip(newest.1) })
     });
-    notes.collect()
+    found.collect()
 }
 
 /// Begins a journal. It is made under another name first, so that none is ever half made.

@@ -125,6 +125,11 @@ impl Place {
         identity(&self.file)
     }
 
+    /// Length of the file.
+    pub(super) fn bytes(&self) -> u64 {
+        fs::symlink_metadata(&self.file).map_or(0, |found| found.len())
+    }
+
     /// Whether the file system and the permissions allow to write to the file.
     pub(super) fn is_writable(&self) -> bool {
         [&self.dir, &self.file].into_iter().all(|path| require_writable(path).is_ok())

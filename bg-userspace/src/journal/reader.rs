@@ -8,7 +8,7 @@ use super::open;
 use super::place::{self, Place};
 use super::refused::{self, Trouble};
 use super::row::{self, Row};
-use super::schema::{self, APPLICATION, Label, VERSION};
+use super::schema::{APPLICATION, Label, VERSION};
 use crate::model::record::SliceIdentity;
 use crate::refusal::Refusal;
 use bg_common::Colour;
@@ -157,9 +157,9 @@ impl Reader {
             place::Found::File => {}
         }
         let refusal = |error: sqlx::Error| Trouble::of(&error, place).refusal(place);
-        let mut conn = connect::reader(place).await.map_err(|trouble| trouble.refusal(place))?;
+        let (mut conn, label) = connect::reader(place).await.map_err(|trouble| trouble.refusal(place))?;
         let answer = async {
-            match schema::label(&mut conn).await.map_err(refusal)? {
+            match label {
                 Label { application, .. } if application != APPLICATION => {
                     return Err(refused::damaged("it is not a journal of bg", &place.file));
                 }

@@ -69,23 +69,21 @@ pub(super) struct Label {
 
 /// Reads what a file says that it is.
 pub(super) async fn label(conn: &mut SqliteConnection) -> sqlx::Result<Label> {
-    let application = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *conn).await?;
-    let version = sqlx::query_scalar("PRAGMA user_version").fetch_one(conn).await?;
+    let sql = "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version";
+    let (application, version) = sqlx::query_as(sql).fetch_one(conn).await?;
     Ok(Label { application, version })
 }
 
 /// Brings a file from its layout to the last of `migrations`, wholly or not at all.
 pub(super) async fn migrate(conn: &mut SqliteConnection, migrations: &[&[&'static str]]) -> sqlx::Result<()> {
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
+    let Label { version, .. } = label(&mut transaction).await?;
     let done = usize::try_from(version).unwrap_or(usize::MAX);
-    let statements: Vec<&'static str> = migrations.iter().skip(done).copied().flatten().copied().collect();
-    for statement in statements {
-        sqlx::raw_sql(statement).execute(&mut *transaction).await?;
-    }
+    let statements: Vec<&str> = migrations.iter().skip(done).copied().flatten().copied().collect();
     // A pragma takes no parameters.
     let label = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {}", migrations.len());
-    sqlx::raw_sql(AssertSqlSafe(label)).execute(&mut *transaction).await?;
+    let sql = statements.into_iter().chain([label.as_str()]).collect::<Vec<_>>().join(";\n");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
     transaction.commit().await
 }
 

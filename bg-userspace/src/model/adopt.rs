@@ -1,99 +1,142 @@
 //! What others make of a word: whoever writes it besides this daemon, and the programs at its deadline.
 
 use super::Moment;
-use super::change::{Make, Why};
+use super::change::{Change, Make, Why, deadline};
 use super::deployment::{Deployment, Step};
 use super::order::Switched;
 use super::record::{Cause, What};
-use bg_common::{Colour, Word};
+use crate::refusal::Refusal;
+use bg_common::Word;
 
 impl Deployment {
     /// Follows a word that was read, and that somebody else may have written.
     pub(super) fn adopt(&mut self, step: &mut Step<'_>, actual: Word) {
         let now = step.now.moment;
         if actual != self.word {
-            let (seen, before) = (self.word, self.live(now));
+            let seen = self.word;
+            let lapsed = self.is_lapsed(now).then(|| seen.effective(step.tick()));
             self.follow(actual, now);
-            let live = self.live(now);
-            if live != before {
-                // Whoever did it has taken over: what was being watched is theirs.
-                self.watch = None;
-                self.conclude(step);
-                self.has_moved(step, Cause::Switch, before);
-                if self.drill.is_some() {
-                    self.drill_failed(step, format!("somebody else made {live} live"));
-                }
-            } else if !actual.unpack().is_ok_and(|fields| fields.revert_at_deadline)
-                && let Some(watch) = &mut self.watch
-            {
-                watch.confirm_until = None;
-                self.watch = self.watch.take().filter(|watch| watch.bake_until.is_some());
+            if let Some(drain) = &mut self.drain {
+                drain.restart(now);
             }
+            if lapsed.is_some() && seen.settled(step.tick()) == Ok(actual) {
+                // What the programs did was written down: by us before we ended, or by whoever came first.
+                return self.settled(step, seen, actual);
+            }
+            if seen.live() == actual.live() {
+                // Only other bits, or the confirmation of what had to be confirmed.
+            } else if lapsed.is_some_and(|lapsed| lapsed.live() == actual.live()) {
+                self.settled(step, seen, actual);
+            } else {
+                self.taken_over(step, seen, actual);
+            }
+            self.follow_watch(actual);
             self.drifted = Some((seen, actual, step.now.unix));
-            let what = What::Drift { seen: seen.bits(), actual: actual.bits(), actual_live: live };
+            let what = What::Drift { seen: seen.bits(), actual: actual.bits(), actual_live: self.live(now) };
             self.tell(step, &Self::stranger(), None, what);
         }
+        self.look_at_bits(step, actual);
+    }
+
+    /// Somebody else has changed who is live: what was being watched or tried out is theirs.
+    fn taken_over(&mut self, step: &mut Step<'_>, seen: Word, actual: Word) {
+        self.watch = None;
+        self.has_moved(step, Cause::Switch, seen.live(), step.now.moment);
+        self.abort_drill(step, format!("somebody else made {} live", actual.live()));
+        self.conclude(step);
+    }
+
+    /// A watch ends with the deadline that it waited for, whoever takes that away.
+    fn follow_watch(&mut self, actual: Word) {
+        let reverts = actual.unpack().is_ok_and(|fields| fields.revert_at_deadline);
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.cause != Cause::Drill) {
+            watch.confirm_until = deadline(actual).filter(|_| reverts);
+            self.watch = self.watch.take().filter(super::watch::Watch::is_waiting);
+        }
+    }
+
+    /// Reports a word that makes no sense, once. Nothing that is under way can go on with it.
+    pub(super) fn look_at_bits(&mut self, step: &mut Step<'_>, actual: Word) {
         match actual.unpack() {
             Ok(_) => self.broken = None,
             Err(why) if self.broken != Some(actual) => {
                 self.broken = Some(actual);
+                self.watch = None;
                 self.note(step, What::BrokenWord { word: actual.bits(), why: why.to_string() });
+                self.abort_drill(step, format!("the word makes no sense: {why}"));
             }
             Err(_) => {}
         }
-        self.settle(step);
     }
 
     /// Writes down what the programs do past a deadline.
     pub(super) fn settle(&mut self, step: &mut Step<'_>) {
-        if self.change.is_none()
-            && self.word.unpack().is_ok()
-            && self.word.effective(step.tick()) != self.word
-        {
+        let now = step.now.moment;
+        if !self.is_lapsed(now) || self.change.as_ref().is_some_and(Change::is_exchanging) {
+            return;
+        }
+        if self.change.is_some() && self.live(now) != self.word.live() {
+            self.went_back_under(step);
+        }
+        if self.change.is_none() && self.hold_off.is_none_or(|until| now >= until) {
             self.alter(step, Why::Bgd("a deadline has passed".to_owned()), Make::Settle);
         }
     }
 
+    /// The programs went back while a change was being prepared, which is over by that.
+    fn went_back_under(&mut self, step: &mut Step<'_>) {
+        let live = self.live(step.now.moment);
+        let Some(Change { make: Make::Go(go), why, .. }) = &self.change else { return };
+        let fulfilled = go.to == live && (go.named || go.cause == Cause::Rollback) && go.plan.is_none();
+        if *why == Why::Drill && !go.is_gated() {
+            // On its way home, where the programs have led it.
+            let (cause, to, why) = (go.cause, go.to, format!("the data plane went back to {live} by itself"));
+            self.change = None;
+            return self.note(step, What::NotSwitched { cause, to, why });
+        }
+        if fulfilled {
+            return self.already(step);
+        }
+        let what = format!("the data plane went back to {live} at a deadline while this was under way");
+        let mend = "see `bgctl status`, then order again";
+        let refusal = Refusal::new("changed-meanwhile", what, self.place(), mend);
+        self.give_up(step, refusal);
+    }
+
     /// What the programs did at a deadline was written down.
-    pub(super) fn settled(
-        &mut self,
-        step: &mut Step<'_>,
-        before: Colour,
-        expected: Word,
-        new: Word,
-        at: Moment,
-    ) {
+    pub(super) fn settled(&mut self, step: &mut Step<'_>, expected: Word, new: Word) {
         if expected.is_paused() && !new.is_paused() {
             self.note(step, What::Resumed { by_deadline: true });
         }
-        if expected.live() == new.live() {
+        let (from, to) = (expected.live(), new.live());
+        if from == to {
             return;
         }
-        let (from, to) = (expected.live(), before);
-        let drill =
-            self.drill.is_some() || self.watch.as_ref().is_some_and(|watch| watch.cause == Cause::Drill);
+        let drill = self.drill.is_some();
         let cause = if drill { Cause::Drill } else { Cause::Unconfirmed };
         self.watch = None;
-        self.has_moved(step, cause, from);
-        let switched = Switched { from, staying: self.staying(from), ..self.as_it_is(to) };
-        self.note(
-            step,
-            What::Switched {
-                cause,
-                switched: Switched { already: false, ..switched.clone() },
-                overridden: Vec::new(),
-            },
-        );
+        self.has_moved(step, cause, from, deadline(expected).unwrap_or(step.now.moment));
+        if !drill {
+            let why = format!(
+                "the switch to {} was not confirmed in time, so the data plane went back by itself",
+                self.named(from)
+            );
+            self.freeze(step, &why);
+        }
+        let switched = Switched { from, already: false, staying: self.staying(from), ..self.as_it_is(to) };
+        let what = What::Switched { cause, switched: switched.clone(), overridden: Vec::new() };
         self.last = Some((switched, step.now.unix));
+        self.note(step, what);
         if drill {
-            return self.drill_failed(step, "nobody led it back in time, so the data plane did".to_owned());
+            self.abort_drill(step, "nobody led it back in time, so the data plane did".to_owned());
+        } else {
+            self.tell_frozen(step);
         }
         self.conclude(step);
-        let why = format!(
-            "the switch to {} was not confirmed in time, so the data plane went back by itself",
-            self.named(from)
-        );
-        let _ = at;
-        self.freeze(step, why);
+    }
+
+    /// The moment since which nothing that was asked speaks of who is live.
+    pub(super) fn is_stale(&self, began: Moment) -> bool {
+        self.flipped.is_some_and(|flipped| began <= flipped)
     }
 }

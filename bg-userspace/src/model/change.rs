@@ -3,7 +3,7 @@
 
 use super::Moment;
 use super::deployment::{Deployment, Step, at_tick, tick, tick_after};
-use super::event::{Effect, Outcome, Phase};
+use super::event::Outcome;
 use super::order::{Actor, Done, Force, OrderId};
 use super::plan::PlanId;
 use super::record::{Cause, Pending, What};
@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// An exchange that is lost so often is refused.
 const TRIES: u32 = 8;
+
+/// What the daemon wanted by itself and could not do is tried again after so long.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// A change that is under way.
 #[derive(Clone, PartialEq, Debug)]
@@ -82,10 +85,10 @@ pub(super) struct Go {
     pub(super) began: Moment,
 }
 
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
-    /// Hooks are asked.
-    Asking,
+    /// Hooks are asked; they have until then.
+    Asking(Moment),
     /// The journal writes; it has until then.
     Recording(Moment),
     /// The word is exchanged.
@@ -95,19 +98,28 @@ pub(super) enum Stage {
 impl Change {
     /// What a restart has to look for.
     pub(super) fn pending(&self) -> Option<Pending> {
-        match (&self.make, &self.stage) {
-            (Make::Go(go), Stage::Recording(_) | Stage::Exchanging) => {
-                Some(Pending { cause: go.cause, expected: self.expected.bits(), new: self.new.bits() })
-            }
+        match (&self.make, self.stage) {
+            (Make::Go(go), Stage::Recording(_) | Stage::Exchanging) => Some(Pending {
+                cause: go.cause,
+                expected: self.expected.bits(),
+                new: self.new.bits(),
+                bake: go.bake,
+                overridden: go.overridden.clone(),
+            }),
             _ => None,
         }
     }
 
     pub(super) fn timer(&self) -> Option<Moment> {
         match self.stage {
-            Stage::Recording(until) => Some(until),
-            Stage::Asking | Stage::Exchanging => None,
+            Stage::Asking(until) | Stage::Recording(until) => Some(until),
+            Stage::Exchanging => None,
         }
+    }
+
+    /// Whether it waits for hooks that were asked by this token.
+    pub(super) fn is_asking(&self, token: u64) -> bool {
+        self.token == token && matches!(self.stage, Stage::Asking(_))
     }
 
     /// Whether its exchange is on its way, so that a word which was read may be older or newer.
@@ -117,26 +129,26 @@ impl Change {
 }
 
 impl Go {
-    /// Whether it may do without the journal: what saves traffic never waits for a disk.
-    pub(super) fn is_urgent(&self) -> bool {
-        !matches!(self.cause, Cause::Switch | Cause::Drill)
+    /// Whether gates are asked, hooks and all, and the journal is waited for. What saves traffic, or leads a
+    /// drill home, never waits for a disk.
+    pub(super) fn is_gated(&self) -> bool {
+        match self.cause {
+            Cause::Switch => true,
+            Cause::Drill => self.confirm.is_some(),
+            Cause::Rollback | Cause::AutoRollback | Cause::Unconfirmed | Cause::FailOver => false,
+        }
     }
 }
 
 impl Deployment {
     /// Begins a change of who is live. Its gates have been asked.
     pub(super) fn go(&mut self, step: &mut Step<'_>, why: Why, go: Go) {
-        let first = match go.cause {
-            Cause::Switch => true,
-            Cause::Drill => self.drill.as_ref().is_some_and(super::drill::Drill::is_on_its_way),
-            Cause::Rollback | Cause::AutoRollback | Cause::Unconfirmed | Cause::FailOver => false,
-        };
-        let asks = first && self.policy.gating_hooks;
+        let asks = go.is_gated() && self.policy.gating_hooks;
         if !self.prepare(step, why, Make::Go(go)) {
             return;
         }
         if asks {
-            self.ask_hooks(step, Phase::Before);
+            self.ask_hooks(step);
         } else {
             self.write_about(step);
         }
@@ -152,17 +164,32 @@ impl Deployment {
     /// Puts a change together; false if the word makes no sense, which is answered.
     fn prepare(&mut self, step: &mut Step<'_>, why: Why, make: Make) -> bool {
         let token = step.token();
-        match word_after(&make, self.word, step.now.moment) {
+        let (expected, new, stage, tries) = (self.word, self.word, Stage::Exchanging, 0);
+        self.change = Some(Change { token, why, make, expected, new, stage, tries });
+        self.renew(step)
+    }
+
+    /// Bases the change on the word as it is; false if that cannot be, which is answered.
+    pub(super) fn renew(&mut self, step: &mut Step<'_>) -> bool {
+        let Some(change) = &mut self.change else { return false };
+        match word_after(&change.make, self.word, step.now.moment) {
             Ok(new) => {
-                let (expected, stage, tries) = (self.word, Stage::Asking, 0);
-                self.change = Some(Change { token, why, make, expected, new, stage, tries });
+                (change.expected, change.new) = (self.word, new);
                 true
             }
             Err(invalid) => {
-                let refusal = self.broken_word(invalid);
-                self.not_made(step, why, &make, refusal);
+                let refusal = self.unfit(invalid);
+                self.give_up(step, refusal);
                 false
             }
+        }
+    }
+
+    /// The refusal for a word that an order cannot change.
+    fn unfit(&self, why: Invalid) -> Refusal {
+        match why {
+            Invalid::Deadline => self.deadline_in_use(),
+            Invalid::Fate | Invalid::Canary | Invalid::Generation => self.broken_word(why),
         }
     }
 
@@ -173,23 +200,19 @@ impl Deployment {
         Refusal::new("broken-word", what, at, mend)
     }
 
+    /// The word of a change that was put together is to be exchanged.
     pub(super) fn exchange(&mut self, step: &mut Step<'_>) {
         let Some(change) = &mut self.change else { return };
-        match word_after(&change.make, self.word, step.now.moment) {
-            Ok(new) => {
-                (change.expected, change.new, change.stage) = (self.word, new, Stage::Exchanging);
-                let (deployment, expected) = (self.name.clone(), self.word);
-                step.effects.push(Effect::Exchange { deployment, expected, new });
-            }
-            Err(invalid) => {
-                let refusal = self.broken_word(invalid);
-                self.give_up(step, refusal);
-            }
-        }
+        change.stage = Stage::Exchanging;
+        let (deployment, expected, new) = (self.name.clone(), change.expected, change.new);
+        step.effects.push(super::event::Effect::Exchange { deployment, expected, new });
     }
 
     /// An exchange has ended.
     pub(super) fn exchanged(&mut self, step: &mut Step<'_>, outcome: Outcome) {
+        if !self.change.as_ref().is_some_and(Change::is_exchanging) {
+            return;
+        }
         match outcome {
             Outcome::Done { at, took } => {
                 if let Some(change) = self.change.take() {
@@ -198,17 +221,20 @@ impl Deployment {
             }
             Outcome::Lost { actual } => {
                 self.adopt(step, actual);
-                self.retry(step, actual);
+                self.overtaken(step);
             }
             Outcome::Failed(refusal) => self.give_up(step, refusal),
         }
     }
 
-    /// Goes on after another writer was faster.
-    fn retry(&mut self, step: &mut Step<'_>, actual: Word) {
-        let Some(change) = &mut self.change else { return };
-        change.tries += 1;
-        let (tries, before) = (change.tries, change.expected.live());
+    /// Goes on with a change after another writer was faster.
+    pub(super) fn overtaken(&mut self, step: &mut Step<'_>) {
+        let live = self.live(step.now.moment);
+        if let Some(change) = &mut self.change {
+            change.tries += 1;
+        }
+        let Some(change) = &self.change else { return };
+        let was_live = change.expected.live();
         let refuse = |what: String, code, mend| Refusal::new(code, what, "", mend);
         let refusal = match &change.make {
             Make::Go(go) if go.plan.is_some() => refuse(
@@ -216,26 +242,43 @@ impl Deployment {
                 "gate-plan",
                 "bgctl plan",
             ),
-            Make::Go(go) if go.to == actual.live() && go.named => return self.already(step),
-            Make::Go(go) if before != actual.live() && !go.named => refuse(
-                format!("somebody else made {} live while this order was under way", actual.live()),
-                "changed-meanwhile",
-                "see `bgctl status`, then order again with --to COLOUR",
-            ),
-            // A timer comes back to it if it still is to be done.
-            Make::Drained | Make::Settle => {
+            Make::Go(go) if go.to == live && (go.named || go.cause == Cause::Rollback) => {
+                return self.already(step);
+            }
+            // What nobody waits for is done when it still is to be done.
+            Make::Drained => {
                 self.change = None;
                 return;
             }
-            Make::Go(_) | Make::Confirm | Make::Pause(_) | Make::Resume | Make::Fate(_) if tries >= TRIES => {
-                refuse(
-                    format!("the word of {} keeps changing under the order", self.name),
-                    "contended",
-                    "find out who else switches it, then order again",
-                )
+            Make::Settle if !self.is_lapsed(step.now.moment) => {
+                self.change = None;
+                return;
             }
-            Make::Go(_) | Make::Confirm | Make::Pause(_) | Make::Resume | Make::Fate(_) => {
-                return self.exchange(step);
+            Make::Go(_) | Make::Confirm | Make::Fate(_) if was_live != live => refuse(
+                format!("somebody else made {live} live while this order was under way"),
+                "changed-meanwhile",
+                "see `bgctl status`, then order again with --to COLOUR",
+            ),
+            Make::Confirm if !self.waits_for_confirmation() => refuse(
+                "somebody else has confirmed the switch".to_owned(),
+                "nothing-to-confirm",
+                "see `bgctl status`",
+            ),
+            Make::Fate(_) if self.drain.is_none() => {
+                refuse("the drain has ended meanwhile".to_owned(), "no-drain", "see `bgctl status`")
+            }
+            _ if change.tries >= TRIES => refuse(
+                format!("the word of {} keeps changing under the order", self.name),
+                "contended",
+                "find out who else switches it, then order again",
+            ),
+            // What was recorded before the first try is about another word.
+            Make::Go(_) => return self.write_about(step),
+            Make::Confirm | Make::Pause(_) | Make::Resume | Make::Fate(_) | Make::Settle => {
+                if self.renew(step) {
+                    self.exchange(step);
+                }
+                return;
             }
         };
         let at = self.place();
@@ -243,33 +286,38 @@ impl Deployment {
     }
 
     /// What was ordered is so already.
-    fn already(&mut self, step: &mut Step<'_>) {
+    pub(super) fn already(&mut self, step: &mut Step<'_>) {
         let Some(Change { why, make: Make::Go(go), .. }) = self.change.take() else { return };
-        let switched = self.as_it_is(go.to);
-        match why {
-            Why::Order { id, .. } => step.answer(id, Ok(Done::Switched(switched))),
-            Why::Drill => self.drill_went(step, switched),
-            Why::Bgd(_) => {}
+        let (actor, reason) = why.said();
+        let saw = format!("{} is live already", self.named(go.to));
+        let what = What::NotSwitched { cause: go.cause, to: go.to, why: saw };
+        self.tell(step, &actor, reason.as_deref(), what);
+        if let Why::Order { id, .. } = why {
+            let switched = self.as_it_is(go.to);
+            step.answer(id, Ok(Done::Switched(switched)));
         }
     }
 
     /// The change is not made; whoever wants it is told.
     pub(super) fn give_up(&mut self, step: &mut Step<'_>, refusal: Refusal) {
-        if let Some(Change { why, make, .. }) = self.change.take() {
-            self.not_made(step, why, &make, refusal);
-        }
-    }
-
-    fn not_made(&mut self, step: &mut Step<'_>, why: Why, make: &Make, refusal: Refusal) {
-        if let Make::Go(go) = make {
+        let Some(Change { why, make, .. }) = self.change.take() else { return };
+        if let Make::Go(go) = &make {
             let (actor, reason) = why.said();
             let what = What::NotSwitched { cause: go.cause, to: go.to, why: refusal.what.clone() };
             self.tell(step, &actor, reason.as_deref(), what);
         }
+        let again = step.now.moment.after(AGAIN);
         match why {
             Why::Order { id, .. } => step.answer(id, Err(refusal)),
-            Why::Drill => self.drill_refused(step, refusal),
-            Why::Bgd(_) => {}
+            Why::Drill => self.drill_refused(step, refusal, again),
+            Why::Bgd(_) => {
+                self.hold_off = Some(again);
+                if make == Make::Settle {
+                    for (id, _) in std::mem::take(&mut self.queued) {
+                        step.answer(id, Err(refusal.clone()));
+                    }
+                }
+            }
         }
     }
 }
@@ -288,7 +336,7 @@ impl Why {
 impl Force {
     /// Whether a gate of this name is overridden.
     #[must_use]
-    pub(super) fn overrides(&self, gate: &str) -> bool {
+    pub fn overrides(&self, gate: &str) -> bool {
         match self {
             Self::Nothing => false,
             Self::Gates(gates) => gates.iter().any(|name| name == gate),
@@ -310,14 +358,14 @@ fn word_after(make: &Make, word: Word, now: Moment) -> Result<Word, Invalid> {
             match go.confirm {
                 Some(within) => {
                     fields.resume_at_deadline = false;
-                    fields.deadline = tick_after(Moment(now.0 + within));
+                    fields.deadline = tick_after(now.after(within));
                 }
                 None if fields.resume_at_deadline => {}
                 None => fields.deadline = 0,
             }
         }),
         Make::Confirm => effective.confirmed(),
-        Make::Pause(time) => effective.paused(Some(tick_after(Moment(now.0 + *time)))),
+        Make::Pause(time) => effective.paused(Some(tick_after(now.after(*time)))),
         Make::Resume => effective.resumed(),
         Make::Fate(fate) => effective.with_fate(*fate),
         Make::Drained => effective.drained(),

@@ -5,7 +5,7 @@ use super::policy::{Flap, ProbePolicy};
 use std::collections::VecDeque;
 
 /// Changes that are remembered, whatever a configuration asks for.
-const REMEMBERED: usize = 128;
+const REMEMBERED: usize = 1000;
 
 /// What the answers of a probe have made of a target.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -30,6 +30,12 @@ impl Check {
     #[must_use]
     pub(super) const fn up(&self) -> Option<bool> {
         self.up
+    }
+
+    /// Whether that is what its answers say, and not only what was remembered of it.
+    #[must_use]
+    pub(super) const fn was_asked(&self) -> bool {
+        self.last_good.is_some()
     }
 
     /// When that became so.

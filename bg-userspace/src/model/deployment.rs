@@ -6,11 +6,11 @@ use super::drain::Drain;
 use super::drill::Drill;
 use super::event::{Effect, Event, Now, Open};
 use super::health::Health;
-use super::order::{Actor, Done, OrderId, Switched, Who};
+use super::order::{Actor, Done, Order, OrderId, Switched, Who};
 use super::policy::Policy;
 use super::proof::Proving;
 use super::record::{
-    Freeze, Memory, Override, Record, Role, RollbackTarget, SliceIdentity, SliceMemory, What,
+    Freeze, Memory, Override, Pending, Record, Role, RollbackTarget, SliceIdentity, SliceMemory, What,
 };
 use super::watch::Watch;
 use crate::refusal::Refusal;
@@ -67,6 +67,16 @@ pub struct Deployment {
     pub(super) drifted: Option<(Word, Word, u64)>,
     /// A word without sense that was reported.
     pub(super) broken: Option<Word>,
+    /// When live has changed last, as far as is known: what was asked before speaks of another side.
+    pub(super) flipped: Option<Moment>,
+    /// What the daemon does by itself has failed, and is not tried again before.
+    pub(super) hold_off: Option<Moment>,
+    /// Orders that wait until it is written down what the programs did at a deadline.
+    pub(super) queued: Vec<(OrderId, Order)>,
+    /// What the daemon before this one was about to do, until it is told what became of it.
+    pub(super) unsaid: Option<Pending>,
+    /// A configuration has told how it wants to be treated.
+    pub(super) configured: bool,
 }
 
 impl Deployment {
@@ -92,6 +102,11 @@ impl Deployment {
             last: None,
             drifted: None,
             broken: None,
+            flipped: None,
+            hold_off: None,
+            queued: Vec::new(),
+            unsaid: None,
+            configured: false,
         }
     }
 
@@ -213,12 +228,13 @@ impl Deployment {
             rollback: self.rollback.clone(),
             frozen: self.frozen.clone(),
             overrides: self.overrides.clone(),
-            pending: self.change.as_ref().and_then(Change::pending),
+            pending: self.change.as_ref().and_then(Change::pending).or_else(|| self.unsaid.clone()),
             watch: self.watch.as_ref().map(Watch::memory),
             drain_until: self.drain.as_ref().and_then(|drain| Some((drain.until?, boot.to_owned()))),
             boot: boot.to_owned(),
             drilled: self.drilled,
             down: self.health.down().to_vec(),
+            last: self.last.clone(),
         }
     }
 
@@ -232,34 +248,21 @@ impl Deployment {
         format!("deployment {}, generation {}", self.name, self.word.generation())
     }
 
-    /// Freezes the deployment after the daemon had to act.
-    pub(super) fn freeze(&mut self, step: &mut Step<'_>, why: String) {
-        self.frozen = Some(Freeze { why: why.clone(), since: step.now.unix, automatic: true });
-        self.note(step, What::Frozen { why });
+    /// Freezes the deployment after the daemon or the programs had to act. To be told once it is told why, by
+    /// [`Self::tell_frozen`]: nothing that is remembered may know of the one and not of the other.
+    pub(super) fn freeze(&mut self, step: &Step<'_>, why: &str) {
+        self.frozen = Some(Freeze { why: why.to_owned(), since: step.now.unix, automatic: true });
     }
 
-    /// The next moment at which time alone changes something.
-    pub(super) fn next_timer(&self, now: Moment) -> Option<Moment> {
-        let deadline = self
-            .word
-            .unpack()
-            .ok()
-            .filter(|it| it.deadline != 0 && self.word.effective(tick(now)) == self.word);
-        let deadline = deadline
-            .filter(|it| it.revert_at_deadline || it.resume_at_deadline)
-            .map(|it| at_tick(it.deadline));
-        [
-            deadline,
-            self.change.as_ref().and_then(Change::timer),
-            self.watch.as_ref().and_then(Watch::timer),
-            self.proving.as_ref().map(Proving::timer),
-            self.drill.as_ref().and_then(Drill::timer),
-            self.drain.as_ref().and_then(|drain| drain.timer(self.word)),
-            self.drill_due.filter(|_| self.drill.is_none()),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+    pub(super) fn tell_frozen(&self, step: &mut Step<'_>) {
+        if let Some(Freeze { why, .. }) = &self.frozen {
+            self.note(step, What::Frozen { why: why.clone() });
+        }
+    }
+
+    /// Whether a switch waits for its confirmation.
+    pub(super) fn waits_for_confirmation(&self) -> bool {
+        self.word.unpack().is_ok_and(|fields| fields.revert_at_deadline) && self.drill.is_none()
     }
 }
 

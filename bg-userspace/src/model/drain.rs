@@ -27,7 +27,12 @@ pub(super) struct Drain {
 
 impl Drain {
     pub(super) fn begin(now: Moment, limit: Option<DrainLimit>) -> Self {
-        Self { since: now, empty: 0, until: limit.map(|limit| Moment(now.0 + limit.after)) }
+        Self { since: now, empty: 0, until: limit.map(|limit| now.after(limit.after)) }
+    }
+
+    /// Somebody else has touched the word: whatever was counted may be older than that.
+    pub(super) fn restart(&mut self, now: Moment) {
+        (self.since, self.empty) = (now, 0);
     }
 
     /// When its deadline is to be looked at. A fate that was given needs no deadline.
@@ -46,7 +51,7 @@ impl Deployment {
         let Some(drain) = self.drain.as_mut().filter(|drain| began >= drain.since) else { return };
         drain.empty = if left == 0 { drain.empty + 1 } else { 0 };
         let over = drain.empty >= EMPTY_SWEEPS && now.since(drain.since) >= AT_LEAST;
-        if over && self.change.is_none() {
+        if over && self.is_ready(now) {
             self.alter(step, Why::Bgd("the last flow has ended".to_owned()), Make::Drained);
         }
     }
@@ -54,7 +59,7 @@ impl Deployment {
     /// Time has passed: perhaps the drain has lasted long enough.
     pub(super) fn drain_timer(&mut self, step: &mut Step<'_>) {
         let due = self.drain.and_then(|drain| drain.timer(self.word)).is_some_and(|it| step.now.moment >= it);
-        if !due || self.change.is_some() {
+        if !due || !self.is_ready(step.now.moment) {
             return;
         }
         let fate = self.policy.drain_limit.map_or(Fate::Reset, |limit| limit.fate);

@@ -2,11 +2,11 @@
 //! back if the daemon dies meanwhile.
 
 use super::Moment;
-use super::change::{Go, Why};
+use super::change::{Change, Go, Make, Why};
 use super::deployment::{Deployment, Step};
 use super::gates::{Asked, overridden, refusal};
 use super::order::{Actor, Done, Drilled, Force, OrderId, Switched};
-use super::record::{Cause, What};
+use super::record::{Cause, RollbackTarget, SliceMemory, What};
 use crate::refusal::Refusal;
 use bg_common::Colour;
 use std::time::Duration;
@@ -29,20 +29,28 @@ pub(super) struct Drill {
     there: Option<Switched>,
     failed: Option<String>,
     held_since: Moment,
+    /// An operator wants it home, whatever is known of home.
+    insists: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
+    /// On the way to the standby, or waiting for the proof of it.
     There,
+    /// The standby is live until then.
     Hold(Moment),
+    /// On the way home.
     Back,
+    /// Home, and waiting for the proof of it.
+    Home,
 }
 
 impl Drill {
-    pub(super) fn timer(&self) -> Option<Moment> {
+    pub(super) fn timer(&self, now: Moment) -> Option<Moment> {
         match self.phase {
             Phase::Hold(until) => Some(until),
-            Phase::There | Phase::Back => None,
+            Phase::Back => Some(now),
+            Phase::There | Phase::Home => None,
         }
     }
 
@@ -56,14 +64,10 @@ impl Drill {
             hold: Duration::ZERO,
             phase: Phase::Hold(now),
             there: None,
-            failed: None,
+            failed: Some("the daemon was started anew while it was under way".to_owned()),
             held_since: now,
+            insists: false,
         }
-    }
-
-    /// Whether it is on its way to the standby.
-    pub(super) fn is_on_its_way(&self) -> bool {
-        self.phase == Phase::There && self.there.is_none()
     }
 }
 
@@ -78,7 +82,7 @@ impl Deployment {
     ) {
         let now = step.now.moment;
         let home = self.live(now);
-        let confirm = Some(hold + SAFETY);
+        let confirm = Some(hold.saturating_add(SAFETY));
         let cause = Cause::Drill;
         let asked = Asked { to: home.other(), cause, plan: None, agreed: true, confirm, under_way: false };
         let gates = self.gates(now, step.journal, &asked);
@@ -88,15 +92,21 @@ impl Deployment {
             self.tell(step, &actor, reason.as_deref(), what);
             match id {
                 Some(id) => step.answer(id, Err(refusal)),
-                None => self.drill_due = Some(Moment(now.0 + AGAIN)),
+                None => self.drill_due = Some(now.after(AGAIN)),
             }
             return;
         }
         let overridden = overridden(&gates, &force);
-        let (phase, there, failed) = (Phase::There, None, None);
-        self.drill = Some(Drill { id, actor, reason, home, hold, phase, there, failed, held_since: now });
+        let (phase, there, failed, insists) = (Phase::There, None, None, false);
+        self.drill =
+            Some(Drill { id, actor, reason, home, hold, phase, there, failed, held_since: now, insists });
         let go = Go { confirm, force, overridden, agreed: true, ..self.by_itself(cause, home.other(), now) };
         self.go(step, Why::Drill, go);
+    }
+
+    /// Whether the standby is live for a drill, or about to be led home.
+    pub(super) fn drill_holds(&self) -> bool {
+        self.drill.as_ref().is_some_and(|drill| matches!(drill.phase, Phase::There | Phase::Hold(_)))
     }
 
     /// One way was gone and proved.
@@ -107,75 +117,89 @@ impl Deployment {
             Phase::There => {
                 let vip = switched.proof.vip == Some(false);
                 let why = switched.proof.vip_detail.clone().unwrap_or_default();
-                drill.phase = Phase::Hold(Moment(now.0 + drill.hold));
+                drill.phase = Phase::Hold(now.after(drill.hold));
                 drill.held_since = now;
                 drill.there = Some(switched);
                 if vip {
                     self.drill_failed(step, format!("nobody is served through the VIP: {why}"));
                 }
             }
-            Phase::Back => self.end_drill(step, Some(switched)),
-            Phase::Hold(_) => {}
+            Phase::Home => self.end_drill(step, Some(switched)),
+            Phase::Hold(_) | Phase::Back => {}
         }
     }
 
     /// Something speaks against going on: back at once.
     pub(super) fn drill_failed(&mut self, step: &mut Step<'_>, why: String) {
-        let now = step.now.moment;
         let Some(drill) = &mut self.drill else { return };
         drill.failed.get_or_insert(why);
-        if drill.phase == Phase::Back {
-            return;
+        if matches!(drill.phase, Phase::There | Phase::Hold(_)) {
+            self.drill_back(step);
         }
-        let home = drill.home;
-        if self.live(now) == home {
-            return self.end_drill(step, None);
+    }
+
+    /// An operator ends a drill: it goes home, which is where a rollback would lead.
+    pub(super) fn drill_ordered_back(&mut self, step: &mut Step<'_>) {
+        if let Some(drill) = &mut self.drill {
+            drill.insists = true;
         }
-        self.drill_back(step);
+        self.drill_failed(step, "an operator took it back".to_owned());
+    }
+
+    /// Nobody can lead it on or back any more: it ends where it is.
+    pub(super) fn abort_drill(&mut self, step: &mut Step<'_>, why: String) {
+        let Some(drill) = &mut self.drill else { return };
+        drill.failed.get_or_insert(why);
+        if let Some(Change { make: Make::Go(go), why: Why::Drill, .. }) = &self.change {
+            let (cause, to, why) = (go.cause, go.to, "the drill is over".to_owned());
+            self.change = None;
+            self.note(step, What::NotSwitched { cause, to, why });
+        }
+        if self.change.as_ref().is_some_and(|change| change.why == Why::Drill) {
+            self.change = None;
+        }
+        self.end_drill(step, None);
     }
 
     /// A way was refused, or could not be gone.
-    pub(super) fn drill_refused(&mut self, step: &mut Step<'_>, refusal: Refusal) {
-        let now = step.now.moment;
+    pub(super) fn drill_refused(&mut self, step: &mut Step<'_>, refusal: Refusal, again: Moment) {
         let Some(drill) = &mut self.drill else { return };
-        if drill.there.is_none() {
-            let id = drill.id.take();
-            self.drill = None;
-            self.watch = None;
-            match id {
-                Some(id) => step.answer(id, Err(refusal)),
-                None => self.drill_due = Some(Moment(now.0 + AGAIN)),
-            }
+        if drill.phase != Phase::There {
+            // It is on its way home, and has to get there. If nothing else helps, the word goes home by itself.
+            drill.failed.get_or_insert(refusal.what);
+            self.hold_off = Some(again);
             return;
         }
-        drill.failed.get_or_insert(refusal.what);
-        self.end_drill(step, None);
+        let id = drill.id.take();
+        self.drill = None;
+        match id {
+            Some(id) => step.answer(id, Err(refusal)),
+            None => self.drill_due = Some(step.now.moment.after(AGAIN)),
+        }
     }
 
     /// Time has passed.
     pub(super) fn drill_timer(&mut self, step: &mut Step<'_>) {
         let now = step.now.moment;
-        if let Some(Drill { phase: Phase::Hold(until), .. }) = self.drill
-            && now >= until
-            && self.change.is_none()
-        {
-            self.drill_back(step);
-        }
-        if self.drill.is_none() && self.drill_due.is_some_and(|due| now >= due) {
-            self.drill_due = None;
-            if let Some(schedule) = self.policy.drill {
-                let said = (Actor::default(), Some("scheduled".to_owned()));
-                self.begin_drill(step, None, said, (schedule.hold, Force::Nothing));
+        match self.drill.as_ref().map(|drill| drill.phase) {
+            Some(Phase::Hold(until)) if now >= until => self.drill_back(step),
+            Some(Phase::Back) => self.drill_home(step),
+            Some(Phase::There | Phase::Hold(_) | Phase::Home) => {}
+            None if self.drill_due.is_some_and(|due| now >= due) && self.is_ready(now) => {
+                self.drill_due = None;
+                if let Some(schedule) = self.policy.drill {
+                    let said = (Actor::default(), Some("scheduled".to_owned()));
+                    self.begin_drill(step, None, said, (schedule.hold, Force::Nothing));
+                }
             }
+            None => {}
         }
     }
 
+    /// The time at the standby is over.
     fn drill_back(&mut self, step: &mut Step<'_>) {
-        let now = step.now.moment;
         let Some(drill) = &mut self.drill else { return };
         drill.phase = Phase::Back;
-        let home = drill.home;
-        self.watch = None;
         // A proof of the way there that is still being gathered is complete enough.
         if let Some(proving) = self.proving.take() {
             let proof = proving.switched.proof.clone();
@@ -184,10 +208,54 @@ impl Deployment {
             }
             self.note(step, What::Proved { proof });
         }
-        if self.change.is_none() {
-            let go = self.by_itself(Cause::Drill, home, now);
-            self.go(step, Why::Drill, go);
+        self.drill_home(step);
+    }
+
+    /// Goes home, unless that is known to fail and the standby is not.
+    fn drill_home(&mut self, step: &mut Step<'_>) {
+        let now = step.now.moment;
+        let Some(Drill { home, insists, .. }) = self.drill else { return };
+        if !self.is_ready(now) {
+            return;
         }
+        let live = self.live(now);
+        if live == home {
+            return self.end_drill(step, None);
+        }
+        if !insists
+            && self.unfit_to_take_over(home, now).is_some()
+            && self.unfit_to_take_over(live, now).is_none()
+        {
+            return self.alter(step, Why::Drill, Make::Confirm);
+        }
+        let go = self.by_itself(Cause::Drill, home, now);
+        self.go(step, Why::Drill, go);
+    }
+
+    /// Home is live, and only the proof of it is missing.
+    pub(super) fn drill_is_home(&mut self) {
+        if let Some(drill) = &mut self.drill {
+            drill.phase = Phase::Home;
+        }
+    }
+
+    /// Home has failed while the standby was live, so the standby stays.
+    pub(super) fn drill_stays(&mut self, step: &mut Step<'_>) {
+        let Some(drill) = &mut self.drill else { return };
+        let home = drill.home;
+        let why = self.unfit_to_take_over(home, step.now.moment);
+        let why = why.unwrap_or_else(|| format!("{} was not healthy", self.named(home)));
+        let why = format!("a drill did not go home, because {why}");
+        if let Some(drill) = &mut self.drill {
+            drill.failed.get_or_insert(why.clone());
+        }
+        let SliceMemory { version, identity } = self.slice(home).clone();
+        self.rollback = Some(RollbackTarget { colour: home, identity, version, since: step.now.unix });
+        self.watch = None;
+        self.freeze(step, &why);
+        self.note(step, What::Confirmed);
+        self.end_drill(step, None);
+        self.tell_frozen(step);
     }
 
     pub(super) fn end_drill(&mut self, step: &mut Step<'_>, back: Option<Switched>) {
@@ -212,7 +280,7 @@ impl Deployment {
         self.drill_due = self.policy.drill.map(|schedule| {
             let past = self.drilled.map_or(0, |unix| step.now.unix.saturating_sub(unix));
             let left = schedule.every.saturating_sub(Duration::from_secs(past));
-            Moment(step.now.moment.0 + left.max(AGAIN.min(schedule.every)))
+            step.now.moment.after(left.max(AGAIN.min(schedule.every)))
         });
     }
 }

@@ -2,8 +2,10 @@
 
 use super::Moment;
 use super::deployment::{Deployment, tick};
+use super::made::fate_name;
 use super::order::Force;
 use super::plan::{Gate, PlanId};
+use super::policy::Policy;
 use super::record::{Cause, Role};
 use crate::refusal::Refusal;
 use bg_common::Colour;
@@ -38,11 +40,11 @@ impl Deployment {
         let switch = matches!(asked.cause, Cause::Switch | Cause::Drill);
         if switch {
             gates.push(self.live_gate(now, asked.to));
-            gates.push(self.watch_gate(now));
+            gates.push(self.watch_gate(now, asked.cause));
             gates.push(self.frozen_gate());
+            gates.push(self.pause_gate(asked));
         }
         if asked.cause == Cause::Switch {
-            gates.push(self.pause_gate(asked));
             gates.push(self.ask_gate(asked));
         }
         match asked.cause {
@@ -50,7 +52,7 @@ impl Deployment {
             Cause::Drill => gates.push(self.standby_gate(now, asked.to)),
             Cause::Switch | Cause::AutoRollback | Cause::Unconfirmed | Cause::FailOver => {}
         }
-        gates.push(self.health_gate(now, asked.to));
+        gates.push(self.health_gate(now, asked));
         if switch {
             gates.push(self.passive_gate(now, asked.to));
             gates.push(journal_gate(journal));
@@ -82,6 +84,12 @@ impl Deployment {
             }
         };
         mix(to.as_str().as_bytes());
+        // What the switch would be like, as long as its order says nothing else.
+        let Policy { fate, bake, confirm_within, .. } = &self.policy;
+        mix(fate_name(*fate).as_bytes());
+        for time in [bake, confirm_within] {
+            mix(&time.map_or(u128::MAX, |time| time.as_nanos()).to_le_bytes());
+        }
         for slice in &self.slices {
             mix(&slice.identity.to_le_bytes());
             mix(slice.version.as_deref().unwrap_or_default().as_bytes());
@@ -131,9 +139,24 @@ impl Deployment {
         }
     }
 
-    fn watch_gate(&self, now: Moment) -> Gate {
+    /// A drill would end with the word of before, and with it the way back of the switch that is being watched.
+    fn watch_gate(&self, now: Moment, cause: Cause) -> Gate {
         let name = &self.name;
         match &self.watch {
+            Some(watch) if self.drill.is_none() && cause == Cause::Drill => {
+                let what = format!("the switch to {} is still being watched", self.named(watch.to));
+                Gate::shut(
+                    "watch",
+                    false,
+                    what,
+                    format!("bgctl confirm {name}, or wait: bgctl status {name}"),
+                )
+            }
+            None if self.waits_for_confirmation() => {
+                let what = format!("the switch to {} waits for its confirmation", self.named(self.live(now)));
+                let mend = format!("bgctl confirm {name}, or bgctl rollback {name}");
+                Gate::shut("watch", cause == Cause::Switch, what, mend)
+            }
             Some(watch) if self.drill.is_none() => {
                 let left = watch.left(now).as_secs();
                 let what =
@@ -143,7 +166,7 @@ impl Deployment {
                 );
                 Gate::shut("watch", true, what, mend)
             }
-            _ => Gate::open("watch", "no switch is being watched"),
+            Some(_) | None => Gate::open("watch", "no switch is being watched"),
         }
     }
 
@@ -160,13 +183,14 @@ impl Deployment {
     fn pause_gate(&self, asked: &Asked) -> Gate {
         let held = self.word.unpack().is_ok_and(|fields| fields.resume_at_deadline);
         if held && asked.confirm.is_some() {
-            let what = "new flows are held until a deadline, and a switch that waits for its confirmation needs the deadline";
-            return Gate::shut(
-                "pause",
-                false,
-                what,
-                format!("bgctl resume {}, or switch without --confirm-within", self.name),
-            );
+            let (who, instead) = if asked.cause == Cause::Drill {
+                ("a drill", "wait")
+            } else {
+                ("a switch that waits for its confirmation", "switch without --confirm-within")
+            };
+            let what = format!("new flows are held until a deadline, and {who} needs the word's only one");
+            let mend = format!("bgctl resume {}, or {instead}", self.name);
+            return Gate::shut("pause", false, what, mend);
         }
         Gate::open(
             "pause",
@@ -234,7 +258,8 @@ impl Deployment {
         }
     }
 
-    fn health_gate(&self, now: Moment, to: Colour) -> Gate {
+    fn health_gate(&self, now: Moment, asked: &Asked) -> Gate {
+        let Asked { to, cause, .. } = *asked;
         let why = self.health.why(&self.policy, &self.overrides, to, now);
         let named = self.named(to);
         let mend = format!("bgctl health {}; to switch all the same: --force=health", self.name);
@@ -243,6 +268,10 @@ impl Deployment {
             Some(false) => Gate::shut("health", true, format!("{named} is not healthy: {why}"), mend),
             None if self.policy.probes.is_empty() => {
                 Gate::open("health", format!("{named}: no probe asks it"))
+            }
+            // Whoever wants to get away from what is live does not wait for the next answers.
+            None if cause == Cause::Rollback => {
+                Gate::open("health", format!("nothing is known of {named} yet: {why}"))
             }
             None => Gate::shut("health", true, format!("nothing is known of {named} yet: {why}"), mend),
         }
@@ -279,6 +308,19 @@ fn journal_gate(journal: Option<&Refusal>) -> Gate {
             Gate::shut("journal", true, refusal.what.clone(), mend)
         }
     }
+}
+
+/// The gates that can be overridden.
+const FORCIBLE: [&str; 8] =
+    ["confirmation", "frozen", "health", "hooks", "journal", "passive", "standby", "watch"];
+
+/// The refusal of an order that wants to override what is no gate.
+pub(super) fn unknown_gate(force: &Force, at: &str) -> Option<Refusal> {
+    let Force::Gates(names) = force else { return None };
+    let unknown = names.iter().find(|name| !FORCIBLE.contains(&name.as_str()))?;
+    let what = format!("{unknown:?} is no gate that can be overridden");
+    let mend = format!("name one of these: {}", FORCIBLE.join(", "));
+    Some(Refusal::new("unknown-gate", what, at, mend))
 }
 
 /// The refusal of gates that are shut and not overridden, if there is one.

@@ -1,7 +1,7 @@
 //! What is known of the slices of one deployment: by probes, by what operators say, by real traffic.
 
 use super::check::Check;
-use super::event::{Down, Now};
+use super::event::Down;
 use super::passive::{Window, complaint};
 use super::plan::PassiveVerdict;
 use super::policy::{Finding, Level, Policy, ProbePolicy, Target};
@@ -141,20 +141,18 @@ impl Health {
         ((all && !asked.is_empty()).then_some(true), None)
     }
 
-    /// What the last answers through the VIP were since it was forgotten: good once every such probe was
-    /// answered well, bad at the first failure.
+    /// What the last answers through the VIP were since it was forgotten: bad at the first failure, good once
+    /// every such probe was answered well.
     #[must_use]
     pub(super) fn vip_so_far(&self, policy: &Policy) -> (Option<bool>, Option<String>) {
-        let mut good = None;
-        for probe in policy.probes.iter().filter(|probe| probe.vip) {
-            let check = self.checks.get(&(probe.name.clone(), Target::Vip));
-            match check.and_then(Check::last) {
-                Some(false) => return (Some(false), check.and_then(Check::why).map(str::to_owned)),
-                Some(true) => good = Some(true),
-                None => return (None, None),
-            }
+        let asked = policy.probes.iter().filter(|probe| probe.vip);
+        let checks: Vec<_> = asked.map(|probe| self.checks.get(&(probe.name.clone(), Target::Vip))).collect();
+        let last = |check: &Option<&Check>| check.and_then(Check::last);
+        if let Some(bad) = checks.iter().find(|check| last(check) == Some(false)) {
+            return (Some(false), bad.and_then(Check::why).map(str::to_owned));
         }
-        (good, None)
+        let all = checks.iter().all(|check| last(check) == Some(true));
+        ((all && !checks.is_empty()).then_some(true), None)
     }
 
     /// Live has changed: what was said through the VIP speaks of another colour.
@@ -197,13 +195,6 @@ impl Health {
         if let Some(window) = self.windows.get_mut(colour.index()) {
             window.restart();
         }
-    }
-}
-
-/// The moment of a [`Now`], for callers that have one.
-impl From<Now> for Moment {
-    fn from(now: Now) -> Self {
-        now.moment
     }
 }
 

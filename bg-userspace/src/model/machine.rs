@@ -6,9 +6,10 @@
 
 use super::Moment;
 use super::deployment::{Deployment, Step, names};
-use super::event::{Configured, Effect, Event, Now};
+use super::event::{Agreement, Configured, Effect, Event, Now, Phase};
 use super::health;
 use super::order::{Order, OrderId};
+use super::policy::{Policy, Target};
 use super::record::{Memory, What};
 use crate::refusal::Refusal;
 use bg_common::Word;
@@ -54,15 +55,12 @@ impl Machine {
                     self.with(&name, now, &mut effects, |deployment, step| {
                         deployment.health.counted(&deployment.policy, &traffic, step.now.moment);
                         deployment.proof_timer(step);
-                        deployment.look(step);
                     });
                 }
             }
             (Event::Swept { began, open }, _) => {
                 for (name, open) in open {
-                    self.with(&name, now, &mut effects, |deployment, step| {
-                        deployment.swept(step, open, began)
-                    });
+                    self.with(&name, now, &mut effects, |it, step| it.swept(step, open, began));
                 }
             }
             (Event::Remind, _) => {
@@ -74,7 +72,10 @@ impl Machine {
             }
             (Event::Timer, _) => {
                 for name in self.deployments.keys().cloned().collect::<Vec<_>>() {
-                    self.with(&name, now, &mut effects, Deployment::timer);
+                    self.with(&name, now, &mut effects, |deployment, step| {
+                        deployment.judge(step);
+                        deployment.proof_timer(step);
+                    });
                 }
             }
             (event, Some(name)) => {
@@ -125,7 +126,7 @@ impl Machine {
         self.deployments.values().filter_map(|deployment| deployment.next_timer(now)).min()
     }
 
-    /// Lets `act` work on a deployment, if it is there.
+    /// Lets `act` work on a deployment, if it is there, and goes on with what follows.
     fn with(
         &mut self,
         name: &str,
@@ -135,7 +136,9 @@ impl Machine {
     ) {
         let Self { deployments, boot, journal, tokens, .. } = self;
         if let Some(deployment) = deployments.get_mut(name) {
-            act(deployment, &mut Step { now, boot, journal: journal.as_ref(), tokens, effects });
+            let step = &mut Step { now, boot, journal: journal.as_ref(), tokens, effects };
+            act(deployment, step);
+            deployment.go_on(step);
         }
     }
 
@@ -145,19 +148,7 @@ impl Machine {
             let Some(Configured { policy, services, .. }) = self.configured.get(&name).cloned() else {
                 continue;
             };
-            self.with(&name, now, effects, |deployment, step| {
-                let rescheduled = deployment.policy.drill != policy.drill;
-                deployment.health.configure(&policy);
-                deployment.overrides.retain(|one| {
-                    one.backend
-                        .is_none_or(|address| policy.slices.iter().flatten().any(|known| *known == address))
-                });
-                (deployment.policy, deployment.services) = (policy, services);
-                if rescheduled {
-                    deployment.schedule_drill(step);
-                }
-                deployment.judge(step);
-            });
+            self.with(&name, now, effects, |it, step| it.configure(step, policy, services));
         }
     }
 
@@ -178,21 +169,19 @@ impl Machine {
             let (policy, services) = configured.map(|it| (it.policy, it.services)).unwrap_or_default();
             let memory = self.memories.remove(&name);
             let mut new = Deployment::new(&name, word, policy, services);
+            new.configured = self.configured.contains_key(&name);
             new.follow(word, now.moment);
-            self.deployments.insert(name.clone(), new);
-            self.with(&name, now, effects, |deployment, step| {
-                deployment.restore(step, memory);
-                deployment.judge(step);
-                deployment.settle(step);
-            });
+            let Self { boot, journal, tokens, .. } = self;
+            let step = &mut Step { now, boot, journal: journal.as_ref(), tokens, effects };
+            new.restore(step, memory);
+            new.judge(step);
+            new.go_on(step);
+            self.deployments.insert(name, new);
         }
         for (name, mut gone) in before {
             let refusal = self.no_such(&name);
             let Self { boot, journal, tokens, .. } = self;
-            let mut step = Step { now, boot, journal: journal.as_ref(), tokens, effects };
-            gone.give_up(&mut step, refusal);
-            gone.conclude(&mut step);
-            gone.end_drill(&mut step, None);
+            gone.leave(&mut Step { now, boot, journal: journal.as_ref(), tokens, effects }, refusal);
         }
     }
 
@@ -258,41 +247,25 @@ impl Deployment {
     /// An event that names this deployment.
     fn own(&mut self, step: &mut Step<'_>, event: Event) {
         match event {
-            Event::Exchanged { outcome, .. } => {
-                self.exchanged(step, outcome);
-                self.look(step);
+            Event::Exchanged { outcome, .. } => self.exchanged(step, outcome),
+            Event::Journalled { token, result, .. } => {
+                self.settle(step);
+                self.journalled(step, token, result);
             }
-            Event::Journalled { token, result, .. } => self.journalled(step, token, result),
             Event::Asked { token, agreements, .. } => {
-                for it in &agreements {
-                    let output = it.output.clone();
-                    let millis = u64::try_from(it.took.as_millis()).unwrap_or(u64::MAX);
-                    let before = self.change.as_ref().is_some_and(|change| change.token == token);
-                    // Hooks that agree again and again while a switch is watched are no news.
-                    if before || !it.ok {
-                        let phase = if before { "before" } else { "watch" }.to_owned();
-                        self.note(
-                            step,
-                            What::Hook { hook: it.hook.clone(), phase, ok: it.ok, output, millis },
-                        );
-                    }
-                }
-                self.agreed(step, token, &agreements);
-                self.watched(step, token, &agreements);
+                self.settle(step);
+                self.answered(step, token, agreements);
             }
             Event::Probed { probe, target, began, finding, .. } => {
                 let now = step.now.moment;
                 // Asked before the last switch, so that it tells nothing about who answers the VIP after it.
-                let stale = target == super::policy::Target::Vip
-                    && self.proving.as_ref().is_some_and(|proving| !proving.is_after(began));
-                if stale {
+                if target == Target::Vip && self.is_stale(began) {
                     return;
                 }
                 let live = self.live(now);
                 let changes = self.health.probed(&self.policy, (&probe, target), &finding, live, now);
                 self.judge_with(step, changes);
                 self.proof_timer(step);
-                self.look(step);
             }
             Event::Noted { what, .. } => self.note(step, what),
             Event::Remembered { .. }
@@ -307,15 +280,52 @@ impl Deployment {
         }
     }
 
-    /// Time has passed.
-    fn timer(&mut self, step: &mut Step<'_>) {
-        self.settle(step);
-        self.change_timer(step);
-        self.drain_timer(step);
-        self.drill_timer(step);
-        self.proof_timer(step);
+    /// Hooks have answered.
+    fn answered(&mut self, step: &mut Step<'_>, token: u64, agreements: Vec<Agreement>) {
+        let Some(phase) = self.has_asked(token) else { return };
+        for Agreement { hook, ok, output, took } in agreements.clone() {
+            // Hooks that agree again and again while a switch is watched are no news.
+            let phase = match phase {
+                Phase::Before => "before",
+                Phase::Watch if ok => continue,
+                Phase::Watch => "watch",
+            };
+            let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            self.note(step, What::Hook { hook, phase: phase.to_owned(), ok, output, millis });
+        }
+        match phase {
+            Phase::Before => self.agreed(step, token, &agreements),
+            Phase::Watch => self.watched(token, &agreements),
+        }
+    }
+
+    /// It is to be treated in another way from here on.
+    fn configure(&mut self, step: &mut Step<'_>, policy: Policy, services: Vec<String>) {
+        let rescheduled = self.policy.drill != policy.drill;
+        self.health.configure(&policy);
+        if !std::mem::replace(&mut self.configured, true) {
+            let down = self.health.down().to_vec();
+            self.health.remember_down(down, &policy);
+        }
+        self.overrides.retain(|one| {
+            let slice = policy.slices.get(one.colour.index());
+            one.backend.is_none_or(|address| slice.is_some_and(|known| known.contains(&address)))
+        });
+        (self.policy, self.services) = (policy, services);
+        if rescheduled {
+            self.schedule_drill(step);
+        }
         self.judge(step);
-        self.look(step);
+    }
+
+    /// It is no longer there; whoever waits for it is told.
+    fn leave(&mut self, step: &mut Step<'_>, refusal: Refusal) {
+        for (id, _) in std::mem::take(&mut self.queued) {
+            step.answer(id, Err(refusal.clone()));
+        }
+        self.abort_drill(step, refusal.what.clone());
+        self.give_up(step, refusal);
+        self.conclude(step);
     }
 
     /// Judges the slices anew and tells what has changed.
@@ -325,7 +335,10 @@ impl Deployment {
 
     fn judge_with(&mut self, step: &mut Step<'_>, mut changes: Vec<health::Change>) {
         changes.extend(self.health.judge(&self.policy, &self.overrides, step.now.moment));
-        if let Some(down) = self.health.serve(&self.policy, &self.services, &self.overrides) {
+        // Before a configuration tells what there is, nothing is known of rings.
+        if self.configured
+            && let Some(down) = self.health.serve(&self.policy, &self.services, &self.overrides)
+        {
             step.effects.push(Effect::Serve { deployment: self.name.clone(), down });
         }
         for change in changes {
@@ -337,3 +350,6 @@ impl Deployment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,29 +16,15 @@ impl Deployment {
     /// A change was made.
     pub(super) fn made(&mut self, step: &mut Step<'_>, change: Change, at: Moment, took: Duration) {
         let Change { why, make, expected, new, .. } = change;
-        let before = self.live(step.now.moment);
         self.follow(new, step.now.moment);
         match make {
             Make::Go(go) => self.went(step, why, go, (expected, new), (at, took)),
-            Make::Settle => self.settled(step, before, expected, new, at),
+            Make::Settle => self.settled(step, expected, new),
             Make::Drained => {
                 let colour = new.live().other();
                 self.note(step, What::Drained { colour });
             }
-            Make::Confirm => {
-                if let Some(watch) = &mut self.watch {
-                    watch.confirm_until = None;
-                }
-                self.watch = self.watch.take().filter(|watch| watch.bake_until.is_some());
-                let until = match &self.watch {
-                    Some(watch) => {
-                        format!("; it is watched for {} s more", watch.left(step.now.moment).as_secs())
-                    }
-                    None => String::new(),
-                };
-                let what = format!("confirmed: {} stays live{until}", self.named(new.live()));
-                self.changed(step, why, What::Confirmed, what);
-            }
+            Make::Confirm => self.confirmed(step, why, new),
             Make::Pause(time) => {
                 let what = format!("new flows are held for {} s; established ones go on", time.as_secs_f32());
                 self.changed(step, why, What::Paused { seconds: time.as_secs() }, what);
@@ -54,6 +40,23 @@ impl Deployment {
                 self.changed(step, why, What::DrainEnded { colour, fate: name.to_owned(), left }, what);
             }
         }
+    }
+
+    /// A switch stays.
+    fn confirmed(&mut self, step: &mut Step<'_>, why: Why, new: Word) {
+        if why == Why::Drill {
+            return self.drill_stays(step);
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.confirm_until = None;
+        }
+        self.watch = self.watch.take().filter(Watch::is_waiting);
+        let until = match &self.watch {
+            Some(watch) => format!("; it is watched for {} s more", watch.left(step.now.moment).as_secs()),
+            None => String::new(),
+        };
+        let what = format!("confirmed: {} stays live{until}", self.named(new.live()));
+        self.changed(step, why, What::Confirmed, what);
     }
 
     /// Records a change and answers whoever ordered it.
@@ -90,55 +93,67 @@ impl Deployment {
         times: (Moment, Duration),
     ) {
         let ((expected, new), (at, took)) = (words, times);
-        let Go { cause, to, bake, overridden, began, .. } = go;
+        let Go { cause, to, bake, confirm, overridden, began, .. } = go;
         let from = to.other();
+        if expected.is_paused() && !new.is_paused() {
+            self.note(step, What::Resumed { by_deadline: true });
+        }
         let switched = Switched {
-            from: expected.effective(step.tick()).live(),
+            from,
             took_ns: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
             already: false,
             staying: self.staying(from),
-            confirm_within_s: go.confirm.filter(|_| cause == Cause::Switch).map(|it| it.as_secs()),
+            confirm_within_s: confirm.filter(|_| cause == Cause::Switch).map(|it| it.as_secs()),
             bake_s: bake.map(|it| it.as_secs()),
             ..self.as_it_is(to)
         };
-        self.has_moved(step, cause, from);
-        self.watch = match cause {
-            Cause::Switch if bake.is_some() || go.confirm.is_some() => {
-                Some(Watch::new(cause, to, at, bake, deadline(new).filter(|_| go.confirm.is_some())))
-            }
-            Cause::Drill if go.confirm.is_some() => Some(Watch::new(cause, to, at, None, deadline(new))),
-            Cause::Switch
-            | Cause::Rollback
-            | Cause::AutoRollback
-            | Cause::Unconfirmed
-            | Cause::FailOver
-            | Cause::Drill => None,
-        };
+        self.has_moved(step, cause, from, at);
+        self.begin_watch(cause, to, at, bake, new);
         let (actor, reason) = why.said();
+        if matches!(cause, Cause::AutoRollback | Cause::FailOver) {
+            self.freeze(step, reason.as_deref().unwrap_or_default());
+        }
         let what = What::Switched { cause, switched: switched.clone(), overridden };
-        self.tell(step, &actor, reason.as_deref(), what);
         self.last = Some((switched.clone(), step.now.unix));
         self.drifted = None;
+        self.tell(step, &actor, reason.as_deref(), what);
         if self.policy.probes.iter().any(|probe| probe.vip) {
             step.effects.push(Effect::ProbeNow { deployment: self.name.clone() });
         }
         step.effects.push(Effect::CountNow);
-        let (id, for_drill) = match why {
+        if matches!(cause, Cause::AutoRollback | Cause::FailOver) {
+            self.tell_frozen(step);
+        }
+        let for_whom = match why {
             Why::Order { id, .. } => (Some(id), false),
             Why::Drill => (None, true),
-            Why::Bgd(why) => {
-                if cause != Cause::Drill {
-                    self.freeze(step, why);
-                }
-                (None, false)
-            }
+            Why::Bgd(_) => (None, false),
         };
-        self.prove(step, (id, for_drill), switched, (began, at));
+        self.prove(step, for_whom, switched, (began, at));
+    }
+
+    /// Watches what has become live by `new`, where that is to be watched. A drill is marked as such until it
+    /// has ended, so that it is known after a restart.
+    pub(super) fn begin_watch(
+        &mut self,
+        cause: Cause,
+        to: Colour,
+        at: Moment,
+        bake: Option<Duration>,
+        new: Word,
+    ) {
+        let confirm = deadline(new).filter(|_| new.unpack().is_ok_and(|fields| fields.revert_at_deadline));
+        match cause {
+            Cause::Switch => self.watch = Some(Watch::new(cause, to, at, bake, confirm)),
+            Cause::Drill if confirm.is_some() => self.watch = Some(Watch::new(cause, to, at, None, confirm)),
+            Cause::Drill => self.drill_is_home(),
+            Cause::Rollback | Cause::AutoRollback | Cause::Unconfirmed | Cause::FailOver => self.watch = None,
+        }
+        self.watch = self.watch.take().filter(Watch::is_waiting);
     }
 
     /// Roles and verdicts after live has moved away from `from`.
-    pub(super) fn has_moved(&mut self, step: &Step<'_>, cause: Cause, from: Colour) {
-        let to = from.other();
+    pub(super) fn has_moved(&mut self, step: &Step<'_>, cause: Cause, from: Colour, at: Moment) {
         match cause {
             Cause::Switch | Cause::FailOver => {
                 let super::record::SliceMemory { version, identity } = self.slice(from).clone();
@@ -148,8 +163,9 @@ impl Deployment {
             Cause::Rollback | Cause::AutoRollback | Cause::Unconfirmed => self.rollback = None,
             Cause::Drill => {}
         }
+        self.flipped = Some(at);
         self.health.forget_vip();
-        self.health.restart_passive(to);
+        self.health.restart_passive(from.other());
     }
 
     /// An answer that nothing had to change for.

@@ -1,38 +1,59 @@
-//! What each order asks for.
+//! What each order asks for, and those that change who is live.
 
-use super::change::{Go, Make, Why};
+use super::change::{Change, Go, Make, Why};
 use super::deployment::{Deployment, Step};
-use super::gates::{Asked, overridden, refusal};
-use super::order::{Actor, Done, Order, OrderId, RollbackOrder, SwitchOrder, Verb};
+use super::gates::{Asked, overridden, refusal, unknown_gate};
+use super::order::{Actor, Done, Force, Order, OrderId, RollbackOrder, SwitchOrder, Verb};
 use super::plan::Plan;
-use super::record::{Cause, Freeze, Override, What};
-use super::{Moment, policy::FateChoice};
+use super::record::{Cause, Freeze, What};
 use crate::refusal::Refusal;
 use bg_common::Colour;
-use bg_common::word::Fate;
-use std::net::IpAddr;
 use std::time::Duration;
 
-/// New flows are held for no longer than this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// A switch waits no longer for its confirmation, is watched no longer, and a drill holds no longer than this.
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 /// Who orders, and how the answer finds its way.
-struct Said {
-    id: OrderId,
-    actor: Actor,
-    reason: Option<String>,
+pub(super) struct Said {
+    pub(super) id: OrderId,
+    pub(super) actor: Actor,
+    pub(super) reason: Option<String>,
 }
 
 impl Said {
-    fn why(self) -> Why {
+    pub(super) fn why(self) -> Why {
         let Self { id, actor, reason } = self;
         Why::Order { id, actor, reason }
     }
 }
 
 impl Deployment {
-    /// Carries out an order, or begins to.
+    /// An order waits while it is being written down what the programs did: what it may do hangs on that.
     pub(super) fn order(&mut self, step: &mut Step<'_>, id: OrderId, order: Order) {
+        if self.change.is_none() && self.is_lapsed(step.now.moment) {
+            self.hold_off = None;
+            self.settle(step);
+        }
+        let settles = self.change.as_ref().is_some_and(|change| change.make == Make::Settle);
+        if settles {
+            self.queued.push((id, order));
+        } else {
+            self.carry_out(step, id, order);
+        }
+    }
+
+    pub(super) fn carry_out_queued(&mut self, step: &mut Step<'_>) {
+        let mut waiting = std::mem::take(&mut self.queued).into_iter();
+        while !self.change.as_ref().is_some_and(Change::is_exchanging)
+            && let Some((id, order)) = waiting.next()
+        {
+            self.carry_out(step, id, order);
+        }
+        self.queued = waiting.collect();
+    }
+
+    /// Carries out an order, or begins to.
+    fn carry_out(&mut self, step: &mut Step<'_>, id: OrderId, order: Order) {
         let Order { deployment: _, verb, actor, reason } = order;
         let said = Said { id, actor, reason };
         match verb {
@@ -74,19 +95,38 @@ impl Deployment {
                 self.order_override(step, said, colour, backend, state)
             }
             Verb::Drill { hold, force } => {
+                if let Some(refusal) = self.bad_input(&force, &[("a drill can hold", hold)]) {
+                    return self.refuse(step, &said, "drill", refusal);
+                }
                 self.begin_drill(step, Some(id), (said.actor, said.reason), (hold, force));
             }
         }
     }
 
-    fn refuse(&self, step: &mut Step<'_>, said: &Said, verb: &str, refusal: Refusal) {
+    /// The refusal of what no order can mean.
+    fn bad_input(&self, force: &Force, times: &[(&str, Duration)]) -> Option<Refusal> {
+        let long = |(whose, time): &(&str, Duration)| {
+            let what = format!("{whose} for at most {} s, and not {} s", LONGEST.as_secs(), time.as_secs());
+            Refusal::new("bad-time", what, self.place(), "choose a shorter time, such as 10m")
+        };
+        let too_long = times.iter().find(|(_, time)| *time > LONGEST).map(long);
+        too_long.or_else(|| unknown_gate(force, &self.place()))
+    }
+
+    pub(super) fn refuse(&self, step: &mut Step<'_>, said: &Said, verb: &str, refusal: Refusal) {
         let gates = vec![refusal.code.trim_start_matches("gate-").to_owned()];
         let what = What::Refused { order: verb.to_owned(), gates, why: refusal.what.clone() };
         self.tell(step, &said.actor, said.reason.as_deref(), what);
         step.answer(said.id, Err(refusal));
     }
 
-    fn no(&self, step: &mut Step<'_>, said: &Said, verb: &str, (code, what, mend): (&str, String, String)) {
+    pub(super) fn no(
+        &self,
+        step: &mut Step<'_>,
+        said: &Said,
+        verb: &str,
+        (code, what, mend): (&str, String, String),
+    ) {
         let refusal = Refusal::new(code, what, self.place(), mend);
         self.refuse(step, said, verb, refusal);
     }
@@ -95,6 +135,12 @@ impl Deployment {
         let now = step.now.moment;
         let SwitchOrder { to, plan, force, confirm_within, bake, fate, agreed } = order;
         let live = self.live(now);
+        let times =
+            [("a switch can wait for its confirmation", confirm_within), ("a switch can be watched", bake)];
+        let times = times.map(|(whose, time)| (whose, time.unwrap_or_default()));
+        if let Some(refusal) = self.bad_input(&force, &times) {
+            return self.refuse(step, &said, "switch", refusal);
+        }
         let target = to.unwrap_or(live.other());
         if target == live && plan.is_none() && self.change.is_none() {
             let switched = self.as_it_is(target);
@@ -125,11 +171,11 @@ impl Deployment {
     fn order_rollback(&mut self, step: &mut Step<'_>, said: Said, order: RollbackOrder) {
         let now = step.now.moment;
         let RollbackOrder { force, fate } = order;
+        if let Some(refusal) = self.bad_input(&force, &[]) {
+            return self.refuse(step, &said, "rollback", refusal);
+        }
         if self.drill.is_some() && self.change.is_none() {
-            // A drill is ended by going home, which is where a rollback would lead.
-            self.drill_failed(step, "an operator took it back".to_owned());
-            let what = "the drill is over, and its way back under way".to_owned();
-            return self.answer_changed(step, said.id, what);
+            return self.order_drill_back(step, said, &force);
         }
         let to = self.live(now).other();
         let (cause, under_way) = (Cause::Rollback, false);
@@ -144,187 +190,50 @@ impl Deployment {
         self.go(step, said.why(), go);
     }
 
+    /// A drill is ended by going home, which is where a rollback would lead.
+    fn order_drill_back(&mut self, step: &mut Step<'_>, said: Said, force: &Force) {
+        let now = step.now.moment;
+        let live = self.live(now);
+        let home = live.other();
+        if let Some(why) = self.unfit_to_take_over(home, now).filter(|_| self.drill_holds())
+            && !force.overrides("health")
+        {
+            let mend = format!(
+                "bgctl health {0}; to go back all the same: bgctl rollback {0} --force=health",
+                self.name
+            );
+            return self.no(step, &said, "rollback", ("gate-health", why, mend));
+        }
+        let id = said.id;
+        self.drill_ordered_back(step);
+        let what = "the drill is over, and its way back under way".to_owned();
+        self.answer_changed(step, id, what);
+    }
+
     fn order_confirm(&mut self, step: &mut Step<'_>, said: Said) {
-        let waits = self.word.unpack().is_ok_and(|fields| fields.revert_at_deadline) && self.drill.is_none();
-        let passed = self.word.effective(step.tick()) != self.word;
-        if waits && !passed {
+        if self.waits_for_confirmation() {
             return self.order_alter(step, said, Make::Confirm);
         }
+        if self.drill.is_none() && self.change.is_none() && self.watch.take().is_some() {
+            // Whoever has seen enough ends the bake time.
+            self.tell(step, &said.actor, said.reason.as_deref(), What::Confirmed);
+            let what =
+                format!("confirmed: {} stays live, and is watched no more", self.named(self.word.live()));
+            return self.answer_changed(step, said.id, what);
+        }
         let name = &self.name;
-        let late = self.last.as_ref().is_some_and(|(last, _)| last.confirm_within_s.is_none())
-            && self.frozen.as_ref().is_some_and(|freeze| freeze.automatic);
-        let no = if passed || late {
-            let what = "it comes too late: the switch has gone back already".to_owned();
-            (
-                "too-late",
-                what,
-                format!(
-                    "bgctl status {name}; to switch again: bgctl unfreeze {name}, then bgctl switch {name}"
-                ),
-            )
+        // What was taken back is no rollback target, unlike what failed over.
+        let late = self.frozen.as_ref().is_some_and(|freeze| freeze.automatic) && self.rollback.is_none();
+        let no = if late {
+            let mend = format!(
+                "bgctl status {name}; to switch again: bgctl unfreeze {name}, then bgctl switch {name}"
+            );
+            ("too-late", "it comes too late: the switch has gone back already".to_owned(), mend)
         } else {
-            (
-                "nothing-to-confirm",
-                "no switch waits for its confirmation".to_owned(),
-                format!("bgctl status {name}"),
-            )
+            let what = "no switch waits for its confirmation".to_owned();
+            ("nothing-to-confirm", what, format!("bgctl status {name}"))
         };
         self.no(step, &said, "confirm", no);
-    }
-
-    fn order_stage(
-        &mut self,
-        step: &mut Step<'_>,
-        said: Said,
-        (colour, version): (Option<Colour>, Option<String>),
-        (give_up_rollback, hotfix): (bool, bool),
-    ) {
-        let name = self.name.clone();
-        let live = self.live(step.now.moment);
-        let colour = colour.unwrap_or(live.other());
-        if !self.is_idle() {
-            let mend = format!("wait for its end: bgctl status {name}");
-            let what = "another order is being carried out".to_owned();
-            return self.no(step, &said, "stage", ("gate-in-progress", what, mend));
-        }
-        if colour == live && !hotfix {
-            let what =
-                format!("{} is live: staging over it would change what clients get", self.named(colour));
-            let mend = format!(
-                "stage the other side (--colour {}), or say that live was mended in place: --hotfix",
-                live.other()
-            );
-            return self.no(step, &said, "stage", ("stage-live", what, mend));
-        }
-        let target =
-            self.rollback.as_ref().is_some_and(|target| target.colour == colour && self.holds(target));
-        if target && colour != live && !give_up_rollback {
-            let what = format!("{} is the rollback target, and the only one", self.named(colour));
-            let mend = format!("to give it up: bgctl stage {name} --version … --give-up-rollback");
-            return self.no(step, &said, "stage", ("gives-up-rollback", what, mend));
-        }
-        let watched = self.watch.is_some() && colour != live;
-        if watched && !give_up_rollback {
-            let what = format!("the switch away from {} is still being watched", self.named(colour));
-            let mend = format!("bgctl confirm {name} or wait; to give the way back up: --give-up-rollback");
-            return self.no(step, &said, "stage", ("gives-up-rollback", what, mend));
-        }
-        if watched {
-            // There is nothing left to go back to.
-            self.watch = self.watch.take().filter(|watch| watch.confirm_until.is_some());
-        }
-        let slice = self.slice_mut(colour);
-        slice.version.clone_from(&version);
-        if colour != live {
-            slice.identity += 1;
-        }
-        self.health.restart_passive(colour);
-        let gave_up_rollback = target && colour != live;
-        let what = What::Staged { colour, version, gave_up_rollback, hotfix: colour == live };
-        self.tell(step, &said.actor, said.reason.as_deref(), what);
-        let sentence = if colour == live {
-            format!("{} is live, mended in place", self.named(colour))
-        } else {
-            format!("{} is staging", self.named(colour))
-        };
-        self.answer_changed(step, said.id, sentence);
-    }
-
-    fn order_pause(&mut self, step: &mut Step<'_>, said: Said, time: Duration) {
-        if time.is_zero() || time > LONGEST_PAUSE {
-            let what = format!("new flows cannot be held for {} s", time.as_secs_f32());
-            let mend = format!("choose up to {} s: bgctl pause --for 20s", LONGEST_PAUSE.as_secs());
-            return self.no(step, &said, "pause", ("bad-pause", what, mend));
-        }
-        if self.word.unpack().is_ok_and(|fields| fields.revert_at_deadline) {
-            let what = "a switch waits for its confirmation, which needs the word's only deadline".to_owned();
-            let mend = format!("bgctl confirm {0}, or bgctl rollback {0}, then pause", self.name);
-            return self.no(step, &said, "pause", ("deadline-in-use", what, mend));
-        }
-        self.order_alter(step, said, Make::Pause(time));
-    }
-
-    /// A change of the word that leaves live who is live.
-    fn order_alter(&mut self, step: &mut Step<'_>, said: Said, make: Make) {
-        if self.change.is_some() {
-            let mend = format!("wait for its end: bgctl status {}", self.name);
-            let what = "another order is being carried out".to_owned();
-            return self.no(step, &said, "order", ("gate-in-progress", what, mend));
-        }
-        self.alter(step, said.why(), make);
-    }
-
-    fn no_drain(&self, step: &mut Step<'_>, said: &Said) {
-        let no = ("no-drain", "nothing drains".to_owned(), format!("bgctl status {}", self.name));
-        self.no(step, said, "drain", no);
-    }
-
-    fn order_extend(&mut self, step: &mut Step<'_>, said: Said, by: Duration) {
-        let Some(drain) = self.drain.as_mut().filter(|_| self.word.fate() == Fate::Keep) else {
-            return self.no_drain(step, &said);
-        };
-        drain.until = Some(Moment(step.now.moment.0 + by));
-        self.tell(step, &said.actor, said.reason.as_deref(), What::DrainExtended { seconds: by.as_secs() });
-        let fate = self.policy.drain_limit.map_or(FateChoice::Reset, |limit| limit.fate);
-        let fate = super::made::fate_name(fate);
-        let what = format!("the drain ends in {} s; what is left then gets its fate: {fate}", by.as_secs());
-        self.answer_changed(step, said.id, what);
-    }
-
-    fn order_end_drain(&mut self, step: &mut Step<'_>, said: Said, fate: FateChoice) {
-        if self.drain.is_none() {
-            return self.no_drain(step, &said);
-        }
-        if fate == FateChoice::Keep {
-            let what = "flows that are kept do not end".to_owned();
-            return self.no(
-                step,
-                &said,
-                "drain",
-                ("bad-fate", what, "--fate reset, or --fate move".to_owned()),
-            );
-        }
-        self.order_alter(step, said, Make::Fate(fate));
-    }
-
-    fn order_override(
-        &mut self,
-        step: &mut Step<'_>,
-        said: Said,
-        colour: Colour,
-        backend: Option<IpAddr>,
-        state: Option<bool>,
-    ) {
-        let addrs = self.policy.slices.get(colour.index()).map(Vec::as_slice).unwrap_or_default();
-        if let Some(address) = backend.filter(|address| !addrs.contains(address)) {
-            let known = addrs.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
-            let what = format!("{address} is no machine of {colour}");
-            return self.no(
-                step,
-                &said,
-                "health",
-                ("unknown-backend", what, format!("name one of: {known}")),
-            );
-        }
-        self.overrides.retain(|one| (one.colour, one.backend) != (colour, backend));
-        if let Some(up) = state {
-            self.overrides.push(Override { colour, backend, up });
-        }
-        let name = match state {
-            Some(true) => "up",
-            Some(false) => "down",
-            None => "auto",
-        };
-        let what = What::Override { colour, backend, state: name.to_owned() };
-        self.tell(step, &said.actor, said.reason.as_deref(), what);
-        let whom = backend.map_or_else(|| colour.to_string(), |address| format!("{colour} {address}"));
-        let sentence = match state {
-            None => format!("{whom} is what probes say"),
-            Some(_) => format!("{whom} is {name}, whatever probes say"),
-        };
-        self.answer_changed(step, said.id, sentence);
-        self.judge(step);
-        self.look(step);
     }
 
     /// What a switch would do.

@@ -70,21 +70,24 @@ impl Window {
     pub(super) fn verdict(&self, limits: &Passive, now: Moment) -> Option<PassiveVerdict> {
         let (_, first) = self.readings.front()?;
         let (_, last) = self.readings.back()?;
-        // Offers are taken from an earlier reading than answers, so that each had time to be answered.
+        // What is missing is counted from an earlier reading than what came, so that each had time to come;
+        // what came is a share of all that was offered by then.
         let due =
             self.readings.iter().rev().find(|(at, _)| now.since(*at) >= DUE).map_or(first, |(_, it)| it);
-        let handshakes = due.handshakes.saturating_sub(first.handshakes);
+        let due = due.handshakes.saturating_sub(first.handshakes);
+        let handshakes = last.handshakes.saturating_sub(first.handshakes);
         let answered = last.answered.saturating_sub(first.answered);
         let refused = last.refused.saturating_sub(first.refused);
         let resets = last.resets.saturating_sub(first.resets).saturating_sub(refused);
-        let unanswered = handshakes.saturating_sub(answered).saturating_sub(refused);
+        let unanswered = due.saturating_sub(answered).saturating_sub(refused);
         let flows = last.flows.saturating_sub(first.flows);
-        let within =
-            |part: u64, percent: u8| part.saturating_mul(100) <= handshakes.saturating_mul(percent.into());
-        let good = (handshakes >= limits.least.max(1)).then(|| {
-            within(unanswered, limits.unanswered)
-                && within(refused, limits.refused)
-                && within(resets, limits.resets)
+        let within = |part: u64, percent: u8, whole: u64| {
+            part.saturating_mul(100) <= whole.saturating_mul(percent.into())
+        };
+        let good = (due >= limits.least.max(1)).then(|| {
+            within(unanswered, limits.unanswered, due)
+                && within(refused, limits.refused, handshakes)
+                && within(resets, limits.resets, handshakes)
         });
         Some(PassiveVerdict { handshakes, answered, refused, resets, flows, good })
     }
@@ -111,7 +114,8 @@ mod tests {
         Moment(Duration::from_secs(second))
     }
 
-    fn verdict(rows: &[[u64; 4]]) -> Option<bool> {
+    /// What readings a second apart say of a slice: handshakes, those answered, refused, and resets.
+    fn verdict(rows: &[[u64; 4]]) -> PassiveVerdict {
         let mut window = Window::default();
         let mut second = 0;
         for [handshakes, handshakes_answered, refused, resets] in rows.iter().copied() {
@@ -126,7 +130,7 @@ mod tests {
             window.read(&traffic, LIMITS.window, at(second));
             second += 1;
         }
-        window.verdict(&LIMITS, at(second)).unwrap().good
+        window.verdict(&LIMITS, at(second)).unwrap()
     }
 
     #[test]
@@ -144,7 +148,23 @@ mod tests {
                 Some(true),
             ),
         ] {
-            assert_eq!(verdict(rows), good, "{name}");
+            assert_eq!(verdict(rows).good, good, "{name}");
+        }
+    }
+
+    #[test]
+    fn traffic_that_grows_is_not_judged_by_less_than_has_come() {
+        let mut window = Window::default();
+        let mut traffic = Traffic::default();
+        // A tenth is refused, at once, and each quarter of a second brings twice as many clients.
+        for quarter in 0..12 {
+            let now = Moment(Duration::from_millis(quarter * 250));
+            traffic.handshakes += 10 << quarter;
+            traffic.flows += 10 << quarter;
+            traffic.refused += 1 << quarter;
+            traffic.handshakes_answered += 9 << quarter;
+            window.read(&traffic, LIMITS.window, now);
+            assert_ne!(window.verdict(&LIMITS, now).unwrap().good, Some(false), "quarter {quarter}");
         }
     }
 

@@ -40,11 +40,6 @@ impl Proving {
         self.id.is_some() || self.for_drill
     }
 
-    /// Whether a probe that began at `began` has seen the new word.
-    pub(super) fn is_after(&self, began: Moment) -> bool {
-        began > self.flipped
-    }
-
     /// Reads what the counters say about the switch.
     fn read(&mut self, traffic: &[Traffic; 2]) {
         let of = |colour: Colour| traffic.get(colour.index()).copied().unwrap_or_default();
@@ -78,7 +73,7 @@ impl Deployment {
             (false, Some(1..)) => FLOW_WITHIN,
             (false, _) => Duration::ZERO,
         };
-        let (answer_by, give_up) = (Moment(now.0 + within), Moment(now.0 + GIVE_UP));
+        let (answer_by, give_up) = (now.after(within), now.after(GIVE_UP));
         self.proving =
             Some(Proving { id, for_drill, switched, flipped, began, answer_by, give_up, waits_for_vip });
         self.proof_timer(step);

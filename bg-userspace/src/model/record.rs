@@ -263,6 +263,8 @@ pub struct Memory {
     pub drilled: Option<u64>,
     /// Backends that got no new flows.
     pub down: Vec<super::event::Down>,
+    /// The last change of who is live, and the Unix time of it in seconds.
+    pub last: Option<(Switched, u64)>,
 }
 
 impl Memory {
@@ -272,13 +274,22 @@ impl Memory {
         Word::from_bits(self.word)
     }
 
-    /// The word that a machine begins with after a reboot, which has emptied the tables: nothing drains, and
-    /// a switch that was never confirmed has gone back.
+    /// Whether a drill was under way.
+    pub(super) fn is_drill(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.cause == Cause::Drill)
+            || self.pending.as_ref().is_some_and(|pending| pending.cause == Cause::Drill)
+    }
+
+    /// The word that a machine begins with after a reboot, which has emptied the tables: nothing drains, a
+    /// switch that was never confirmed has gone back, and what was being left because it fails is left.
     #[must_use]
     pub fn after_reboot(&self) -> Word {
         let word = self.word();
-        let live = match &self.watch {
-            Some(watch) if watch.confirm_until.is_some() || watch.cause == Cause::Drill => watch.from,
+        let reverts = word.unpack().is_ok_and(|fields| fields.revert_at_deadline);
+        let live = match (&self.watch, &self.pending) {
+            (_, Some(pending)) if pending.leaves_trouble() => Word::from_bits(pending.new).live(),
+            (Some(watch), _) if watch.cause == Cause::Drill => watch.from,
+            _ if reverts => word.live().other(),
             _ => word.live(),
         };
         let fields = bg_common::word::Fields {
@@ -351,6 +362,19 @@ pub struct Pending {
     pub expected: u64,
     /// The word that shall be there.
     pub new: u64,
+    /// How long it was to be watched.
+    #[serde(default)]
+    pub bake: Option<std::time::Duration>,
+    /// Gates that were overridden for it.
+    #[serde(default)]
+    pub overridden: Vec<String>,
+}
+
+impl Pending {
+    /// Whether it leaves a side that fails or was given up, and is made whatever else happens.
+    pub(super) fn leaves_trouble(&self) -> bool {
+        matches!(self.cause, Cause::Rollback | Cause::AutoRollback | Cause::FailOver)
+    }
 }
 
 /// A switch that is being watched.

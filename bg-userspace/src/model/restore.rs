@@ -4,104 +4,135 @@
 use super::deployment::{Deployment, Step};
 use super::drill::Drill;
 use super::order::{Actor, Switched};
-use super::record::{Cause, Memory, What};
+use super::record::{Cause, Memory, Pending, What};
 use super::watch::Watch;
-use bg_common::Word;
+use bg_common::{Colour, Word};
 
 impl Deployment {
     /// Takes over what the journal remembers. `self` has the word that the kernel has.
     pub(super) fn restore(&mut self, step: &mut Step<'_>, memory: Option<Memory>) {
-        let Some(memory) = memory else {
-            self.found(step, "new");
-            if self.word.generation() > 0 {
-                // The words alone say that there was a switch; what was live before it is the other side.
-                let other = self.live(step.now.moment).other();
-                self.has_moved(step, Cause::Switch, other);
-            }
-            return self.schedule_drill(step);
-        };
-        let Memory { slices, rollback, frozen, overrides, drilled, down, .. } = memory.clone();
+        let Some(memory) = memory else { return self.without_memory(step) };
+        let Memory { slices, rollback, frozen, overrides, drilled, down, last, .. } = memory.clone();
         (self.slices, self.rollback, self.frozen) = (slices, rollback, frozen);
-        (self.overrides, self.drilled) = (overrides, drilled);
+        (self.overrides, self.drilled, self.last) = (overrides, drilled, last);
         self.health.remember_down(down, &self.policy);
         self.schedule_drill(step);
         if memory.boot != step.boot {
             return self.after_reboot(step, &memory);
         }
-        self.watch = memory.watch.as_ref().map(Watch::remembered);
-        if let (Some(drain), Some((until, _))) = (&mut self.drain, &memory.drain_until) {
+        let now = step.now.moment;
+        self.watch = memory.watch.as_ref().map(|watch| Watch::remembered(watch, now));
+        // A drill has nobody who leads it back: its own deadline would, but there is no need to wait.
+        if let Some(watch) = self.watch.as_ref().filter(|watch| watch.cause == Cause::Drill) {
+            self.drill = Some(Drill::abandoned(watch.to.other(), now));
+        }
+        let (seen, actual) = (memory.word(), self.word);
+        if seen.live() == actual.live()
+            && let (Some(drain), Some((until, _))) = (&mut self.drain, &memory.drain_until)
+        {
             drain.until = Some(*until);
         }
-        if let Some(pending) = &memory.pending {
-            let (expected, new) = (Word::from_bits(pending.expected), Word::from_bits(pending.new));
-            if self.word == new {
-                return self.completed(step, pending.cause, expected);
+        // From here on as if the difference had just been seen.
+        self.word = seen;
+        let found = match &memory.pending {
+            Some(pending) if actual == Word::from_bits(pending.new) => {
+                self.word = actual;
+                self.completed(step, pending);
+                "exchange-completed"
             }
-            if self.word == expected {
-                let why = "the daemon ended before the word was exchanged".to_owned();
-                self.note(step, What::NotSwitched { cause: pending.cause, to: new.live(), why });
-                return self.found(step, "exchange-not-made");
+            Some(pending) if actual == Word::from_bits(pending.expected) => {
+                self.word = actual;
+                self.not_made(step, pending, "the daemon ended before the word was exchanged");
+                "exchange-not-made"
             }
-        }
-        if self.word == memory.word() {
-            let gone_back = self.live(step.now.moment) != self.word.live();
-            self.found(step, if gone_back { "went-back-while-away" } else { "as-remembered" });
-        } else {
-            // From the word that was remembered to the one that is there, as by any stranger.
-            let actual = std::mem::replace(&mut self.word, memory.word());
-            self.adopt(step, actual);
-            self.found(step, "changed-while-away");
-        }
-        // A drill has nobody who leads it back: its own deadline would, but there is no need to wait.
-        self.abandon_drill(step);
+            Some(pending) => {
+                self.unsaid = Some(pending.clone());
+                self.adopt(step, actual);
+                let why = "the daemon ended at that moment, and somebody has changed the word since";
+                self.not_made(step, pending, why);
+                "changed-while-away"
+            }
+            None if actual == seen && self.live(now) != actual.live() => "went-back-while-away",
+            None if actual == seen => "as-remembered",
+            None => {
+                self.adopt(step, actual);
+                "changed-while-away"
+            }
+        };
+        self.look_at_bits(step, actual);
+        self.found(step, found);
     }
 
+    fn without_memory(&mut self, step: &mut Step<'_>) {
+        let word = self.word;
+        if word.generation() > 0 && word.unpack().is_ok() {
+            // The word alone says that there was a switch; what was live before it is the other side.
+            let other = self.live(step.now.moment).other();
+            self.has_moved(step, Cause::Switch, other, step.now.moment);
+        }
+        self.schedule_drill(step);
+        self.look_at_bits(step, word);
+        self.found(step, "new");
+    }
+
+    /// The machine was booted, and the words made anew by [`Memory::after_reboot`].
     fn after_reboot(&mut self, step: &mut Step<'_>, memory: &Memory) {
-        let unconfirmed = memory.watch.as_ref().filter(|watch| watch.from == self.word.live());
-        if let Some(watch) = unconfirmed {
-            let (cause, from) = (Cause::Unconfirmed, watch.from.other());
-            if watch.cause != Cause::Drill {
-                self.has_moved(step, cause, from);
-                let why =
-                    format!("the machine was booted before the switch to {} was confirmed", self.named(from));
-                self.freeze(step, why);
+        let (was, live) = (memory.word().live(), self.word.live());
+        if memory.is_drill() {
+            self.drill = Some(Drill::abandoned(live, step.now.moment));
+            self.abort_drill(step, "the machine was booted while it was under way".to_owned());
+        } else if was != live && live == memory.after_reboot().live() {
+            let now = step.now.moment;
+            match memory.pending.as_ref().filter(|pending| pending.leaves_trouble()) {
+                Some(pending) => self.completed(step, pending),
+                None => {
+                    let why = format!("the machine was booted before the switch to {was} was confirmed");
+                    self.has_moved(step, Cause::Unconfirmed, was, now);
+                    self.freeze(step, &why);
+                    self.tell_moved(step, Cause::Unconfirmed, was, Vec::new());
+                    self.tell_frozen(step);
+                }
             }
+        } else if let Some(pending) = &memory.pending {
+            self.not_made(step, pending, "the machine was booted at that moment");
         }
         self.found(step, "after-reboot");
     }
 
     /// The exchange was made, and the daemon ended before it could say so.
-    fn completed(&mut self, step: &mut Step<'_>, cause: Cause, expected: Word) {
-        let (from, to) = (expected.live(), self.word.live());
-        self.watch = None;
-        self.has_moved(step, cause, from);
-        let fields = self.word.unpack().ok();
-        let confirm_until =
-            fields.filter(|it| it.revert_at_deadline).and_then(|_| super::change::deadline(self.word));
+    fn completed(&mut self, step: &mut Step<'_>, pending: &Pending) {
+        let Pending { cause, expected, bake, overridden, .. } = pending.clone();
+        let (from, to) = (Word::from_bits(expected).live(), self.word.live());
         let now = step.now.moment;
-        if cause == Cause::Switch && (confirm_until.is_some() || self.policy.bake.is_some()) {
-            self.watch = Some(Watch::new(cause, to, now, self.policy.bake, confirm_until));
-        } else if cause == Cause::Drill && confirm_until.is_some() {
-            self.watch = Some(Watch::new(cause, to, now, None, confirm_until));
+        self.has_moved(step, cause, from, now);
+        if cause == Cause::Drill && self.drill.is_none() {
+            self.drill = Some(Drill::abandoned(from, now));
         }
-        let switched = Switched { from, already: false, ..self.as_it_is(to) };
-        self.note(step, What::Switched { cause, switched: switched.clone(), overridden: Vec::new() });
-        self.last = Some((switched, step.now.unix));
-        self.found(step, "exchange-completed");
-        if matches!(cause, Cause::AutoRollback | Cause::FailOver) && self.frozen.is_none() {
-            self.freeze(step, "bg had to act, and its daemon ended at that moment".to_owned());
+        self.begin_watch(cause, to, now, bake, self.word);
+        let acted = matches!(cause, Cause::AutoRollback | Cause::FailOver);
+        if acted {
+            self.freeze(step, "bg had to act, and its daemon ended at that moment");
         }
-        self.abandon_drill(step);
+        self.tell_moved(step, cause, from, overridden);
+        if acted {
+            self.tell_frozen(step);
+        }
+        if cause == Cause::Drill && self.watch.as_ref().is_none_or(|watch| watch.to != to) {
+            self.end_drill(step, None);
+        }
     }
 
-    /// A drill that was under way when the daemon ended goes home.
-    fn abandon_drill(&mut self, step: &mut Step<'_>) {
-        if self.watch.as_ref().is_some_and(|watch| watch.cause == Cause::Drill) && self.change.is_none() {
-            let home = self.word.live().other();
-            self.watch = None;
-            self.drill = Some(Drill::abandoned(home, step.now.moment));
-            self.drill_failed(step, "the daemon was started anew while it was under way".to_owned());
-        }
+    fn not_made(&mut self, step: &mut Step<'_>, pending: &Pending, why: &str) {
+        self.unsaid = None;
+        let to = Word::from_bits(pending.new).live();
+        self.note(step, What::NotSwitched { cause: pending.cause, to, why: why.to_owned() });
+    }
+
+    /// Tells of a change of who is live that nobody could tell of when it was made.
+    fn tell_moved(&mut self, step: &mut Step<'_>, cause: Cause, from: Colour, overridden: Vec<String>) {
+        let switched = Switched { from, already: false, ..self.as_it_is(from.other()) };
+        self.last = Some((switched.clone(), step.now.unix));
+        self.note(step, What::Switched { cause, switched, overridden });
     }
 
     pub(super) fn found(&self, step: &mut Step<'_>, found: &str) {

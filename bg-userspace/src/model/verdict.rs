@@ -54,7 +54,7 @@ impl Health {
         let (mut total, mut up, mut unknown, mut last) = (0_u64, 0, 0, None);
         for target in targets(probe, policy).into_iter().filter(|target| of(*target) == Some(colour)) {
             total += 1;
-            match self.target_up(probe, target, overrides) {
+            match self.target_says(probe, target, overrides) {
                 Some(true) => up += 1,
                 Some(false) => {
                     let check = self.checks.get(&(probe.name.clone(), target));
@@ -64,7 +64,7 @@ impl Health {
             }
         }
         if total == 0 {
-            return (Some(true), format!("probe {} has nobody to ask", probe.name));
+            return (Some(false), format!("probe {} has nobody to ask", probe.name));
         }
         let reaches = |count: u64, percent: u8| count * 100 >= total * u64::from(percent);
         let why = last.map(|why| format!(": {why}")).unwrap_or_default();
@@ -81,6 +81,16 @@ impl Health {
         (verdict, why)
     }
 
+    /// Whether a target is up, for a verdict about its slice: what was only remembered says nothing.
+    fn target_says(&self, probe: &ProbePolicy, target: Target, overrides: &[Override]) -> Option<bool> {
+        let up = self.target_up(probe, target, overrides);
+        let overridden = up != self.target_up(probe, target, &[]);
+        let check = self.checks.get(&(probe.name.clone(), target));
+        let remembered = check.is_some_and(|check| !check.was_asked());
+        up.filter(|_| overridden || !remembered)
+    }
+
+    /// Whether a target is up, for its place in the rings.
     pub(super) fn target_up(
         &self,
         probe: &ProbePolicy,

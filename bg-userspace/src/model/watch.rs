@@ -6,12 +6,19 @@ use super::change::{Go, Why};
 use super::deployment::{Deployment, Step};
 use super::event::{Agreement, Effect, Phase};
 use super::order::{Actor, Force};
-use super::record::{Cause, WatchMemory, What};
+use super::policy::NoBackend;
+use super::record::{Cause, Role, WatchMemory, What};
 use bg_common::Colour;
 use std::time::Duration;
 
 /// Hooks are asked so often while a switch is watched.
 const ASK_EVERY: Duration = Duration::from_secs(5);
+
+/// Hooks that have not answered after so long are asked again: whoever asks them may be gone.
+const ASK_AGAIN: Duration = Duration::from_secs(900);
+
+/// After a restart a switch is watched for at least so long: nobody has looked meanwhile.
+const AT_LEAST: Duration = Duration::from_secs(30);
 
 /// A watch.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,10 +28,12 @@ pub(super) struct Watch {
     since: Moment,
     pub(super) bake_until: Option<Moment>,
     pub(super) confirm_until: Option<Moment>,
-    /// The failure for which there was nowhere to go back to.
+    /// It was told that there is nowhere to go back to, since the new side began to fail.
     stuck: bool,
     asked: Moment,
     asking: Option<u64>,
+    /// What hooks had against the new side when they were asked last.
+    against: Option<String>,
 }
 
 impl Watch {
@@ -35,8 +44,9 @@ impl Watch {
         bake: Option<Duration>,
         confirm_until: Option<Moment>,
     ) -> Self {
-        let bake_until = bake.map(|bake| Moment(since.0 + bake));
-        Self { cause, to, since, bake_until, confirm_until, stuck: false, asked: since, asking: None }
+        let bake_until = bake.map(|bake| since.after(bake));
+        let (stuck, asked, asking, against) = (false, since, None, None);
+        Self { cause, to, since, bake_until, confirm_until, stuck, asked, asking, against }
     }
 
     pub(super) fn memory(&self) -> WatchMemory {
@@ -44,9 +54,17 @@ impl Watch {
         WatchMemory { cause, from: to.other(), since, bake_until, confirm_until }
     }
 
-    pub(super) fn remembered(memory: &WatchMemory) -> Self {
+    /// A watch that is taken up again.
+    pub(super) fn remembered(memory: &WatchMemory, now: Moment) -> Self {
         let WatchMemory { cause, from, since, bake_until, confirm_until } = memory.clone();
-        Self { bake_until, confirm_until, ..Self::new(cause, from.other(), since, None, None) }
+        let least = |until: Moment| until.max(now.after(AT_LEAST.min(until.since(since))));
+        let bake_until = bake_until.map(least);
+        Self { bake_until, asked: now, ..Self::new(cause, from.other(), since, None, confirm_until) }
+    }
+
+    /// Whether there still is something that it waits for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.bake_until.is_some() || self.confirm_until.is_some() || self.cause == Cause::Drill
     }
 
     /// Until it is over.
@@ -58,12 +76,15 @@ impl Watch {
             .map_or(Duration::ZERO, |it| it.since(now))
     }
 
-    pub(super) fn timer(&self) -> Option<Moment> {
-        // The deadline of the confirmation is the word's.
-        [self.bake_until, Some(Moment(self.asked.0 + ASK_EVERY)).filter(|_| self.asking.is_none())]
-            .into_iter()
-            .flatten()
-            .min()
+    /// When it is to be looked at; the deadline of a confirmation is the word's. `hooks` tells whether there
+    /// are hooks to ask.
+    pub(super) fn timer(&self, hooks: bool) -> Option<Moment> {
+        [self.bake_until, hooks.then(|| self.asks_at())].into_iter().flatten().min()
+    }
+
+    /// When hooks are to be asked again.
+    fn asks_at(&self) -> Moment {
+        self.asked.after(if self.asking.is_some() { ASK_AGAIN } else { ASK_EVERY })
     }
 }
 
@@ -71,64 +92,87 @@ impl Deployment {
     /// Looks at the switch that is being watched, after anything that could matter.
     pub(super) fn look(&mut self, step: &mut Step<'_>) {
         let now = step.now.moment;
-        let Some(watch) = self.watch.clone().filter(|_| self.change.is_none()) else {
-            return self.fail_over(step);
-        };
-        if let Some(why) = self.failing(watch.to, now) {
-            return self.go_back(step, why);
+        if !self.is_ready(now) {
+            return;
         }
-        if let Some(watch) = &mut self.watch {
-            watch.stuck = false;
+        let Some(watch) = self.watch.clone() else { return self.fail_over(step) };
+        if watch.cause == Cause::Drill && !self.drill_holds() {
+            return;
+        }
+        let failing = self.failing(&watch, now);
+        match &failing {
+            Some(why) => {
+                self.go_back(step, why);
+                if self.change.is_some() || self.watch.is_none() {
+                    return;
+                }
+            }
+            None => {
+                if let Some(watch) = &mut self.watch {
+                    watch.stuck = false;
+                }
+            }
         }
         if watch.bake_until.is_some_and(|until| now >= until) {
-            let seconds = now.since(watch.since).as_secs();
-            if let Some(watch) = &mut self.watch {
-                watch.bake_until = None;
-            }
-            self.watch = self.watch.take().filter(|watch| watch.confirm_until.is_some());
-            return self.note(step, What::Baked { seconds });
+            self.baked(step, failing);
+        } else if self.policy.watching_hooks && now >= watch.asks_at() {
+            self.ask_watching_hooks(step);
         }
-        if self.policy.watching_hooks && watch.asking.is_none() && now.since(watch.asked) >= ASK_EVERY {
-            let token = step.token();
-            let what = What::About {
-                cause: watch.cause,
-                from: watch.to.other(),
-                to: watch.to,
-                expected: self.word.bits(),
-                new: self.word.bits(),
-                overridden: Vec::new(),
-            };
-            let record = self.record(step.now, &Actor::default(), None, what);
-            if let Some(watch) = &mut self.watch {
-                (watch.asked, watch.asking) = (now, Some(token));
+    }
+
+    /// The bake time is over.
+    fn baked(&mut self, step: &mut Step<'_>, failing: Option<String>) {
+        let Some(watch) = &mut self.watch else { return };
+        watch.bake_until = None;
+        let (back, seconds) = (watch.to.other(), step.now.moment.since(watch.since).as_secs());
+        self.watch = self.watch.take().filter(Watch::is_waiting);
+        let what = match failing {
+            None => What::Baked { seconds },
+            Some(why) => {
+                let why =
+                    format!("the bake time of {seconds} s has ended, with {why}, and nowhere to go back to");
+                What::NotSwitched { cause: Cause::AutoRollback, to: back, why }
             }
-            step.effects.push(Effect::Ask {
-                deployment: self.name.clone(),
-                token,
-                phase: Phase::Watch,
-                record,
-            });
-        } else if !self.policy.watching_hooks
-            && let Some(watch) = &mut self.watch
-        {
-            // Nobody to ask: the timer shall not come for it at once again.
-            watch.asked = now;
-        }
+        };
+        self.note(step, what);
+    }
+
+    fn ask_watching_hooks(&mut self, step: &mut Step<'_>) {
+        let token = step.token();
+        let Some(watch) = &mut self.watch else { return };
+        (watch.asked, watch.asking) = (step.now.moment, Some(token));
+        let word = self.word.bits();
+        let what = What::About {
+            cause: watch.cause,
+            from: watch.to.other(),
+            to: watch.to,
+            expected: word,
+            new: word,
+            overridden: Vec::new(),
+        };
+        let record = self.record(step.now, &Actor::default(), None, what);
+        let (deployment, phase) = (self.name.clone(), Phase::Watch);
+        step.effects.push(Effect::Ask { deployment, token, phase, record });
     }
 
     /// Hooks have answered while a switch is watched.
-    pub(super) fn watched(&mut self, step: &mut Step<'_>, token: u64, agreements: &[Agreement]) {
+    pub(super) fn watched(&mut self, token: u64, agreements: &[Agreement]) {
         let Some(watch) = self.watch.as_mut().filter(|watch| watch.asking == Some(token)) else { return };
         watch.asking = None;
-        if let Some(against) = agreements.iter().find(|it| !it.ok)
-            && self.change.is_none()
-        {
-            self.go_back(step, format!("hook {} disagrees: {}", against.hook, against.output.trim()));
-        }
+        let against = agreements.iter().find(|it| !it.ok);
+        watch.against = against.map(|it| format!("hook {} disagrees: {}", it.hook, it.output.trim()));
     }
 
-    /// What speaks against the side that is live and watched.
-    fn failing(&self, live: Colour, now: Moment) -> Option<String> {
+    /// Whether these are hooks that were asked, and before a change or during a watch.
+    pub(super) fn has_asked(&self, token: u64) -> Option<Phase> {
+        let before = self.change.as_ref().is_some_and(|change| change.is_asking(token));
+        let watch = self.watch.as_ref().is_some_and(|watch| watch.asking == Some(token));
+        before.then_some(Phase::Before).or(watch.then_some(Phase::Watch))
+    }
+
+    /// What speaks against the side that is watched.
+    fn failing(&self, watch: &Watch, now: Moment) -> Option<String> {
+        let live = watch.to;
         if self.health.slice(live) == Some(false) {
             let why = self.health.why(&self.policy, &self.overrides, live, now);
             return Some(format!("{} is not healthy: {why}", self.named(live)));
@@ -136,29 +180,39 @@ impl Deployment {
         if let (Some(false), why) = self.health.vip(&self.policy) {
             return Some(why.unwrap_or_else(|| "probes through the VIP fail".to_owned()));
         }
-        let complaint = self.health.complaint(&self.policy, live, now)?;
-        Some(format!("real flows speak against {}: {complaint}", self.named(live)))
+        let complaint = self.health.complaint(&self.policy, live, now);
+        let complaint = complaint.map(|it| format!("real flows speak against {}: {it}", self.named(live)));
+        complaint.or_else(|| watch.against.clone())
+    }
+
+    /// What is known to speak against leading flows to a side without being asked to.
+    pub(super) fn unfit_to_take_over(&self, colour: Colour, now: Moment) -> Option<String> {
+        if self.health.slice(colour) == Some(false) {
+            let why = self.health.why(&self.policy, &self.overrides, colour, now);
+            return Some(format!("{} is not healthy: {why}", self.named(colour)));
+        }
+        let complaint = self.health.complaint(&self.policy, colour, now)?;
+        Some(format!("real flows speak against {}: {complaint}", self.named(colour)))
     }
 
     /// Takes the switch that is being watched back.
-    fn go_back(&mut self, step: &mut Step<'_>, why: String) {
-        let Some(watch) = &mut self.watch else { return };
+    fn go_back(&mut self, step: &mut Step<'_>, why: &str) {
+        let Some(watch) = &self.watch else { return };
         let (cause, back, stuck) = (watch.cause, watch.to.other(), watch.stuck);
         if cause == Cause::Drill {
-            return self.drill_failed(step, why);
+            return self.drill_failed(step, why.to_owned());
         }
         let now = step.now.moment;
-        if self.health.slice(back) == Some(false) {
+        if let Some(no_better) = self.unfit_to_take_over(back, now) {
             if let Some(watch) = self.watch.as_mut().filter(|_| !stuck) {
                 watch.stuck = true;
-                let no_better = self.health.why(&self.policy, &self.overrides, back, now);
-                let why = format!("{why}; and {} is no better: {no_better}", self.named(back));
+                let why = format!("{why}; and it cannot be taken back: {no_better}");
                 self.note(step, What::NotSwitched { cause: Cause::AutoRollback, to: back, why });
             }
             return;
         }
         let go = self.by_itself(Cause::AutoRollback, back, now);
-        self.go(step, Why::Bgd(why), go);
+        self.go(step, Why::Bgd(why.to_owned()), go);
     }
 
     /// The standby takes over when the live slice fails, where that is wanted.
@@ -166,14 +220,14 @@ impl Deployment {
         let now = step.now.moment;
         let live = self.live(now);
         let standby = live.other();
-        let wanted = self.policy.no_backend == super::policy::NoBackend::FailOver
+        let wanted = self.policy.no_backend == NoBackend::FailOver
             && self.is_idle()
             && self.watch.is_none()
             && self.frozen.is_none()
             && self.health.slice(live) == Some(false)
             && self.health.slice(standby) == Some(true)
-            && self.role(standby, now) == super::record::Role::Standby
-            && self.word.unpack().is_ok();
+            && self.unfit_to_take_over(standby, now).is_none()
+            && self.role(standby, now) == Role::Standby;
         if wanted {
             let why = self.health.why(&self.policy, &self.overrides, live, now);
             let why = format!("{} is not healthy ({why}), and {} is", self.named(live), self.named(standby));

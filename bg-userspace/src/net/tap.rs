@@ -69,8 +69,8 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Makes the interface of `instance` and routes `addresses` to it. An IPv6 address is left out where IPv6
-    /// is switched off.
+    /// Makes the interface of `instance` in the current network namespace and routes `addresses` to it. An IPv6
+    /// address is left out where IPv6 is switched off.
     ///
     /// # Errors
     ///
@@ -78,6 +78,9 @@ impl Tap {
     /// there, or when an address is in use.
     pub async fn open(net: &Net, instance: &str, addresses: &[IpAddr]) -> Result<Self, Refusal> {
         let name = name(instance);
+        if let Some(address) = addresses.iter().find(|address| !is_one_hosts(**address)) {
+            return Err(in_use(*address, &name, "is no address of a single host"));
+        }
         net.taken(addresses, &name).await?;
         let file = open_device()?;
         create(&file, &name)?;
@@ -109,6 +112,20 @@ impl Tap {
     #[must_use]
     pub fn addresses(&self) -> &[IpAddr] {
         &self.addresses
+    }
+
+    /// Whether its addresses still lead to it. They do not once it was switched off, even if it is on again.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not answer.
+    pub async fn is_in_place(&self, net: &Net) -> Result<bool, Refusal> {
+        for address in &self.addresses {
+            if !net.leads_to(self, *address).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Has the current runtime watch the wire for `interest`. That the interface was removed is an error there.
@@ -198,13 +215,25 @@ impl Net {
             }
         }
         // Rules and tables of the operator's may come first.
-        match self.route_to(address).await? {
-            RouteTo::Out(route) if route.ifindex == tap.ifindex => Ok(()),
-            RouteTo::Out(_) | RouteTo::Local | RouteTo::Nowhere(_) => {
-                Err(in_use(address, &tap.name, "is routed to somewhere else by a rule or another table"))
-            }
+        if self.leads_to(tap, address).await? {
+            Ok(())
+        } else {
+            Err(in_use(address, &tap.name, "is routed to somewhere else by a rule or another table"))
         }
     }
+
+    async fn leads_to(&self, tap: &Tap, address: IpAddr) -> Result<bool, Refusal> {
+        let way = self.route_to(address).await?;
+        Ok(matches!(way, RouteTo::Out(route) if route.ifindex == tap.ifindex))
+    }
+}
+
+fn is_one_hosts(address: IpAddr) -> bool {
+    let everybodys = match address {
+        IpAddr::V4(v4) => v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
+    };
+    !(everybodys || address.is_multicast() || address.is_unspecified() || address.is_loopback())
 }
 
 fn open_device() -> Result<File, Refusal> {
@@ -275,6 +304,25 @@ fn in_use(address: IpAddr, name: &str, how: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_host_can_have_is_an_address_to_come_from() {
+        for ours in ["192.0.0.2", "10.0.0.255", "fd62:6770::2", "2001:db8::1"] {
+            assert!(is_one_hosts(ours.parse().unwrap()), "{ours}");
+        }
+        for not in [
+            "0.0.0.0",
+            "127.0.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(!is_one_hosts(not.parse().unwrap()), "{not}");
+        }
+    }
 
     #[test]
     fn the_name_fits_whatever_the_instance_is_called_and_tells_instances_apart() {

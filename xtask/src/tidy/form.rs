@@ -15,7 +15,9 @@ pub(super) fn check(source: &Source) -> Vec<Complaint> {
         complaints.push(source.complain(0, "has no header", mend));
     }
     let lines = production_lines(&source.text);
-    let is_test = source.path.starts_with("tests/") || source.path.ends_with("/tests.rs");
+    let is_test = source.path.starts_with("tests/")
+        || source.path.ends_with("/tests.rs")
+        || source.path.contains("/tests/");
     if lines > LINES && !is_test {
         let mend = "split it by what its parts know";
         complaints.push(source.complain(

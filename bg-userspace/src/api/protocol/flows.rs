@@ -156,3 +156,58 @@ impl FlowSummary {
         Self { vips: groups.into_iter().map(vip).collect() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(last: u8, vip: u8, colour: Colour, age: u64, state: FlowState) -> FlowRow {
+        FlowRow {
+            client: ([198, 51, 100, last], 1234).into(),
+            protocol: Protocol::Tcp,
+            frontend: ([192, 0, 2, vip], 80).into(),
+            backend: ([10, 1, 0, 2], 8080).into(),
+            deployment: "shop".to_owned(),
+            service: "web".to_owned(),
+            colour,
+            state,
+            idle: Duration::from_secs(1),
+            age: Duration::from_secs(age),
+        }
+    }
+
+    #[test]
+    fn open_flows_are_added_up_by_address_and_colour_the_busiest_clients_first() {
+        use Colour::{Blue, Green};
+        use FlowState::{Closed, Established, HalfOpen};
+        let rows = vec![
+            row(1, 10, Blue, 5, Established),
+            row(2, 10, Blue, 90, HalfOpen),
+            row(2, 10, Blue, 7, Established),
+            row(3, 10, Blue, 999, Closed),
+            row(4, 10, Blue, 1, Established),
+            row(5, 10, Blue, 1, Established),
+            row(1, 9, Green, 3, Established),
+        ];
+        let query = FlowQuery { limit: Some(0), summary: true, ..FlowQuery::default() };
+        let Flows { total, flows, summary } = Flows::select(rows.clone(), &query);
+        assert_eq!((total, flows.len()), (7, 0));
+        let FlowSummary { vips } = summary.unwrap();
+        let said: Vec<_> = vips
+            .iter()
+            .map(|of| (of.vip.to_string(), of.colour, of.open, of.oldest_ms, of.clients))
+            .collect();
+        let expected = [
+            ("192.0.2.9".to_owned(), Green, 1, Some(3_000), 1),
+            ("192.0.2.10".to_owned(), Blue, 5, Some(90_000), 4),
+        ];
+        assert_eq!(said, expected);
+        let top: Vec<_> = vips[1].top.iter().map(|busy| (busy.client.to_string(), busy.open)).collect();
+        let expected = [("198.51.100.2", 2), ("198.51.100.1", 1), ("198.51.100.4", 1)];
+        assert_eq!(top, expected.map(|(client, open)| (client.to_owned(), open)));
+
+        let query = FlowQuery { colour: Some(Green), limit: Some(9), ..FlowQuery::default() };
+        let Flows { total, flows, summary } = Flows::select(rows, &query);
+        assert_eq!((total, flows[0].age_ms, summary), (1, Some(3_000), None));
+    }
+}

@@ -145,13 +145,25 @@ pub struct AtQuery {
     pub time: u64,
 }
 
-/// What was so at a time: of each deployment the newest entry that is not younger.
+/// What was so at a time.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Remembered {
     /// Unix time in seconds.
     pub time: u64,
-    /// In the order of the deployments' names.
-    pub deployments: Vec<Entry>,
+    /// Of which deployments something is known, in the order of their names.
+    pub deployments: Vec<Then>,
+}
+
+/// How a deployment stood.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Then {
+    /// When its colour became live, as far back as there are entries: Unix time in seconds.
+    pub live_since: u64,
+    /// There is no entry of the other colour before: it may have been live for longer.
+    pub or_longer: bool,
+    /// The newest entry that is not younger than the time.
+    #[serde(flatten)]
+    pub entry: Entry,
 }
 
 /// Which events.

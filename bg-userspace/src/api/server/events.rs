@@ -20,7 +20,7 @@ const LINES: &str = "application/x-ndjson";
 
 /// Answers with lines for as long as the client wants.
 pub(super) async fn follow(State(site): State<Site>, Query(query): Query<EventQuery>) -> Response {
-    let Site { services, followers, ended, limits: _ } = site;
+    let Site { services, followers, ended, limits: _, names: _ } = site;
     // Before the journal is read, so that nothing falls between.
     let live = if query.follow {
         let Ok(permit) = Arc::clone(&followers).try_acquire_owned() else { return refused(too_many()) };

@@ -60,7 +60,7 @@ impl Call {
             Err(refusal) => return refused(refusal),
         };
         let name = verb.name();
-        let actor = peer.actor(client).await;
+        let actor = peer.actor(client, &site.names).await;
         if !matches!(verb, Verb::Plan { .. }) {
             let Actor { user, client, .. } = &actor;
             tracing::info!(peer.uid, peer.pid, ?user, ?client, ?deployment, ?reason, "{name} is ordered");

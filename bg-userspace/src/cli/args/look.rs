@@ -8,8 +8,9 @@ use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 pub(in super::super) const PLAN_HELP: &str = "\
-The last line is the command that carries out exactly this plan: it is refused if roles, versions or gates
-have changed meanwhile. Exit code 0 if nothing would refuse the switch, 1 if a gate would.";
+The last line is the command that carries out exactly this plan; it is refused if roles,
+versions or gates have changed meanwhile. Exit code 0 if nothing would refuse the switch,
+1 if a gate would.";
 
 pub(in super::super) const FLOWS_HELP: &str = "\
 Examples:
@@ -23,8 +24,8 @@ Examples:
   bgctl history --at '2026-11-24 03:12'    who was live then
   bgctl history --verify                   whether anybody has tampered with the journal
 
-Times are local: 03:12 (today, or yesterday if that lies ahead), '2026-11-24 03:12', with an offset as in
-2026-11-24T03:12:00Z, or back from here: 2h.";
+Times are local: 03:12 (today, or yesterday if that lies ahead) or '2026-11-24 03:12';
+with an offset, as in 2026-11-24T03:12:00Z; or back from here, as in 2h.";
 
 pub(in super::super) const EVENTS_HELP: &str = "\
 Examples:

@@ -27,16 +27,16 @@ Examples:
 
 pub(in super::super) const STAGE_HELP: &str = "\
 Examples:
-  bgctl stage shop --version 1.4                     what is being prepared on the colour that is not live
-  bgctl stage shop --version 1.4 --give-up-rollback  although the version to go back to is there
+  bgctl stage shop --version 1.4                     it runs on the colour that is not live
+  bgctl stage shop --version 1.4 --give-up-rollback  over the version to go back to
   bgctl stage shop --version 1.3.1 --hotfix          what is live was mended in place";
 
 pub(in super::super) const PAUSE_HELP: &str = "\
 Example:
   bgctl pause shop --for 20s
 
-The first packet of a new flow is dropped, so that clients ask again; at the end of the time the kernel
-itself lets them go on, whatever happened to the daemon.";
+The first packet of a new flow is dropped, so that clients ask again; at the end of the
+time the kernel itself lets them go on, whatever happened to the daemon.";
 
 pub(in super::super) const DRAIN_HELP: &str = "\
 Examples:
@@ -96,8 +96,8 @@ pub struct SwitchArgs {
 /// Which gates to override.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Args)]
 pub struct ForceArgs {
-    /// Override gates that would refuse: those named as in `bgctl plan`, or all that can be
-    #[arg(long, value_name = "GATE,…", num_args = 0.., require_equals = true, value_delimiter = ',')]
+    /// Override gates that would refuse: those named, as in health,frozen, or all that can be
+    #[arg(long, value_name = "GATES", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     pub force: Option<Vec<String>>,
 }
 

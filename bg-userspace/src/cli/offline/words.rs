@@ -131,7 +131,7 @@ fn way(name: &str, word: Word, verb: &Verb) -> Refused<Way> {
             return Err(Refusal::new("gate-plan", what, format!("deployment {name}"), "bgctl plan"));
         }
         let confirm_within = confirm_within.filter(|within| !within.is_zero());
-        return Ok(Way { to: *to, fate: fate.unwrap_or_default().into(), confirm_within });
+        return Ok(Way { to: *to, fate: fate.unwrap_or_default(), confirm_within });
     }
     let Verb::Rollback(RollbackOrder { force: _, fate }) = verb else {
         return Err(without_daemon(&format!("`{}` needs the daemon", verb.name())));
@@ -143,7 +143,7 @@ fn way(name: &str, word: Word, verb: &Verb) -> Refused<Way> {
         let mend = format!("bgctl --offline switch {name} --to {}", live.other());
         return Err(Refusal::new("nothing-to-roll-back", what, at, mend));
     }
-    Ok(Way { to: None, fate: fate.unwrap_or_default().into(), confirm_within: None })
+    Ok(Way { to: None, fate: fate.unwrap_or_default(), confirm_within: None })
 }
 
 /// The word after a switch. A pause is not over because live changes: whoever holds new flows lets them go.

@@ -1,5 +1,6 @@
 //! What the nouns show, to the letter.
 
+use super::Ran;
 use super::desk::{BLUE, Desk, GREEN, busy, idle, passive, plan, probe, shut};
 use crate::api::protocol::{
     Busy, ByColour, Deployment, DeploymentDrift, DeploymentHealth, Drift, FlowSummary, Flows, Freeze, Health,
@@ -294,17 +295,17 @@ async fn the_four_truths_stand_side_by_side() {
         (
             true,
             1,
-            "DEPLOYMENT  MATTER            INTENT  ADMIN  OBSERVED  KERNEL\n\
-             shop        live              -       blue   green     green   DIFFERS\n\
-             \x20           backends of blue  2       -      -         2\n\n\
+            "DEPLOYMENT           MATTER            INTENT  ADMIN  OBSERVED  KERNEL\n\
+             shop        DIFFERS  live              -       blue   green     green\n\
+             \x20                    backends of blue  2       -      -         2\n\n\
              shop  somebody switched past bg; mend: bgctl switch shop --to blue\n",
         ),
         (
             false,
             0,
-            "DEPLOYMENT  MATTER            INTENT  ADMIN  OBSERVED  KERNEL\n\
-             shop        live              -       blue   green     green\n\
-             \x20           backends of blue  2       -      -         2\n\n\
+            "DEPLOYMENT     MATTER            INTENT  ADMIN  OBSERVED  KERNEL\n\
+             shop           live              -       blue   green     green\n\
+             \x20              backends of blue  2       -      -         2\n\n\
              nothing differs\n",
         ),
     ];
@@ -359,8 +360,23 @@ async fn everything_that_is_prose_fits_a_terminal() {
         lines.statuses = [vec![Deployment { frozen, slices: slices.clone(), ..busy() }]].into();
         lines.health = Health { deployments: vec![DeploymentHealth { slices, ..health() }] };
     }
-    for line in ["plan", "status", "health", "drain"] {
-        let out = desk.run(line).await.out;
+    desk.person = Some("");
+    desk.script.lines().drift = Drift {
+        differs: true,
+        deployments: vec![DeploymentDrift {
+            name: "shop".to_owned(),
+            rows: vec![Truths {
+                about: "backends of green".to_owned(),
+                intent: Some("10.2.0.2, 10.2.0.3".to_owned()),
+                observed: Some("10.2.0.3 is down since 09:12".to_owned()),
+                kernel: Some("10.2.0.2".to_owned()),
+                ..Truths::default()
+            }],
+        }],
+    };
+    for line in ["plan", "status", "health", "drain", "drift", "status --socket /nonexistent/socket"] {
+        let Ran { out, err, .. } = desk.run(line).await;
+        let out = out + &err;
         let widest = out.lines().max_by_key(|line| line.chars().count()).unwrap();
         assert!(widest.chars().count() <= 80, "{line}: {widest:?}\n{out}");
     }

@@ -2,7 +2,7 @@
 
 use super::desk::{BLUE, Desk, GREEN, NOW, entry, operator, switched};
 use crate::api::archive::{Archive, NoArchive};
-use crate::api::protocol::{Entry, History, HistoryQuery, Kinds, Record, Remembered, Verified, What};
+use crate::api::protocol::{Entry, History, HistoryQuery, Kinds, Record, Remembered, Then, Verified, What};
 use crate::model::order::{Actor, Drilled, Proof, Who};
 use crate::model::record::{Cause, TargetName};
 use serde_json::json;
@@ -52,7 +52,7 @@ fn every_kind() -> Vec<(Entry, &'static str)> {
             operator(),
             Some("release 7\nforged"),
             What::Switched { cause: Cause::Switch, switched: switched(), overridden: Vec::new() },
-            "blue (1.3) → green (1.4), generation 8, in 661 ns, 812 flows stayed — alice as root: \"release 7\\\\nforged\"",
+            "blue (1.3) → green (1.4), generation 8, in 661 ns, 812 flows stayed — alice as root: \"release 7\\nforged\"",
         ),
         (
             bg(),
@@ -162,7 +162,7 @@ fn every_kind() -> Vec<(Entry, &'static str)> {
             bg(),
             None,
             What::JournalRebuilt { why: text("it was corrupt"), aside: Some(text("/x.old")) },
-            "the journal was begun anew: it was corrupt; the old one is /x.old",
+            "the journal begins anew: it was corrupt; the old one is /x.old",
         ),
     ];
     let entry = |(index, (actor, reason, what, said))| {
@@ -243,18 +243,18 @@ async fn a_long_history_is_cut_at_its_old_end() {
 #[tokio::test]
 async fn the_past_is_shown_as_it_was() {
     let at = entry(7, 48, operator(), None, What::Unfrozen);
-    let other = Entry {
-        record: Record { deployment: "api".to_owned(), live: BLUE, ..at.record.clone() },
-        ..at.clone()
-    };
-    let remembered = Remembered { time: 1, deployments: vec![other, at] };
+    let record = Record { deployment: "api".to_owned(), live: BLUE, ..at.record.clone() };
+    let now = u64::try_from(NOW).unwrap();
+    let other = Then { live_since: now - 60, or_longer: false, entry: Entry { record, ..at.clone() } };
+    let shop = Then { live_since: now - 86_400, or_longer: true, entry: at };
+    let remembered = Remembered { time: 1, deployments: vec![other, shop] };
     for offline in ["", " --offline"] {
         let desk = Desk::new();
         desk.script.lines().remembered = Some(remembered.clone());
         let expected = "\
-DEPLOYMENT  LIVE   GENERATION  BLUE         GREEN     SINCE
-api         blue            8  1.3 standby  1.4 live  2026-11-24 09:59:12
-shop        green           8  1.3 standby  1.4 live  2026-11-24 09:59:12
+DEPLOYMENT  LIVE   GENERATION  BLUE         GREEN     LIVE SINCE
+api         blue            8  1.3 standby  1.4 live  09:59
+shop        green           8  1.3 standby  1.4 live  2026-11-23 10:00, or longer
 ";
         desk.prints(&format!("history --at 03:12{offline}"), expected).await;
         let (_, told) = desk.json(&format!("history shop --at 03:12{offline}")).await;

@@ -1,3 +1,5 @@
+//! Commands: how they end is told, and nothing of them is left.
+
 use super::{SHORT, SOON, check, probe};
 use crate::health::spec::{Ask, ProbeSpec};
 use std::fs;

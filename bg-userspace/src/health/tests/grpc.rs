@@ -1,5 +1,7 @@
+//! gRPC: only SERVING is good, and no server of HTTP/2 can hold a question.
+
 use super::servers::{Does, Hears, Server, until};
-use super::{HERE, SOON, ask_at, check, patience};
+use super::{HERE, SOON, ask_at, check, fits, patience};
 use crate::health::spec::Ask;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -134,7 +136,7 @@ async fn a_server_that_speaks_http2_badly_or_for_ever_is_left_in_time() {
     // Each is a literal header without indexing, `x: y` (RFC 7541 section 6.2.2).
     let fields = b"\0\x01x\x01y".repeat(2000);
     let hint = frame(1, 4, 1, b"\x08\x03103");
-    let much = Err("more than 1 MiB came");
+    let much = Err("more than 512 KiB came");
     let late = Err("no answer within 300ms");
     let broken = Err("no answer by HTTP/2: ");
     for (row, does, expected) in [
@@ -174,7 +176,10 @@ async fn a_server_that_speaks_http2_badly_or_for_ever_is_left_in_time() {
         ("a promise", Does::Stalls(then(&[frame(5, 4, 1, &[0, 0, 0, 2, 0x82])])), broken),
     ] {
         let server = Server::start(Hears::Text(b"shop"), does).await;
-        check(row, &ask_at(server.at, check_of("shop"), patience(expected)).await, expected);
+        let found = ask_at(server.at, check_of("shop"), patience(expected)).await;
+        // Whichever bound a flood meets first depends on how fast it comes.
+        let flood = row.ends_with("for ever") && expected == late && fits(&found, much);
+        check(row, &found, if flood { much } else { expected });
         until("the end of the connection", || server.open() == 0).await;
     }
 }

@@ -1,6 +1,8 @@
+//! HTTP and TCP: answers are judged, and no server can hold a question.
+
 use super::servers::{Does, Hears, Server, until};
-use super::{HERE, SHORT, SOON, ask_at, check, patience};
-use crate::health::spec::{Ask, Http};
+use super::{HERE, SHORT, SOON, ask_at, check, patience, probe, shop};
+use crate::health::spec::{Ask, Http, ProbeSet};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -139,7 +141,7 @@ async fn a_server_that_never_ends_is_left_at_the_timeout_or_where_enough_was_rea
             "hints for ever",
             Does::Floods(vec![], b"HTTP/1.1 100 Continue\r\n\r\n".repeat(4096)),
             None,
-            Err("more than 1 MiB came"),
+            Err("more than 512 KiB came"),
         ),
         (
             "trailers for ever",
@@ -157,7 +159,7 @@ async fn a_server_that_never_ends_is_left_at_the_timeout_or_where_enough_was_rea
             "a length for ever",
             Does::Floods(with("Transfer-Encoding: chunked\r\n\r\n"), b"0".repeat(1 << 20)),
             Some("blue"),
-            Err("more than 1 MiB came"),
+            Err("more than 512 KiB came"),
         ),
         ("garbage for ever", Does::Floods(vec![], vec![0; 1 << 20]), None, Err("the answer is not HTTP: ")),
     ] {
@@ -209,6 +211,25 @@ async fn what_cannot_be_asked_is_told() {
     ] {
         check(row, &ask_at(closed, ask, SOON).await, Err(expected));
     }
+}
+
+#[tokio::test]
+async fn ipv6_is_asked_as_ipv4_is() {
+    let listener = match TcpListener::bind("[::1]:0").await {
+        Ok(listener) => listener,
+        Err(why) => return println!("SKIP probes over IPv6: {why}"),
+    };
+    let at = listener.local_addr().unwrap();
+    let ask = Ask::Http(get(None));
+    let set = ProbeSet { slices: [vec![], vec![at.ip()]], ..shop(vec![probe("p", at.port(), ask)]) };
+    let asked = tokio::spawn(async move { super::ask_set(&set).await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = vec![0; 4096];
+    let length = stream.read(&mut request).await.unwrap();
+    let request = String::from_utf8_lossy(&request[..length]).into_owned();
+    assert!(request.contains(&format!("host: [::1]:{}\r\n", at.port())), "{request}");
+    stream.write_all(&answer("200 OK", "")).await.unwrap();
+    assert_eq!(asked.await.unwrap(), Ok(()));
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! The prober as a whole: when it asks, whom, how many at a time, and how it ends.
+
 use super::command::{gone, pids};
 use super::servers::{Does, Hears, Server, until};
 use super::{HERE, SHORT, SOON, probe, shop};
@@ -8,6 +10,7 @@ use crate::health::spec::{Ask, Http, ProbeSet, ProbeSpec, Report, WhoAnswered};
 use crate::model::policy::{Finding, Target};
 use bg_common::Colour;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -140,19 +143,52 @@ async fn one_probe_never_asks_one_target_twice_at_a_time() {
     assert_eq!(server.most_open(), 1);
 }
 
+/// Never connects, and counts who waits for it.
+#[derive(Default)]
+struct Hangs {
+    asked: AtomicUsize,
+    waiting: AtomicUsize,
+    most: AtomicUsize,
+}
+
+struct Waits<'a>(&'a Hangs);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Connector for Hangs {
+    fn tcp(&self, _: SocketAddr) -> Promise<'_, (Box<dyn Stream>, SocketAddr)> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            self.most.fetch_max(self.waiting.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let _waits = Waits(self);
+            std::future::pending().await
+        })
+    }
+
+    fn udp(&self, to: SocketAddr) -> Promise<'_, (Box<dyn Datagrams>, SocketAddr)> {
+        Kernel.udp(to)
+    }
+}
+
 #[tokio::test]
 async fn so_many_questions_are_asked_at_a_time_and_all_get_their_turn() {
-    let server = Server::start_at("0.0.0.0:0", Hears::Anything, Does::Stalls(vec![])).await;
-    let (prober, mut received) = start();
-    let hangs = ProbeSpec { timeout: Duration::from_secs(2), ..probe("hangs", server.at.port(), get("")) };
-    let machines = (0..3).flat_map(|x| (1..=100).map(move |y| IpAddr::V4(Ipv4Addr::new(127, 0, x, y))));
-    let set = ProbeSet { slices: [machines.collect(), vec![]], ..shop(vec![hangs]) };
-    prober.configure(vec![set]);
-    prober.ask_now("shop");
-    for _ in 0..300 {
-        assert!(matches!(next(&mut received).await.finding, Finding::Bad { .. }));
-    }
-    assert_eq!(server.most_open(), 256);
+    let hangs = Arc::new(Hangs::default());
+    let (reports, mut received) = mpsc::channel(16);
+    let prober = Prober::start(reports, Some(hangs.clone()), Arc::new(NobodyKnows)).unwrap();
+    let frontends = (1..=600).map(|port| SocketAddr::new(VIP.ip(), port)).collect();
+    let mut sets = vip_alone(frontends);
+    sets[0].probes[0].timeout = SHORT;
+    prober.live("shop", Colour::Blue);
+    prober.configure(sets);
+    let Finding::Bad { why, .. } = next(&mut received).await.finding else { panic!("nobody answers") };
+    assert!(why.starts_with("192.0.2.10:1: no connection within 300ms; "), "{why}");
+    assert!(why.ends_with("; and 597 more"), "{why}");
+    assert_eq!(hangs.asked.load(Ordering::SeqCst), 600);
+    assert_eq!(hangs.most.load(Ordering::SeqCst), 256);
 }
 
 #[tokio::test]
@@ -250,33 +286,24 @@ async fn through_the_vip_the_live_colour_must_answer() {
 
 #[tokio::test]
 async fn a_vip_is_asked_once_it_is_known_who_is_live_and_anew_when_that_changes() {
-    let stalls = Server::start(Hears::Anything, Does::Stalls(vec![])).await;
-    let (prober, mut received, beyond) = beyond(stalls.at, None);
-    prober.configure(vip_alone(vec![VIP]));
+    let server = Server::start(Hears::Anything, Does::Stalls(vec![])).await;
+    let (prober, mut received, beyond) = beyond(server.at, None);
+    let mut sets = vip_alone(vec![VIP]);
+    prober.configure(sets.clone());
     prober.ask_now("shop");
+    prober.live("other", Colour::Blue);
     prober.live("shop", Colour::Blue);
-    until("a question about blue", || stalls.open() == 1).await;
-    assert_eq!(beyond.asked.lock().unwrap().len(), 1);
-    drop(prober);
-    assert_eq!(received.recv().await, None);
-}
-
-#[tokio::test]
-async fn an_answer_to_a_question_during_which_the_live_colour_changed_is_void() {
-    let slow = b"HTTP/1.1 200 OK\r\n\r\nI am ".to_vec();
-    let server = Server::start(Hears::Anything, Does::Drips(slow, b'g')).await;
-    let (prober, mut received, _) = beyond(server.at, Some(Colour::Green));
-    let short = |mut sets: Vec<ProbeSet>| {
-        sets[0].probes[0].timeout = SHORT;
-        sets
-    };
-    prober.live("shop", Colour::Blue);
-    prober.configure(short(vip_alone(vec![VIP])));
     until("a question about blue", || server.open() == 1).await;
+    prober.live("shop", Colour::Blue);
+    prober.configure(sets.clone());
     prober.live("shop", Colour::Green);
-    let Finding::Bad { why, .. } = next(&mut received).await.finding else { panic!("it never ends") };
-    assert_eq!(why, "192.0.2.10:80: no complete answer within 300ms");
-    assert_eq!(server.asked(), 2, "what was asked about blue is not reported");
+    until("a question about green instead", || server.asked() == 2 && server.open() == 1).await;
+    assert_eq!(beyond.asked.lock().unwrap().len(), 2, "the same colour told again is no news");
+    sets[0].probes[0].timeout = SHORT;
+    prober.configure(sets);
+    let Finding::Bad { why, .. } = next(&mut received).await.finding else { panic!("it never answers") };
+    assert_eq!(why, "192.0.2.10:80: no answer within 300ms", "only the last question came to its end");
+    assert_eq!(server.asked(), 3);
 }
 
 #[tokio::test]

@@ -50,11 +50,7 @@ struct Counts {
 impl Server {
     /// Answers each connection in this way, once it has heard that.
     pub(super) async fn start(hears: Hears, does: Does) -> Self {
-        Self::start_at("127.0.0.1:0", hears, does).await
-    }
-
-    pub(super) async fn start_at(at: &str, hears: Hears, does: Does) -> Self {
-        let listener = TcpListener::bind(at).await.unwrap();
+        let listener = TcpListener::bind((super::HERE, 0)).await.unwrap();
         let at = listener.local_addr().unwrap();
         let server = Self { at, counts: Arc::default() };
         let each = server.clone();

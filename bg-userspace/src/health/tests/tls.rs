@@ -1,3 +1,5 @@
+//! TLS: whom is trusted, and servers that do not shake hands.
+
 use super::grpc;
 use super::servers::{Does, Hears, Server};
 use super::{HERE, SOON, ask_at, check, patience};
@@ -145,9 +147,9 @@ async fn authorities_that_were_replaced_are_read_again() {
     std::fs::copy(&old.certificate, &trusted).unwrap();
     let means = super::Means::new(None, Arc::new(super::NobodyKnows));
     let ask = http(None, None, &Verify::File(trusted.clone()));
-    let question = super::Question::of(&super::shop(vec![super::probe("p", at.port(), ask)])).remove(0);
+    let question = super::Question::of(&super::shop(vec![super::probe("p", at.port(), ask)]), None).remove(0);
     let good = async || {
-        let (_, finding) = means.ask(&question, None).await.unwrap();
+        let (_, finding) = means.ask(&question).await.unwrap();
         matches!(finding, super::Finding::Good { .. })
     };
     assert!(!good().await, "the old authority did not sign it");

@@ -1,3 +1,5 @@
+//! UDP: the right answer, and anything else.
+
 use super::{HERE, SOON, ask_at, check, patience};
 use crate::health::spec::Ask;
 use std::net::SocketAddr;

@@ -32,6 +32,9 @@ pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// How long the other side may take to a farewell before it gets a RST instead.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// A turn that comes sooner finds nothing to do, whatever smoltcp says: all there was to send is sent.
+const NOT_BEFORE: Duration = Duration::from_millis(1);
+
 /// What one turn has come to.
 pub(super) struct Turn {
     /// There was nothing more to receive.
@@ -132,7 +135,7 @@ impl Stack {
         let drained = link.drained;
         self.reap();
         let wait = self.seat.as_mut().and_then(|seat| seat.interface.poll_delay(now, &self.sockets));
-        Ok(Turn { drained, wait: wait.map(Duration::from) })
+        Ok(Turn { drained, wait: wait.map(|wait| Duration::from(wait).max(NOT_BEFORE)) })
     }
 
     /// Begins to connect.

@@ -36,11 +36,12 @@ async fn killed_at_any_time_it_opens_with_all_that_was_acknowledged() {
         let _ = fs::remove_file(&file);
         let child = other_process(THIS, "append", &lab.path);
         // Some die while they open the journal, the others after so many acknowledgements.
-        let wanted = if round % 5 == 0 { 0 } else { 1 + dice.below(100) };
+        let wanted = if round % 5 == 0 { 0 } else { 1 + dice.below(30) };
         let acknowledged = || fs::read_to_string(&file).unwrap_or_default();
         let start = Instant::now();
         while !file.exists() || acknowledged().lines().count() < wanted {
             assert!(start.elapsed() < DEADLINE, "round {round}, seed {seed}: it does not write");
+            std::thread::sleep(Duration::from_millis(1));
         }
         for _ in 0..dice.below(2_000_000) * usize::from(wanted == 0) {
             std::hint::spin_loop();
@@ -54,7 +55,7 @@ async fn killed_at_any_time_it_opens_with_all_that_was_acknowledged() {
         let Opened { journal, rebuilt, memories, broken, deaf } = lab.open().await;
         assert_eq!((broken, deaf), (None, None), "round {round}, seed {seed}");
         assert!(newest == 0 || rebuilt.is_none(), "round {round}, seed {seed}: {rebuilt:?}");
-        assert_eq!(memories.is_empty(), newest == 0 && memories.is_empty(), "round {round}, seed {seed}");
+        assert!(newest == 0 || memories.len() == 1, "round {round}, seed {seed}");
         let found = journal.reader().verify().await.unwrap();
         assert_eq!(found.first_bad, None, "round {round}, seed {seed}");
         assert!(found.entries >= newest as u64, "round {round}, seed {seed}: {newest} of {}", found.entries);

@@ -180,7 +180,7 @@ async fn two_processes_do_not_keep_one_journal() {
             fs::write(&ready, "").unwrap();
             std::future::pending::<()>().await;
         }
-        let mut reader = connect::reader(&Place::new(&path)).await.unwrap();
+        let (mut reader, _) = connect::reader(&Place::new(&path)).await.unwrap();
         let _read = reader.begin().await.unwrap();
         fs::write(&ready, "").unwrap();
         std::future::pending::<()>().await;

@@ -193,5 +193,5 @@ fn endpoint(at: SocketAddr, proto: Proto) -> Endpoint {
 }
 
 fn established(id: u32) -> Flow {
-    Flow { state: Flow::ANSWERED, ..Flow::new(id, id, Tick::default()) }
+    Flow::new(id, id, Tick::default()).with_state(Flow::ANSWERED)
 }
