@@ -82,6 +82,13 @@ impl Backend {
         self.way & DOWN != 0
     }
 
+    /// Whether nothing but staying can happen to the flows that are pinned to it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn keeps_flows(&self) -> bool {
+        self.way & PINNED_BITS << PINNED_SHIFT == 0
+    }
+
     /// What happens to the flows that are pinned to it; what is unknown keeps them.
     #[inline(always)]
     #[must_use]
@@ -153,6 +160,7 @@ mod tests {
             for pinned in [PinnedFlows::Keep, PinnedFlows::Reset, PinnedFlows::Move] {
                 let down = up.down(PinnedFlows::Move).down(pinned);
                 assert_eq!((down.via(), down.pinned(), down.is_down()), (via, pinned, true));
+                assert_eq!(down.keeps_flows(), pinned == PinnedFlows::Keep);
                 assert_eq!((down.endpoint(), down.ifindex()), (at, 7));
                 let removed = down.removed();
                 assert_eq!((removed.via(), removed.pinned(), removed.is_down()), (via, pinned, false));

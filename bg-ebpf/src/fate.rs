@@ -29,11 +29,13 @@ pub fn word_of<T: Tables>(tables: &T, deployment: u32, now: Tick) -> Result<Word
 #[inline(always)]
 #[must_use]
 pub fn outlook(packet: &Packet, flow: &Flow, backend: &Backend, word: Word) -> Outlook {
-    let fate = if word.live() == backend.slice().colour() { Fate::Keep } else { word.fate() };
-    let down = backend.pinned();
-    if fate == Fate::Keep && down == PinnedFlows::Keep && !flow.cut() {
+    let at_home = word.live() == backend.slice().colour();
+    // In as few steps as can be, for nearly every packet.
+    if (at_home || word.fate() == Fate::Keep) && backend.keeps_flows() && !flow.cut() {
         return Outlook::Stays;
     }
+    let fate = if at_home { Fate::Keep } else { word.fate() };
+    let down = backend.pinned();
     if !packet.is_tcp() {
         // A new flow would have to wait; this one is served as long as it must.
         return if word.is_paused() { Outlook::Stays } else { Outlook::Anew };

@@ -51,7 +51,7 @@ impl Way {
 pub(crate) struct Lab {
     capture: Option<Capture>,
     pub(crate) daemon: Daemon,
-    _servers: Servers,
+    pub(crate) servers: Servers,
     pub(crate) topology: Topology,
 }
 
@@ -76,9 +76,20 @@ impl Lab {
     pub(crate) fn idle(plan: &Plan, settings: &Settings) -> Self {
         let topology = Topology::new(plan).unwrap();
         let servers = Servers::start(&topology).unwrap();
+        Self::with(topology, servers, settings)
+    }
+
+    /// All but the daemon, with web servers that fail when told to.
+    pub(crate) fn scripted(settings: &Settings) -> Self {
+        let topology = Topology::new(&Plan::default()).unwrap();
+        let servers = Servers::scripted(&topology).unwrap();
+        Self::with(topology, servers, settings)
+    }
+
+    fn with(topology: Topology, servers: Servers, settings: &Settings) -> Self {
         let capture = Capture::start(&points(&topology)).unwrap();
         let daemon = Daemon::prepare(&topology, settings).unwrap();
-        Self { capture: Some(capture), daemon, _servers: servers, topology }
+        Self { capture: Some(capture), daemon, servers, topology }
     }
 
     pub(crate) fn capture(&self) -> &Capture {

@@ -8,12 +8,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod chaos;
 mod harness;
 mod lab;
 mod lifecycle;
+mod orders;
 mod ports;
 mod refusals;
 mod reload;
+mod rollback;
 mod switch;
 mod traffic;
 mod vip;
+mod watched;

@@ -316,15 +316,15 @@ fn flows_are_as_old_as_they_are_however_lately_they_spoke() {
     let instance = Instance::new("age");
     let mut kernel = instance.open();
     kernel.apply(&shop(&["10.1.0.2:8080"])).unwrap();
-    bg_tests::clock::wait_for_uptime(Duration::from_secs(400));
+    bg_tests::clock::wait_for_uptime(Duration::from_secs(120));
     let ago = |seconds: u64| Tick(now().0 - Tick::in_seconds(seconds));
     let client = bg_common::Addr::from_v4([192, 0, 2, 7]);
     let closed = Flow::CLIENT_FIN | Flow::BACKEND_FIN;
     for (table, port, backend, age, state) in [
-        (names::FLOWS, 1_u16, 0, 100, Flow::ANSWERED),
+        (names::FLOWS, 1_u16, 0, 60, Flow::ANSWERED),
         (names::HALF_OPEN, 2, 0, 20, 0),
-        (names::FLOWS, 3, 0, 300, closed),
-        (names::FLOWS, 4, 1, 200, Flow::ANSWERED),
+        (names::FLOWS, 3, 0, 110, closed),
+        (names::FLOWS, 4, 1, 90, Flow::ANSWERED),
     ] {
         let map = aya::maps::MapData::from_pin(instance.dir().join(table)).unwrap();
         let mut map: aya::maps::HashMap<_, FlowKey, Flow> =
@@ -337,7 +337,7 @@ fn flows_are_as_old_as_they_are_however_lately_they_spoke() {
     let close = |age: Duration, seconds: u64| age.as_secs_f64() - seconds as f64;
     let mut rows = observer.flows().unwrap();
     rows.sort_by_key(|row| row.client.port());
-    for (row, age) in rows.iter().zip([100, 20, 300, 200]) {
+    for (row, age) in rows.iter().zip([60, 20, 110, 90]) {
         assert!(close(row.age, age).abs() < 5.0 && row.idle < Duration::from_secs(5), "{row:?}");
     }
     let day = Duration::from_secs(86_400);
@@ -345,7 +345,7 @@ fn flows_are_as_old_as_they_are_however_lately_they_spoke() {
     let sweep = observer.sweep(&lifetimes).unwrap();
     assert_eq!(sweep.open, [("shop".to_owned(), [2, 1])]);
     let [(name, [blue, green])] = sweep.oldest.as_slice() else { panic!("{sweep:?}") };
-    assert!(name == "shop" && close(*blue, 100).abs() < 5.0 && close(*green, 200).abs() < 5.0, "{sweep:?}");
+    assert!(name == "shop" && close(*blue, 60).abs() < 5.0 && close(*green, 90).abs() < 5.0, "{sweep:?}");
 }
 
 #[test]

@@ -234,7 +234,7 @@ fn pinned(family: Family) -> Vec<Case> {
     let (client, vip) = (family.client(), family.vip(1, 80));
     let to = |at, flags| packet::tcp(client, at, flags, b"GET / HTTP/1.1\r\n\r\n");
     let (blue, green_at) = (family.backend(WEB_BLUE), family.backend(WEB_GREEN));
-    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED).begun(200);
+    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED).begun(80);
     let aged = pin.age(AGE);
     let case =
         |name, flags| Case::new(name, Hook::ToSlice, to(vip, flags)).before([aged]).word(green_draining());
@@ -341,11 +341,11 @@ fn half_open(family: Family) -> Vec<Case> {
             "the client's answer to the backend's establishes the flow, which is as old as it was",
             flag::ACK,
         )
-        .before([answered.state(Flow::HANDSHAKE | Flow::ANSWERED).begun(200)])
+        .before([answered.state(Flow::HANDSHAKE | Flow::ANSWERED).begun(80)])
         .becomes(to(blue, flag::ACK))
         .after([web_pin(family, In::Established, WEB_BLUE)
             .state(Flow::HANDSHAKE | Flow::ANSWERED)
-            .begun(200)]),
+            .begun(80)]),
         case("an answer with data and FIN establishes it, half closed", flag::ACK | flag::FIN)
             .before([answered])
             .becomes(to(blue, flag::ACK | flag::FIN))

@@ -71,7 +71,8 @@ impl Daemon {
     pub fn prepare(topology: &Topology, settings: &Settings) -> Result<Self> {
         let instance = run::unique();
         let files = Scratch::new()?;
-        fs::write(files.path().join("bg.toml"), settings::toml(topology, &instance, settings)?)?;
+        let journal = files.path().join("journal/journal.db");
+        fs::write(files.path().join("bg.toml"), settings::toml(topology, &instance, &journal, settings)?)?;
         Ok(Self { instance, namespace: topology.gateway.clone(), files, process: None })
     }
 
@@ -99,8 +100,20 @@ impl Daemon {
     ///
     /// When `bgd` is not built.
     pub fn spawn(&self) -> Result<Process> {
-        let mut command = self.namespace.command(binary("bgd")?);
+        self.spawn_as("bgd", None)
+    }
+
+    /// Starts `program` in place of `bgd`, which may end by SIGKILL at a fail point: `name` or `name:turn`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not built.
+    pub fn spawn_as(&self, program: &str, fail_point: Option<&str>) -> Result<Process> {
+        let mut command = self.namespace.command(binary(program)?);
         command.arg("--config").arg(self.config());
+        if let Some(point) = fail_point {
+            command.env("BG_FAIL_POINT", point);
+        }
         Process::start(command, &self.files.path().join(format!("bgd-{}.log", run::unique())))
     }
 
@@ -219,14 +232,16 @@ impl Drop for Daemon {
     }
 }
 
-/// Where a binary of the product is: in `$BG_BIN_DIR`, or where cargo put it beside this program.
+/// Where a binary of the product is: in `$BG_BIN_DIR`, in `$BG_TEST_BIN_DIR` if only tests have it, or where cargo
+/// put it beside this program.
 ///
 /// # Errors
 ///
 /// When it is not built.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let mut places: Vec<PathBuf> = std::env::var_os("BG_BIN_DIR").map(PathBuf::from).into_iter().collect();
+    let given = ["BG_BIN_DIR", "BG_TEST_BIN_DIR"].into_iter().filter_map(std::env::var_os);
+    let mut places: Vec<PathBuf> = given.map(PathBuf::from).collect();
     places.extend(own.ancestors().skip(1).take(2).map(Path::to_owned));
     places
         .iter()

@@ -2,6 +2,7 @@
 
 mod echo;
 mod nginx;
+mod scripted;
 
 use crate::run::Scratch;
 use crate::topology::{Machine, Topology};
@@ -12,6 +13,7 @@ use std::str::FromStr;
 
 pub use echo::Echo;
 pub use nginx::{BIG, Nginx};
+pub use scripted::{Fault, LATE, Scripted, Whom};
 
 /// Where the servers listen on each machine.
 pub mod port {
@@ -60,11 +62,13 @@ impl FromStr for Stamp {
     }
 }
 
-/// nginx and the echo servers on every machine; gone on drop.
+/// Web and echo servers on every machine; gone on drop.
 #[derive(Debug)]
 pub struct Servers {
     /// In the order of the topology's machines.
     pub nginx: Vec<Nginx>,
+    /// The same, where faults were asked for: then there is no nginx.
+    pub scripted: Vec<Scripted>,
     /// The one echo of all machines.
     pub echo: Echo,
     _files: Scratch,
@@ -87,6 +91,30 @@ impl Servers {
         for server in &nginx {
             server.await_listening()?;
         }
-        Ok(Self { nginx, echo, _files: files })
+        Ok(Self { nginx, scripted: Vec::new(), echo, _files: files })
+    }
+
+    /// Starts web servers that fail when told to, in place of nginx.
+    ///
+    /// # Errors
+    ///
+    /// When a port is taken.
+    pub fn scripted(topology: &Topology) -> Result<Self> {
+        let files = Scratch::new()?;
+        let scripted = topology.machines.iter().map(Scripted::start).collect::<Result<Vec<_>>>()?;
+        let echo = Echo::start(&topology.machines)?;
+        Ok(Self { nginx: Vec::new(), scripted, echo, _files: files })
+    }
+
+    /// From here on this is wrong with the web servers of `colour`, for those.
+    pub fn fail(&self, colour: Colour, fault: Fault, whom: Whom) {
+        for server in self.scripted.iter().filter(|server| server.stamp.colour == colour) {
+            server.fail(fault, whom);
+        }
+    }
+
+    /// From here on nothing is wrong with the web servers of `colour`.
+    pub fn heal(&self, colour: Colour) {
+        self.fail(colour, Fault::None, Whom::Everyone);
     }
 }

@@ -23,6 +23,11 @@ pub(crate) fn hand_over(
     setup::ensure(session, &Need::ALL)?;
     build::release(session, &["bgd", "bgctl", program])?;
     let path = session.release().join(program);
-    let error = Command::new(&path).args(args.raw_args()?).env("BG_BIN_DIR", session.release()).exec();
+    let mut command = Command::new(&path);
+    command
+        .args(args.raw_args()?)
+        .env("BG_BIN_DIR", session.release())
+        .env("BG_TEST_BIN_DIR", session.debug());
+    let error = command.exec();
     Err(error).with_context(|| format!("cannot run {}", path.display()))
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod chaos;
 mod ci;
 mod demo;
 mod session;
@@ -25,6 +26,7 @@ cargo xtask TASK
   tidy [--bless]                    check the source tree; --bless records a new table layout
   demo [ARGS…]                      switch live traffic in namespaces on this machine; needs root
   bench [ARGS…]                     measure in namespaces on this machine; needs root
+  chaos [ARGS…]                     kill the daemon under load, over and over; needs root
   ci                                what the project's CI runs
 
 Every task sets up first what it misses.";
@@ -54,6 +56,7 @@ fn run() -> Result<()> {
         "tidy" => tidy::task(&session, args),
         "demo" => demo::task(&session, args),
         "bench" => bench::task(&session, args),
+        "chaos" => chaos::task(&session, args),
         "ci" => ci::task(&session, args),
         "help" => {
             sh::say(HELP);

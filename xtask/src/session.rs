@@ -36,6 +36,11 @@ impl Session {
         cargo
     }
 
+    /// Where what tests alone use is.
+    pub(crate) fn debug(&self) -> PathBuf {
+        self.target.join("debug")
+    }
+
     /// Where release binaries are.
     pub(crate) fn release(&self) -> PathBuf {
         self.target.join("release")

@@ -4,6 +4,7 @@
 mod report;
 
 use crate::build;
+use crate::chaos;
 use crate::session::{self, Session};
 use crate::setup::{self, Need};
 use crate::sh::{self, complain, say};
@@ -110,8 +111,12 @@ fn e2e(session: &Session, filter: &[String], report: &mut Report) -> Result<()> 
         check(report, "bgd and bgctl", Err(error));
         return Ok(());
     }
+    if let Err(error) = chaos::daemon(session) {
+        check(report, "bgd-chaos", Err(error));
+        return Ok(());
+    }
     let mut tests = session.cargo(["test", "--workspace", "--test", "e2e"]);
-    tests.env("BG_BIN_DIR", session.release());
+    tests.env("BG_BIN_DIR", session.release()).env("BG_TEST_BIN_DIR", session.debug());
     // Each test loads the whole machine, and some measure time.
     if env::var_os("RUST_TEST_THREADS").is_none() {
         tests.env("RUST_TEST_THREADS", "1");

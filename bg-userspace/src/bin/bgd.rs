@@ -39,7 +39,7 @@ Exit codes:
   1  refused to start: the message says what is wrong, where, and what mends it
   2  the command line was not understood";
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let Args { config, log_level } = Args::parse();
     // Nothing that is made here is for others, from the first moment.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o027));

@@ -111,10 +111,12 @@ impl Gateway {
         if let Err(refusal) = self.vip.open(&config).await {
             report::complain(&refusal, "no probe goes through a VIP");
         }
+        crate::fail_point!("before-reload");
         let wired = match plan(&self.net, &config, false).await {
             Ok(plan) => self.wire(plan).await,
             Err(refusal) => Err(refusal),
         };
+        crate::fail_point!("after-reload");
         match wired {
             Ok(Ok(())) => {}
             Ok(Err(refusal)) => report::complain(&refusal, "all but the VIPs is in force"),

@@ -111,6 +111,7 @@ impl<'a> Links<'a> {
             if let Some(program) = programs.get_mut(wanted.program) {
                 self.make_way(wanted)?;
                 self.ensure(wanted, program)?;
+                crate::fail_point!("between-links");
             }
         }
         for name in file_names(&self.dir()) {

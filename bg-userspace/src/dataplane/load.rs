@@ -44,10 +44,14 @@ pub(super) fn create(pins: &Pins, sizes: Sizes) -> Result<(), Refusal> {
     create_dir(&unfinished.join("programs"))?;
     create_dir(&unfinished.join("links"))?;
     let mut ebpf = load(&unfinished, Some(sizes))?;
+    crate::fail_point!("after-tables-pinned");
     for name in PROGRAMS {
         pin_program(&mut ebpf, name, &unfinished.join("programs").join(name))?;
     }
-    fs::rename(&unfinished, pins.dir()).map_err(|error| refused(&pins.dir(), &error))
+    crate::fail_point!("before-pins-renamed");
+    fs::rename(&unfinished, pins.dir()).map_err(|error| refused(&pins.dir(), &error))?;
+    crate::fail_point!("after-pins-renamed");
+    Ok(())
 }
 
 /// Replaces the pinned programs by those of this build where they differ. What is attached follows

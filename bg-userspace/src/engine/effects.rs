@@ -53,12 +53,14 @@ impl Engine {
             }
             Effect::Record { record, memory } => {
                 log(&record);
+                crate::fail_point!("before-record");
                 self.surroundings.record(&record, &memory, None);
             }
             Effect::Journal { deployment: _, token, record, memory } => {
                 log(&record);
                 crate::fail_point!("before-journal");
                 self.surroundings.record(&record, &memory, Some(token));
+                crate::fail_point!("after-journal");
             }
             Effect::Ask { deployment, token, phase, record } => {
                 self.surroundings.ask(&deployment, token, phase, &record);

@@ -274,7 +274,9 @@ impl Open {
             anchor = pruned;
         }
         chain::set_ends(&mut transaction, Ends { head: last, anchor }).await?;
+        crate::fail_point!("before-commit");
         transaction.commit().await?;
+        crate::fail_point!("after-commit");
         *entries = total - excess;
         Ok(links)
     }

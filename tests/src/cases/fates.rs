@@ -33,7 +33,7 @@ fn reset_by_client(family: Family) -> Vec<Case> {
     let (client, vip) = (family.client(), family.vip(1, 80));
     let to = |at, flags| packet::tcp(client, at, flags, DATA);
     let (blue, green_at) = (family.backend(WEB_BLUE), family.backend(WEB_GREEN));
-    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED).begun(200);
+    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED).begun(80);
     let half = web_pin(family, In::HalfOpen, WEB_BLUE).state(Flow::HANDSHAKE);
     let over = |pin: PinRow| PinRow { state: pin.state | Flow::CUT, age: 0, ..pin };
     let mut rows = Vec::new();
@@ -85,7 +85,7 @@ fn reset_by_client(family: Family) -> Vec<Case> {
 fn reset_by_backend(family: Family) -> Vec<Case> {
     let (client, vip, blue) = (family.client(), family.vip(1, 80), family.backend(WEB_BLUE));
     let from = |at, flags| packet::tcp(at, client, flags, DATA);
-    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED).begun(200);
+    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED).begun(80);
     let half = web_pin(family, In::HalfOpen, WEB_BLUE).state(Flow::HANDSHAKE);
     let over = |pin: PinRow| PinRow { state: pin.state | Flow::CUT, age: 0, ..pin };
     let mut rows = Vec::new();
@@ -157,7 +157,7 @@ fn cut(family: Family) -> Vec<Case> {
 fn kept(family: Family) -> Vec<Case> {
     let (client, vip) = (family.client(), family.vip(1, 80));
     let to = |at, flags| packet::tcp(client, at, flags, DATA);
-    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED).begun(200);
+    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED).begun(80);
     let case = |name, word: Word| {
         Case::new(name, Hook::ToSlice, to(vip, flag::ACK))
             .word(word)
@@ -180,7 +180,7 @@ fn moved(family: Family) -> Vec<Case> {
     let (client, vip) = (family.client(), family.vip(1, 53));
     let (blue, green_at) = (family.backend(DNS_BLUE), family.backend(DNS_GREEN));
     let to = |at| packet::udp(client, at, b"question");
-    let pin = dns_pin(family, In::Established, DNS_BLUE).state(Flow::ANSWERED).begun(200);
+    let pin = dns_pin(family, In::Established, DNS_BLUE).state(Flow::ANSWERED).begun(80);
     let half = dns_pin(family, In::HalfOpen, DNS_BLUE);
     let new = dns_pin(family, In::HalfOpen, DNS_GREEN).begun(0);
     let mut rows = Vec::new();

@@ -23,7 +23,7 @@ pub(super) fn pauses(family: Family) -> Vec<Case> {
     let (blue, dns_blue) = (family.backend(WEB_BLUE), family.backend(DNS_BLUE));
     let tcp = |at, flags| packet::tcp(client, at, flags, b"");
     let udp = |at| packet::udp(client, at, b"question");
-    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED).begun(200);
+    let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED).begun(80);
     let half = web_pin(family, In::HalfOpen, WEB_BLUE);
     let dns_open = dns_pin(family, In::Established, DNS_BLUE).state(Flow::ANSWERED);
     let mut rows = Vec::new();
@@ -83,7 +83,7 @@ pub(super) fn deadlines(family: Family) -> Vec<Case> {
     let to = |at, flags| packet::tcp(client, at, flags, b"");
     let (blue, green) = (family.backend(WEB_BLUE), family.backend(WEB_GREEN));
     let case = |name, flags| Case::new(name, Hook::ToSlice, to(vip, flags));
-    let taken_back = web_pin(family, In::Established, WEB_GREEN).state(Flow::ANSWERED).begun(200);
+    let taken_back = web_pin(family, In::Established, WEB_GREEN).state(Flow::ANSWERED).begun(80);
     let reply = packet::tcp(green, client, flag::ACK, b"");
     vec![
         case("a pause is over at its deadline", flag::SYN)

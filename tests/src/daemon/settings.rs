@@ -6,6 +6,7 @@ use anyhow::Result;
 use bg_common::Colour;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// Name of the deployment that every test moves.
 pub const DEPLOYMENT: &str = "shop";
@@ -35,6 +36,10 @@ pub struct Settings {
     pub uplinks: Vec<String>,
     /// Further lines of TOML, after the tables of `[gateway]`.
     pub more: String,
+    /// Further lines inside `[deployment.shop]`.
+    pub deployment: String,
+    /// Further tables at the end: probes, passive checks, hooks.
+    pub tables: String,
 }
 
 impl Default for Settings {
@@ -45,6 +50,8 @@ impl Default for Settings {
             own_vips: true,
             uplinks: vec![UPLINK.to_owned()],
             more: String::new(),
+            deployment: String::new(),
+            tables: String::new(),
         }
     }
 }
@@ -63,12 +70,18 @@ pub fn frontends(port: u16) -> [SocketAddr; 2] {
     VIPS.map(|vip| SocketAddr::new(vip, port))
 }
 
-/// The configuration file of `instance`.
-pub(super) fn toml(topology: &Topology, instance: &str, settings: &Settings) -> Result<String> {
-    let Settings { attach, path, own_vips, uplinks, more } = settings;
+/// The configuration file of `instance`, whose journal is at `journal`.
+pub(super) fn toml(
+    topology: &Topology,
+    instance: &str,
+    journal: &Path,
+    settings: &Settings,
+) -> Result<String> {
+    let Settings { attach, path, own_vips, uplinks, more, deployment, tables } = settings;
     let mut text = format!(
         "[gateway]\ninstance = {instance:?}\nuplinks = {uplinks:?}\nattach = {attach:?}\npath = {path:?}\n\
-         own_vips = {own_vips}\n{more}\n[deployment.{DEPLOYMENT}]\ninitial = \"blue\"\n"
+         own_vips = {own_vips}\njournal = {journal:?}\n{more}\n\
+         [deployment.{DEPLOYMENT}]\ninitial = \"blue\"\n{deployment}\n"
     );
     for colour in Colour::BOTH {
         let addrs: Vec<_> =
@@ -88,5 +101,6 @@ pub(super) fn toml(topology: &Topology, instance: &str, settings: &Settings) -> 
              backend_port = {backend}"
         )?;
     }
+    text += tables;
     Ok(text)
 }

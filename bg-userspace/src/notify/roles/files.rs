@@ -107,6 +107,7 @@ fn write(dir: &Path, file: &str, state: &RoleState) -> io::Result<()> {
     let mut out: File = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
     out.set_permissions(Permissions::from_mode(0o644))?;
     out.write_all(text.as_bytes())?;
+    crate::fail_point!("before-role-renamed");
     fs::rename(&new, dir.join(file))
 }
 

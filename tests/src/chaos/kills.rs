@@ -1,0 +1,174 @@
+//! Kills the daemon over and over: at every fail point by name, and at random moments.
+
+use super::Report;
+use super::dice::Dice;
+use super::look::Look;
+use super::options::Options;
+use super::orders::{Chooser, Order};
+use super::points::{POINTS, Passed};
+use super::stage::Stage;
+use crate::daemon::Settings;
+use crate::signals;
+use crate::wait;
+use anyhow::{Context, Result, ensure};
+use std::time::{Duration, Instant};
+
+/// The daemon with fail points.
+const PROGRAM: &str = "bgd-chaos";
+
+/// Every other kill comes at a random moment of the first so many milliseconds of an order.
+const MOMENTS: u64 = 30;
+
+/// Orders that may pass before a fail point is reached.
+const ORDERS: usize = 4;
+
+/// What follows an answer (records, roles) comes within this time.
+const AFTERMATH: Duration = Duration::from_millis(100);
+
+/// Progress is told so often.
+const TELL: Duration = Duration::from_secs(5);
+
+struct Chaos {
+    stage: Stage,
+    dice: Dice,
+    chooser: Chooser,
+    report: Report,
+    ready: Vec<Duration>,
+}
+
+/// Where the next daemon dies.
+#[derive(Clone)]
+struct Death {
+    point: Option<(&'static str, Passed)>,
+    turn: u64,
+}
+
+pub(super) fn run(options: &Options) -> Result<Report> {
+    let started = Instant::now();
+    let stage = Stage::new(PROGRAM, &Settings::hooked("tc", "auto"))?;
+    let (dice, chooser) = (Dice::new(options.seed), Chooser::new());
+    let mut chaos = Chaos { stage, dice, chooser, report: Report::default(), ready: Vec::new() };
+    chaos.make()?;
+    chaos.stage.load()?;
+    let mut told = Instant::now();
+    loop {
+        let enough = chaos.report.kills >= options.kills && chaos.report.flips >= options.flips;
+        if enough || started.elapsed() > options.time || signals::seen() {
+            break;
+        }
+        let death = chaos.next_death();
+        chaos.live_and_die(&death).with_context(|| format!("at {:?}", death.point))?;
+        if told.elapsed() > TELL {
+            told = Instant::now();
+            chaos.tell();
+        }
+    }
+    chaos.end()
+}
+
+impl Chaos {
+    /// Dies on the way to the first data plane, at every point there is.
+    fn make(&mut self) -> Result<()> {
+        for (point, _) in POINTS.iter().filter(|(_, passed)| *passed == Passed::Making) {
+            let answered = self.stage.launch(Some(point))?;
+            ensure!(answered.is_none(), "the daemon has not died at {point}");
+            self.died(Some(point));
+        }
+        self.stage.launch(None)?.context("the daemon ended at its start")?;
+        self.stage.bury()
+    }
+
+    /// Each point once, then any of them or none.
+    fn next_death(&mut self) -> Death {
+        let often: Vec<_> = POINTS.iter().copied().filter(|(_, passed)| *passed != Passed::Making).collect();
+        let new = often.iter().copied().find(|(name, _)| !self.report.reached.contains(name));
+        // Points alternate with moments, so that a new point is not waited for in vain.
+        let by_point = self.report.kills % 2 == 0;
+        let any = self.dice.one_of(&often).copied();
+        let point = if by_point { new.or(any) } else { None };
+        Death { point, turn: 1 + self.dice.below(if new.is_some() { 1 } else { 3 }) }
+    }
+
+    /// One life of the daemon: it starts, is compared with the world, gets orders and dies.
+    fn live_and_die(&mut self, death: &Death) -> Result<()> {
+        let name = death.point.map(|(name, _)| name);
+        let armed = name.map(|name| format!("{name}:{}", death.turn));
+        let Some(ready) = self.stage.launch(armed.as_deref())? else {
+            self.died(name);
+            return Ok(());
+        };
+        self.ready.push(ready);
+        match self.stage.look()? {
+            Look::Died => {
+                self.died(name);
+                return self.stage.bury();
+            }
+            Look::Agree => {}
+            Look::Differ(how) => self.differ(how),
+        }
+        match death.point {
+            None => {
+                let order = self.chooser.choose(&mut self.dice);
+                let cut = Duration::from_micros(self.dice.below(MOMENTS * 1000));
+                self.stage.give(order, Some(cut))?;
+            }
+            Some((_, passed)) => {
+                for _ in 0..ORDERS {
+                    let order = match passed {
+                        Passed::Reload => Order::Reload,
+                        Passed::Often | Passed::Making => self.chooser.choose(&mut self.dice),
+                    };
+                    self.stage.give(order, None)?;
+                    if wait::until("it dies", AFTERMATH, || self.stage.is_dead()).is_ok() {
+                        break;
+                    }
+                }
+            }
+        }
+        let by_itself = self.stage.is_dead();
+        self.died(name.filter(|_| by_itself));
+        self.stage.bury()
+    }
+
+    fn died(&mut self, point: Option<&'static str>) {
+        self.report.kills += 1;
+        if let Some(point) = point.filter(|point| !self.report.reached.contains(point)) {
+            self.report.reached.push(point);
+        }
+    }
+
+    fn differ(&mut self, how: String) {
+        self.report.state_mismatch += 1;
+        let kills = self.report.kills;
+        self.report.troubles.push(format!("after {kills} kills: {how}"));
+    }
+
+    fn end(mut self) -> Result<Report> {
+        self.stage.launch(None)?.context("the daemon ended at its start")?;
+        if let Look::Differ(how) = self.stage.look()? {
+            self.differ(how);
+        }
+        match self.stage.flips() {
+            Ok(flips) => self.report.flips = flips,
+            Err(error) => self.differ(format!("{error:#}")),
+        }
+        let tally = self.stage.rest()?;
+        (self.report.requests, self.report.failed) = (tally.requests(), tally.failed());
+        self.report.troubles.extend(tally.examples);
+        self.ready.sort_unstable();
+        let p99 = self.ready.get(self.ready.len().saturating_sub(1) * 99 / 100);
+        self.report.ready_ms_p99 =
+            p99.map_or(0, |ready| u64::try_from(ready.as_millis()).unwrap_or(u64::MAX));
+        Ok(self.report)
+    }
+
+    fn tell(&self) {
+        let Report { kills, state_mismatch, reached, .. } = &self.report;
+        let (requests, failed) = self.stage.tally(|tally| (tally.requests(), tally.failed()));
+        crate::say(&format!(
+            "{kills} kills, {} of {} fail points, {requests} requests, {failed} failed, {state_mismatch} mismatches",
+            reached.len(),
+            POINTS.len(),
+        ));
+    }
+}
