@@ -561,7 +561,8 @@ impl History {
             }
             let started = told.iter().filter(|what| matches!(what, What::Started { .. })).count();
             assert_eq!(started, 1, "{told:?}");
-            let same = memory.pending.is_none() && memory.word() == deployment.word() && !reboot;
+            let drifted = told.iter().any(|what| matches!(what, What::Drift { .. } | What::Switched { .. }));
+            let same = memory.pending.is_none() && memory.word() == deployment.word() && !reboot && !drifted;
             if same && memory.watch.as_ref().is_none_or(|watch| watch.cause != Cause::Drill) {
                 assert_eq!(deployment.rollback, memory.rollback);
             }
