@@ -83,7 +83,7 @@ impl Chaos {
         let often: Vec<_> = POINTS.iter().copied().filter(|(_, passed)| *passed != Passed::Making).collect();
         let new = often.iter().copied().find(|(name, _)| !self.report.reached.contains(name));
         // Points alternate with moments, so that a new point is not waited for in vain.
-        let by_point = self.report.kills % 2 == 0;
+        let by_point = self.report.kills.is_multiple_of(2);
         let any = self.dice.one_of(&often).copied();
         let point = if by_point { new.or(any) } else { None };
         Death { point, turn: 1 + self.dice.below(if new.is_some() { 1 } else { 3 }) }

@@ -64,7 +64,9 @@ impl Options {
                 Arg::Long("healthy") => options.healthy = Some(args.value()?.parse()?),
                 Arg::Long("json") => {}
                 Arg::Short('h') | Arg::Long("help") => return Ok(None),
-                other => return Err(other.unexpected().into()),
+                other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
+                    return Err(other.unexpected().into());
+                }
             }
         }
         Ok(Some(options))

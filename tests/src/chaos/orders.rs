@@ -71,7 +71,14 @@ impl Chooser {
                 self.paused = Some(Instant::now());
                 Order::Pause
             }
-            order => order,
+            order @ (Order::Switch
+            | Order::SwitchUnconfirmed
+            | Order::Rollback
+            | Order::Confirm
+            | Order::Stage
+            | Order::Freeze
+            | Order::Unfreeze
+            | Order::Reload) => order,
         }
     }
 }

@@ -123,8 +123,11 @@ async fn serve(stamp: Stamp, first: TcpListener, mut orders: watch::Receiver<Ord
                     listen(listener, Backlog::new(1)?)?;
                 }
             }
-            _ if open.is_none() => open = Some(bind().await?),
-            _ => {}
+            Fault::None | Fault::Hang | Fault::Status | Fault::Slow | Fault::Flap | Fault::Reset => {
+                if open.is_none() {
+                    open = Some(bind().await?);
+                }
+            }
         }
         let accepts = fault != Fault::HalfOpen;
         tokio::select! {
