@@ -10,6 +10,8 @@ pub const DEFAULT_INSTANCE: &str = "default";
 
 const RUNTIME: &str = "/run/bg";
 
+const STATE: &str = "/var/lib/bg";
+
 /// The directory of an instance's socket and lock.
 #[must_use]
 pub fn runtime_dir(instance: &str) -> PathBuf {
@@ -26,4 +28,16 @@ pub fn socket(instance: &str) -> PathBuf {
 #[must_use]
 pub fn lock(instance: &str) -> PathBuf {
     runtime_dir(instance).join("lock")
+}
+
+/// The directory of what an instance remembers across reboots.
+#[must_use]
+pub fn state_dir(instance: &str) -> PathBuf {
+    PathBuf::from(STATE).join(instance)
+}
+
+/// The journal of an instance.
+#[must_use]
+pub fn journal(instance: &str) -> PathBuf {
+    state_dir(instance).join("journal.db")
 }
