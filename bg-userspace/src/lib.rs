@@ -8,6 +8,7 @@ pub mod dataplane;
 pub mod doctor;
 pub mod engine;
 pub mod health;
+pub mod journal;
 pub mod leftovers;
 pub mod model;
 pub mod net;
