@@ -1,15 +1,16 @@
 //! The chain that makes changes visible: each entry holds the hash of the one before.
 //!
-//! The hash of an entry is the SHA-256 of these items, one after the other: the text `bg-journal-entry-1`, then
-//! the columns of the entry in the order of [`COLUMNS`], without `hash` itself. `previous`, the last of them,
-//! is the hash of the entry before, or 32 zero bytes for the first. An item is one byte for its type, its
-//! length in bytes as 8 bytes, most significant first, and its bytes: `n` and nothing for NULL, `i` and 8 bytes
-//! in two's complement, most significant first, for an integer, `t` and UTF-8 for a text, `b` for a blob.
+//! The hash of an entry is the SHA-256 of these items, one after the other: the text `bg-journal-entry-1`,
+//! then the columns of the entry in the order of [`COLUMNS`]. `previous`, the last of them, is the hash of the
+//! entry before, or 32 zero bytes for the first. An item is one byte for its type, its length in bytes as 8
+//! bytes, most significant first, and its bytes: `n` and nothing for NULL, `i` and 8 bytes in two's complement,
+//! most significant first, for an integer, `t` and UTF-8 for a text, `b` and the bytes of a blob. `memory` is the
+//! digest of what was to be remembered with the entry, or NULL: the SHA-256 of the text `bg-journal-memory-1`,
+//! the name of the deployment and the JSON, as items.
 //!
-//! `memory` is the digest of what was to be remembered with the entry, or NULL: the SHA-256 of the text
-//! `bg-journal-memory-1`, the name of the deployment and the JSON, as items. The table `chain` has the number and the hash of the newest
-//! entry, and of the newest that was taken away (0 and zeros if none was). Whoever can write the file can write all of it anew;
-//! that is only seen by a hash that was noted elsewhere.
+//! The table `chain` has number and hash of the newest entry, so that entries that are missing at the end are
+//! seen, and of the newest that was taken away (0 and zeros if none was), where the chain begins. Whoever can
+//! write the file can write all of it anew; that only a hash that was noted elsewhere shows.
 
 use super::refused;
 use sha2::{Digest as _, Sha256};

@@ -1,4 +1,5 @@
-//! File systems that are full or may only be read: small ones of our own, in a mount namespace of our own.
+//! Places that cannot be written: full, read-only, somebody else's. The file systems are small ones, in a mount
+//! namespace of their own.
 
 use super::*;
 use nix::mount::{MsFlags, mount};
@@ -147,6 +148,54 @@ fn where_nothing_may_be_written_what_was_remembered_is_known_and_appends_say_why
             let stored =
                 eventually("writing", async || journal.append(entry("shop", Blue), true).await.ok()).await;
             assert_eq!((stored.seq, stored.rebuilt), (found.head_seq + 1, None));
+            journal.close().await;
+        });
+    }
+}
+
+/// Calls `test` on a thread that is nobody's: it has no capability. Threads that it starts are so, too.
+fn as_nobody(test: impl AsyncFnOnce(&Lab) + Send + 'static) {
+    const NOBODY: u32 = 65534;
+    let inside = || {
+        let lab = Lab::quick();
+        let dir = lab.path.parent().unwrap();
+        fs::create_dir(dir).unwrap();
+        // Unlike the function of libc, the system call changes this thread only.
+        // SAFETY: it takes numbers, and what runs on this thread needs no other identity.
+        let changed = std::os::unix::fs::chown(lab.dir.path(), Some(NOBODY), None)
+            .and_then(|()| std::os::unix::fs::chown(dir, Some(NOBODY), None))
+            .is_ok_and(|()| unsafe { libc::syscall(libc::SYS_setresuid, -1, NOBODY, -1) } == 0);
+        if !changed {
+            println!("SKIP only root can become somebody else");
+            return;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(test(&lab));
+    };
+    std::thread::spawn(inside).join().unwrap();
+}
+
+#[test]
+fn without_permission_what_was_remembered_is_known_and_appends_say_what_is_missing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for is_known in [true, false] {
+        as_nobody(async move |lab| {
+            let dir = lab.path.parent().unwrap();
+            let set = |mode| fs::set_permissions(dir, fs::Permissions::from_mode(mode)).unwrap();
+            if is_known {
+                lab.filled([remembering("shop", Green, memory(1))]).await;
+            }
+            set(0o500);
+            let Opened { journal, memories, rebuilt, deaf, .. } = lab.open().await;
+            assert_eq!((memories.len(), rebuilt), (usize::from(is_known), None));
+            let refusal = deaf.unwrap();
+            assert_eq!(refusal.code, "journal-forbidden", "{refusal}");
+            assert!(refusal.mend.contains("StateDirectory"), "{refusal}");
+            assert_eq!(journal.append(entry("shop", Green), true).await.unwrap_err(), refusal);
+            set(0o700);
+            let stored =
+                eventually("writing", async || journal.append(entry("shop", Blue), true).await.ok()).await;
+            assert_eq!(stored.rebuilt.is_none(), is_known);
             journal.close().await;
         });
     }

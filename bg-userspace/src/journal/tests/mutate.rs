@@ -52,7 +52,7 @@ fn mutate(files: &mut [(&'static str, Vec<u8>)], used: &[Vec<usize>], dice: &mut
     let length = bytes.len();
     let place =
         |dice: &mut Dice| if dice.below(2) == 0 { used[dice.below(used.len())] } else { dice.below(length) };
-    match dice.below(12) {
+    match dice.below(13) {
         0..=4 => {
             let flips: Vec<_> = (0..=dice.below(3)).map(|_| (place(dice), dice.below(8))).collect();
             for (at, bit) in &flips {
@@ -88,6 +88,10 @@ fn mutate(files: &mut [(&'static str, Vec<u8>)], used: &[Vec<usize>], dice: &mut
             format!("{name}: noise of {count} at {at}")
         }
         10 => {
+            *bytes = (0..dice.below(20_000)).map(|_| dice.next() as u8).collect();
+            format!("{name}: nothing but noise")
+        }
+        11 => {
             let pages = length / 4096;
             let (from, to) = (dice.below(pages) * 4096, dice.below(pages) * 4096);
             bytes.copy_within(from..from + 4096, to);
