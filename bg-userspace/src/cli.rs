@@ -106,7 +106,7 @@ pub enum Command {
     /// Make live who was live before the last switch
     #[command(after_help = args::ROLLBACK_HELP)]
     Rollback(RollbackArgs),
-    /// Keep a switch that goes back by itself unless it is confirmed
+    /// Keep a switch that would go back by itself; or else, end its bake time
     Confirm(ChangeArgs),
     /// Say what runs in a slice
     #[command(after_help = args::STAGE_HELP)]

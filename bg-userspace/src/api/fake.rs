@@ -46,6 +46,8 @@ pub struct Lines {
     pub verified: Option<Verified>,
     /// Followers of events.
     pub feed: Option<broadcast::Sender<Arc<str>>>,
+    /// What was written to the journal without the daemon.
+    pub written: Vec<crate::journal::Entry>,
     /// Never answers orders.
     pub silent: bool,
 }

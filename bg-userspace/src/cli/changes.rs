@@ -4,6 +4,7 @@ use super::env::Env;
 use super::offline::Change;
 use super::render;
 use super::run::Result;
+use super::say::clean;
 use super::target::Target;
 use super::{ChangeArgs, FreezeArgs, Global, PauseArgs, StageArgs, offline};
 use crate::api::client::Client;
@@ -18,7 +19,7 @@ pub(super) async fn confirm(
 ) -> Result {
     let ChangeArgs { deployment, reason } = args;
     let changed = if global.offline {
-        offline::change(deployment.as_deref(), &Change::Confirm, target, global, env)?
+        offline::change(deployment.as_deref(), &Change::Confirm, reason, target, global, env).await?
     } else {
         client.confirm(deployment.as_deref(), &ReasonRequest { reason }).await?
     };
@@ -56,8 +57,8 @@ pub(super) async fn pause(
     let PauseArgs { deployment, time, reason } = args;
     let request = PauseRequest { for_s: Seconds(time), reason };
     let changed = if global.offline {
-        request.meant()?;
-        offline::change(deployment.as_deref(), &Change::Pause(time), target, global, env)?
+        let (_, reason) = request.meant()?;
+        offline::change(deployment.as_deref(), &Change::Pause(time), reason, target, global, env).await?
     } else {
         client.pause(deployment.as_deref(), &request).await?
     };
@@ -73,7 +74,7 @@ pub(super) async fn resume(
 ) -> Result {
     let ChangeArgs { deployment, reason } = args;
     let changed = if global.offline {
-        offline::change(deployment.as_deref(), &Change::Resume, target, global, env)?
+        offline::change(deployment.as_deref(), &Change::Resume, reason, target, global, env).await?
     } else {
         client.resume(deployment.as_deref(), &ReasonRequest { reason }).await?
     };
@@ -86,5 +87,5 @@ pub(super) fn show(changed: &Changed, global: &Global, env: &mut Env<'_>) -> Res
         return render::json(changed, env);
     }
     let Changed { deployment, generation, what } = changed;
-    Ok(writeln!(env.out, "{deployment}: {}  generation {generation}", super::say::clean(what))?)
+    render::line(&format!("{deployment}: {}  generation {generation}", clean(what)), env)
 }

@@ -101,6 +101,7 @@ pub(super) fn sentence(colour: Colour, drain: &DrainStatus) -> String {
         _ => "those that are left get their fate",
     };
     let deadline = deadline_s.map(|left| format!("; {then} in {}", span(left))).unwrap_or_default();
+    let deadline = if *open == Some(0) { String::new() } else { deadline };
     let since = since_s.map(|since| format!(" for {}", span(since))).unwrap_or_default();
     format!("{colour} drains{since}: {flows}{oldest}{kept}{deadline}")
 }

@@ -24,7 +24,7 @@ pub(super) async fn run(args: DrillArgs, global: &Global, client: &Client, env: 
 fn show(drilled: &Drilled, env: &mut Env<'_>) -> Result {
     let Drilled { passed, why, there, back, held_ms } = drilled;
     for switched in [there, back].into_iter().flatten() {
-        writeln!(env.out, "{}", line(switched, env))?;
+        render::line(&line(switched, env), env)?;
         let said = proved(&switched.proof, switched.from, switched.to);
         render::facts(&said.into_iter().map(|text| ("proof".to_owned(), text)).collect::<Vec<_>>(), env)?;
     }

@@ -1,12 +1,15 @@
 //! What a command touches besides the daemon: where it prints, who may answer, the clock, the kernel and the
 //! journal. Tests bring their own.
 
-use crate::api::archive::{Archive, NoArchive};
+use crate::api::archive::{Answering, Archive};
+use crate::daemon::past::Past;
 use crate::dataplane::{self, Dataplane, Detached};
+use crate::journal::{Entry, Reader, offline};
 use crate::refusal::Refusal;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::time::Duration;
 
 /// The surroundings of a command.
@@ -58,12 +61,11 @@ pub trait Kernel {
 
 /// The way to the journal without the daemon.
 pub trait Journals {
-    /// Opens the journal of `instance` to be read.
-    ///
-    /// # Errors
-    ///
-    /// When there is none, or it cannot be read.
-    fn open(&self, instance: &str) -> Result<Box<dyn Archive>, Refusal>;
+    /// The journal at `path`, to be read. Whether it is there shows when it is asked.
+    fn open(&self, path: &Path) -> Box<dyn Archive>;
+
+    /// Writes an entry to the journal at `path`.
+    fn append<'a>(&'a self, path: &'a Path, entry: Entry) -> Answering<'a, Result<(), Refusal>>;
 }
 
 /// This machine's kernel.
@@ -83,7 +85,11 @@ impl Kernel for ThisKernel {
 pub struct TheseFiles;
 
 impl Journals for TheseFiles {
-    fn open(&self, _: &str) -> Result<Box<dyn Archive>, Refusal> {
-        Ok(Box::new(NoArchive))
+    fn open(&self, path: &Path) -> Box<dyn Archive> {
+        Box::new(Past::new(Reader::new(path)))
+    }
+
+    fn append<'a>(&'a self, path: &'a Path, entry: Entry) -> Answering<'a, Result<(), Refusal>> {
+        Box::pin(async move { offline::append(path, entry).await.map(|_| ()) })
     }
 }

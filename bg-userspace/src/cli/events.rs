@@ -6,13 +6,7 @@ use super::say::{clean, exactly};
 use super::{EventsArgs, Global, told};
 use crate::api::client::Client;
 use crate::api::protocol::{Entry, EventQuery, Kinds};
-use serde::Deserialize;
-
-/// Stands in place of lines that came too fast.
-#[derive(Deserialize)]
-struct Lagged {
-    lost: u64,
-}
+use crate::notify::notice::Line;
 
 pub(super) async fn run(args: EventsArgs, global: &Global, client: &Client, env: &mut Env<'_>) -> Result {
     let EventsArgs { deployment, follow, kind, limit } = args;
@@ -29,11 +23,14 @@ pub(super) async fn run(args: EventsArgs, global: &Global, client: &Client, env:
 
 /// A line as people read it. One of a newer daemon is shown as it came.
 fn text(line: &str, env: &Env<'_>) -> String {
-    if let Ok(Entry { seq: _, at, record }) = serde_json::from_str(line) {
-        return format!("{}  {}  {}", exactly(at, env), clean(&record.deployment), told::line(&record));
-    }
-    match serde_json::from_str(line) {
-        Ok(Lagged { lost }) => format!("… {lost} events came too fast: `bgctl history` has them"),
+    match Line::parse(line) {
+        Ok(Line::Notice(notice)) => {
+            let Entry { seq: _, at, record } = *notice;
+            format!("{}  {}  {}", exactly(at, env), clean(&record.deployment), told::line(&record))
+        }
+        Ok(Line::Lagged(lagged)) => {
+            format!("… {} events came too fast: `bgctl history` has them", lagged.lost)
+        }
         Err(_) => clean(line),
     }
 }

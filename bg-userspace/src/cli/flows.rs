@@ -9,7 +9,7 @@ use super::{FlowsArgs, Global, offline};
 use crate::api::client::Client;
 use crate::api::protocol::{Busy, Flow, FlowQuery, FlowSummary, Flows, VipFlows};
 use crate::dataplane::{FlowState, Protocol};
-use comfy_table::Cell;
+use comfy_table::{Cell, Table};
 
 pub(super) async fn run(
     args: FlowsArgs,
@@ -40,7 +40,21 @@ fn show(found: &Flows, env: &mut Env<'_>) -> Result {
     if *total == 0 {
         return Ok(writeln!(env.out, "no flows")?);
     }
+    let mut wide = one_by_one(flows, false, env);
+    if env.width.is_some_and(|width| render::width(&wide) > usize::from(width)) {
+        wide = one_by_one(flows, true, env);
+    }
+    render::print(&wide, env)?;
+    if *total > flows.len() {
+        writeln!(env.out, "… {} of {total} flows: --limit {total} shows all", flows.len())?;
+    }
+    Ok(())
+}
+
+/// A row for each flow. A narrow table leaves out where the client connected to.
+fn one_by_one(flows: &[Flow], narrow: bool, env: &Env<'_>) -> Table {
     let headings = ["SERVICE", "CLIENT", "FRONTEND", "COLOUR", "BACKEND", "STATE", ">IDLE", ">AGE"];
+    let headings: Vec<_> = headings.into_iter().filter(|heading| !narrow || *heading != "FRONTEND").collect();
     let mut table = table(&headings, env);
     for flow in flows {
         let Flow { client, protocol, frontend, backend, deployment, service, colour, state, idle_ms, age_ms } =
@@ -55,22 +69,20 @@ fn show(found: &Flows, env: &mut Env<'_>) -> Result {
             FlowState::HalfClosed => "half-closed",
             FlowState::Closed => "closed",
         };
-        table.add_row([
-            Cell::new(format!("{deployment}/{service}")),
-            Cell::new(client),
-            Cell::new(format!("{protocol} {frontend}")),
+        let mut row = vec![Cell::new(format!("{deployment}/{service}")), Cell::new(client)];
+        if !narrow {
+            row.push(Cell::new(format!("{protocol} {frontend}")));
+        }
+        row.extend([
             cell(*colour),
             Cell::new(backend),
             Cell::new(state),
             Cell::new(long_time(*idle_ms)),
             Cell::new(age_ms.map(long_time).unwrap_or_default()),
         ]);
+        table.add_row(row);
     }
-    render::print(&table, env)?;
-    if *total > flows.len() {
-        writeln!(env.out, "… {} of {total} flows: --limit {total} shows all", flows.len())?;
-    }
-    Ok(())
+    table
 }
 
 fn show_summary(summary: &FlowSummary, env: &mut Env<'_>) -> Result {

@@ -22,7 +22,7 @@ pub(super) async fn run(
     env: &mut Env<'_>,
 ) -> Result {
     let HistoryArgs { deployment, since, until, at, verify, limit, kind } = args;
-    let file = if global.offline { Some(env.journals.open(&target.instance)?) } else { None };
+    let file = global.offline.then(|| env.journals.open(&target.journal()));
     let file = file.as_deref();
     if verify {
         let verified = match file {

@@ -1,6 +1,7 @@
 //! What can be done without a daemon, on the kernel's pinned tables: the status, the flows, and in `words`
 //! the orders that are nothing but a change of the word.
 
+mod note;
 mod words;
 
 pub(super) use words::{Change, change, switched};

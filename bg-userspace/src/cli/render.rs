@@ -65,6 +65,17 @@ pub(super) fn facts(facts: &[(String, String)], env: &mut Env<'_>) -> Result {
     if facts.is_empty() { Ok(()) } else { print(&table, env) }
 }
 
+/// Prints a line, in pieces if the terminal is too narrow for it.
+pub(super) fn line(text: &str, env: &mut Env<'_>) -> Result {
+    let mut table = plain(env);
+    table.add_row([text]);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 0));
+    }
+    fold(&mut table, 1, env);
+    print(&table, env)
+}
+
 /// A refusal, as a person reads it.
 pub(super) fn refusal(refusal: &Refusal, env: &Env<'_>) -> String {
     if !env.watched || env.width.is_none() {
@@ -84,6 +95,16 @@ fn lay_out(table: &mut Table, env: &Env<'_>) {
         column.set_padding((0, 2));
     }
     fold(table, 1, env);
+}
+
+/// Columns that a table takes, without blanks at the ends of its lines.
+pub(super) fn width(table: &Table) -> usize {
+    table
+        .column_max_content_widths()
+        .iter()
+        .map(|width| usize::from(*width) + 2)
+        .sum::<usize>()
+        .saturating_sub(2)
 }
 
 /// Prints a table without the blanks at the ends of its lines.

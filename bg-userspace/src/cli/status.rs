@@ -3,13 +3,14 @@
 mod facts;
 
 use super::env::Env;
-use super::render::{self, Mood, cell, shaded, table, verdict};
+use super::render::{self, Mood, cell, fold, shaded, table, verdict};
 use super::run::Result;
+use super::switch::bgctl;
 use super::target::Target;
 use super::{Global, StatusArgs, health, offline};
 use crate::api::client::Client;
 use crate::api::protocol::{Deployment, Service, Status};
-use crate::dataplane::{Path, Protocol};
+use crate::dataplane::{Attachment, Path, Protocol};
 use bg_common::Colour;
 use comfy_table::{Attribute, Cell, Table};
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ pub(super) async fn run(
         return render::json(&status, env);
     }
     let Status { instance, daemon, path, deployments, attachments } = &status;
+    let bgctl = bgctl(*daemon);
     let daemon = if *daemon { "daemon running" } else { "read from the kernel's tables" };
     let path = match path {
         Some(Path::Redirect) => "packets are redirected",
@@ -41,23 +43,30 @@ pub(super) async fn run(
     } else {
         render::print(&overview(deployments, env), env)?;
     }
-    let facts: Vec<_> = deployments.iter().flat_map(|deployment| facts::of(deployment, env)).collect();
+    let facts: Vec<_> = deployments.iter().flat_map(|deployment| facts::of(deployment, bgctl, env)).collect();
     if !facts.is_empty() {
         writeln!(env.out)?;
         render::facts(&facts, env)?;
     }
     services(deployments, args.all, env)?;
-    if !attachments.is_empty() {
-        let mut table = table(&["INTERFACE", "HOOK", "PROGRAM"], env);
-        for attachment in attachments {
-            let gone = if attachment.ifindex == 0 { " (interface gone)" } else { "" };
-            let interface = format!("{}{gone}", attachment.interface);
-            table.add_row([&interface, &attachment.hook, &attachment.program]);
-        }
-        writeln!(env.out)?;
-        render::print(&table, env)?;
+    attached(attachments, env)
+}
+
+/// What is attached, a line for each interface.
+fn attached(attachments: &[Attachment], env: &mut Env<'_>) -> Result {
+    if attachments.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let mut table = table(&["INTERFACE", "HOOKS AND PROGRAMS"], env);
+    for of in attachments.chunk_by(|a, b| (&a.interface, a.ifindex) == (&b.interface, b.ifindex)) {
+        let Some(Attachment { interface, ifindex, .. }) = of.first() else { continue };
+        let gone = if *ifindex == 0 { " (interface gone)" } else { "" };
+        let programs: Vec<_> = of.iter().map(|it| format!("{} {}", it.hook, it.program)).collect();
+        table.add_row([format!("{interface}{gone}"), programs.join(", ")]);
+    }
+    writeln!(env.out)?;
+    fold(&mut table, 1, env);
+    render::print(&table, env)
 }
 
 fn overview(deployments: &[Deployment], env: &Env<'_>) -> Table {

@@ -38,7 +38,8 @@ pub(super) async fn switch(
     };
     let switched = if global.offline {
         online_only(wait, global)?;
-        offline::switched(deployment.as_deref(), &request.meant()?.0, target, global, env)?
+        let (verb, reason) = request.meant()?;
+        offline::switched(deployment.as_deref(), &verb, reason, target, global, env).await?
     } else {
         agreed(deployment.as_deref(), request, global, client, env).await?
     };
@@ -56,7 +57,8 @@ pub(super) async fn rollback(
     let request = RollbackRequest { force: force.request(), fate, reason };
     let switched = if global.offline {
         online_only(wait, global)?;
-        offline::switched(deployment.as_deref(), &request.meant()?.0, target, global, env)?
+        let (verb, reason) = request.meant()?;
+        offline::switched(deployment.as_deref(), &verb, reason, target, global, env).await?
     } else {
         client.rollback(deployment.as_deref(), &request).await?
     };
@@ -118,11 +120,13 @@ async fn agreed(
     if !env.asks || global.json || request.agreed {
         return Err(refusal.into());
     }
-    let plan = client.plan(deployment, &PlanQuery { to: request.to }).await?;
+    let mut plan = client.plan(deployment, &PlanQuery { to: request.to }).await?;
     let in_the_way = |gate: &Gate| !gate.open && gate.name != CONFIRMATION && !opens(&request.force, gate);
     if plan.gates.iter().any(in_the_way) {
         return Err(refusal.into());
     }
+    // It is this gate that asks.
+    plan.gates.retain(|gate| gate.name != CONFIRMATION);
     plan::show(&plan, env)?;
     write!(
         env.out,
@@ -157,8 +161,13 @@ fn show(switched: &Switched, global: &Global, env: &mut Env<'_>) -> Result {
     if global.json {
         return render::json(switched, env);
     }
-    writeln!(env.out, "{}", line(switched, env))?;
-    facts(&after(switched), env)
+    render::line(&line(switched, env), env)?;
+    facts(&after(switched, bgctl(!global.offline)), env)
+}
+
+/// What is to be typed, with and without a daemon.
+pub(super) const fn bgctl(daemon: bool) -> &'static str {
+    if daemon { "bgctl" } else { "bgctl --offline" }
 }
 
 /// What has changed, in a line.
@@ -192,7 +201,7 @@ pub(super) fn line(switched: &Switched, env: &Env<'_>) -> String {
 }
 
 /// What is known of a switch, and what happens next.
-fn after(switched: &Switched) -> Vec<(String, String)> {
+fn after(switched: &Switched, bgctl: &str) -> Vec<(String, String)> {
     let Switched { deployment, from, to, already, confirm_within_s, bake_s, proof, .. } = switched;
     if *already {
         return Vec::new();
@@ -204,7 +213,7 @@ fn after(switched: &Switched) -> Vec<(String, String)> {
         next(format!("{to} is watched for {}, and the switch taken back if it fails", span(*bake)));
     }
     if let Some(within) = confirm_within_s {
-        next(format!("it goes back in {} unless: bgctl confirm {deployment}", span(*within)));
+        next(format!("it goes back in {} unless: {bgctl} confirm {deployment}", span(*within)));
     }
     facts
 }

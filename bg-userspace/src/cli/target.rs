@@ -53,6 +53,13 @@ impl Target {
         Ok(Self { socket, instance: name, config: path })
     }
 
+    /// Where its journal is.
+    pub(super) fn journal(&self) -> PathBuf {
+        let gateway = config::load_gateway(&self.config).ok();
+        let gateway = gateway.filter(|gateway| *gateway.instance == *self.instance);
+        gateway.map_or_else(|| paths::journal(&self.instance), |gateway| gateway.journal)
+    }
+
     /// The configuration of this very instance, if there is one.
     pub(super) fn configuration(&self) -> Option<Config> {
         config::load(&self.config).ok().filter(|config| *config.gateway.instance == *self.instance)

@@ -33,9 +33,11 @@ fn who(actor: &Actor) -> Option<String> {
             let user = user.unwrap_or_else(|| "an operator".to_owned());
             // `bgctl/0.1.0 (alice)`: whom the client speaks for.
             let behind = client.as_deref().and_then(|client| client.split_once('(')?.1.strip_suffix(')'));
+            let offline = client.as_deref().is_some_and(|client| client.contains(" --offline"));
+            let offline = if offline { ", offline" } else { "" };
             Some(match behind {
-                Some(behind) if behind != user => format!("{} as {user}", clean(behind)),
-                _ => user,
+                Some(behind) if behind != user => format!("{} as {user}{offline}", clean(behind)),
+                _ => format!("{user}{offline}"),
             })
         }
     }
@@ -49,9 +51,7 @@ fn sentence(what: &What, live: Colour) -> String {
         What::About { cause, from, to, expected: _, new: _, overridden } => {
             format!("about to switch {from} → {to}{}{}", because(*cause), over(overridden))
         }
-        What::Switched { cause, switched, overridden } => {
-            format!("{}{}{}", switch(switched), because(*cause), over(overridden))
-        }
+        What::Switched { cause, switched, overridden } => switch(switched, *cause, overridden),
         What::NotSwitched { cause, to, why } => {
             format!("not switched to {to}{}: {}", because(*cause), clean(why))
         }
@@ -117,11 +117,14 @@ fn sentence(what: &What, live: Colour) -> String {
     }
 }
 
-fn switch(switched: &Switched) -> String {
+fn switch(switched: &Switched, cause: Cause, overridden: &[String]) -> String {
     let Switched { from, to, from_version, to_version, generation, took_ns, staying, .. } = switched;
     let (from, to) = (named(from, from_version.as_deref()), named(to, to_version.as_deref()));
-    let stay = staying.map(|flows| format!(", {} stayed", count(flows, "flow"))).unwrap_or_default();
-    format!("{from} → {to}, generation {generation}, in {}{stay}", short_time(*took_ns))
+    let (because, over) = (because(cause), over(overridden));
+    let took = if *took_ns > 0 { format!(", in {}", short_time(*took_ns)) } else { String::new() };
+    let stay = staying.filter(|flows| *flows > 0);
+    let stay = stay.map(|flows| format!(", {} stayed", count(flows, "flow"))).unwrap_or_default();
+    format!("{from} → {to}{because}{over}, generation {generation}{took}{stay}")
 }
 
 fn drill(drilled: &Drilled) -> String {

@@ -1,22 +1,8 @@
 //! What happened: the journal and the events.
 
-use super::Record;
+pub use crate::notify::notice::Notice as Entry;
 use crate::notify::spec::KINDS;
-use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-/// Something that happened, as the journal keeps it and as events tell it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Entry {
-    /// Its number in the journal; none: the journal does not have it.
-    pub seq: Option<u64>,
-    /// When it happened: RFC 3339 in UTC, to the millisecond.
-    #[serde(with = "milliseconds")]
-    pub at: Timestamp,
-    /// What happened.
-    #[serde(flatten)]
-    pub record: Record,
-}
 
 /// Which part of the history. Times are Unix time in seconds.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -64,16 +50,7 @@ impl HistoryQuery {
             && since.is_none_or(|since| at >= since)
             && until.is_none_or(|until| at < until)
             && after_seq.is_none_or(|seq| entry.seq.is_none_or(|own| own > seq))
-            && (kind.is_empty() || entry.kind().is_some_and(|found| kind.0.contains(&found)))
-    }
-}
-
-impl Entry {
-    /// The kind of its record, as the journal writes it.
-    #[must_use]
-    pub fn kind(&self) -> Option<String> {
-        let what = serde_json::to_value(&self.record.what).ok()?;
-        Some(what.get("kind")?.as_str()?.to_owned())
+            && (kind.is_empty() || kind.0.iter().any(|kind| kind == entry.kind()))
     }
 }
 
@@ -198,19 +175,5 @@ impl EventQuery {
         let usual = if since_seq.is_some() { HistoryQuery::MOST } else { Self::USUAL };
         let limit = Some(limit.unwrap_or(usual));
         HistoryQuery { deployment, kind, after_seq: since_seq, limit, ..HistoryQuery::default() }
-    }
-}
-
-/// RFC 3339 in UTC with three digits behind the second.
-mod milliseconds {
-    use jiff::Timestamp;
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{at:.3}"))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }

@@ -6,10 +6,12 @@ use super::super::env::Env;
 use super::super::run::{Failure, Result, without_daemon};
 use super::super::say::span;
 use super::super::target::Target;
+use super::note::Note;
 use super::{monotonic, resolve, tick};
-use crate::api::protocol::{Changed, Proof, Switched};
+use crate::api::protocol::{Changed, Proof, Switched, What};
 use crate::dataplane::{Dataplane, Exchange, FlowState};
 use crate::model::order::{RollbackOrder, SwitchOrder, Verb};
+use crate::model::record::Cause;
 use crate::refusal::Refusal;
 use bg_common::word::{Fate, Invalid};
 use bg_common::{Colour, Word};
@@ -25,12 +27,14 @@ struct Way {
     to: Option<Colour>,
     fate: Fate,
     confirm_within: Option<Duration>,
+    cause: Cause,
 }
 
 /// Carries out a switch or a rollback.
-pub(in super::super) fn switched(
+pub(in super::super) async fn switched(
     name: Option<&str>,
     verb: &Verb,
+    reason: Option<String>,
     target: &Target,
     global: &Global,
     env: &mut Env<'_>,
@@ -69,6 +73,8 @@ pub(in super::super) fn switched(
     // After the switch: counting takes its time.
     switched.staying = staying(&*dataplane, &name, from);
     say(global, env, "no gate was asked, and nothing watches what follows")?;
+    let note = Note { deployment: &name, live: to, generation: new.generation(), reason };
+    note.switched(way.cause, &mut switched, target, global, env).await?;
     Ok(switched)
 }
 
@@ -83,9 +89,10 @@ pub(in super::super) enum Change {
 }
 
 /// Carries it out.
-pub(in super::super) fn change(
+pub(in super::super) async fn change(
     name: Option<&str>,
     change: &Change,
+    reason: Option<String>,
     target: &Target,
     global: &Global,
     env: &mut Env<'_>,
@@ -97,7 +104,7 @@ pub(in super::super) fn change(
     let exchange = |change: &dyn Fn(Word) -> std::result::Result<Word, Invalid>| {
         exchange(&*dataplane, &deployment, word, change)
     };
-    let ((new, _), what) = match change {
+    let ((new, _), what, done) = match change {
         Change::Confirm if !now.revert_at_deadline => {
             let (at, mend) = (format!("deployment {deployment}"), "see `bgctl --offline status`");
             let what = "no switch waits for its confirmation";
@@ -107,16 +114,23 @@ pub(in super::super) fn change(
             let (generation, what) = (word.generation(), "new flows were not held".to_owned());
             return Ok(Changed { deployment, generation, what });
         }
-        Change::Confirm => (exchange(&Word::confirmed)?, "the switch stays".to_owned()),
-        Change::Resume => (exchange(&Word::resumed)?, "new flows go on".to_owned()),
+        Change::Confirm => (exchange(&Word::confirmed)?, "the switch stays".to_owned(), What::Confirmed),
+        Change::Resume => {
+            let what = What::Resumed { by_deadline: false };
+            (exchange(&Word::resumed)?, "new flows go on".to_owned(), what)
+        }
         Change::Pause(time) => {
             let until = tick(monotonic() + *time).0.saturating_add(1);
             let what = format!("new flows are held for {}", span(time.as_secs()));
-            (exchange(&|word: Word| word.paused(Some(until)))?, what)
+            let done = What::Paused { seconds: time.as_secs() };
+            (exchange(&|word: Word| word.paused(Some(until)))?, what, done)
         }
     };
-    say(global, env, "no gate was asked, and no journal was written")?;
-    Ok(Changed { deployment, generation: new.generation(), what })
+    say(global, env, "no gate was asked")?;
+    let (live, generation) = (new.live(), new.generation());
+    let note = Note { deployment: &deployment, live, generation, reason };
+    note.changed(done, target, global, env).await?;
+    Ok(Changed { deployment, generation, what })
 }
 
 /// What an order that changes live comes down to, or why it cannot be done here.
@@ -131,7 +145,8 @@ fn way(name: &str, word: Word, verb: &Verb) -> Refused<Way> {
             return Err(Refusal::new("gate-plan", what, format!("deployment {name}"), "bgctl plan"));
         }
         let confirm_within = confirm_within.filter(|within| !within.is_zero());
-        return Ok(Way { to: *to, fate: fate.unwrap_or_default(), confirm_within });
+        let (to, fate, cause) = (*to, fate.unwrap_or_default(), Cause::Switch);
+        return Ok(Way { to, fate, confirm_within, cause });
     }
     let Verb::Rollback(RollbackOrder { force: _, fate }) = verb else {
         return Err(without_daemon(&format!("`{}` needs the daemon", verb.name())));
@@ -143,7 +158,8 @@ fn way(name: &str, word: Word, verb: &Verb) -> Refused<Way> {
         let mend = format!("bgctl --offline switch {name} --to {}", live.other());
         return Err(Refusal::new("nothing-to-roll-back", what, at, mend));
     }
-    Ok(Way { to: None, fate: fate.unwrap_or_default(), confirm_within: None })
+    let (fate, cause) = (fate.unwrap_or_default(), Cause::Rollback);
+    Ok(Way { to: None, fate, confirm_within: None, cause })
 }
 
 /// The word after a switch. A pause is not over because live changes: whoever holds new flows lets them go.

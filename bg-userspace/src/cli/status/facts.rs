@@ -9,8 +9,8 @@ use bg_common::Colour;
 
 type Fact = (String, String);
 
-/// The lines of a deployment.
-pub(super) fn of(deployment: &Deployment, env: &Env<'_>) -> Vec<Fact> {
+/// The lines of a deployment; `bgctl` is how to call it.
+pub(super) fn of(deployment: &Deployment, bgctl: &str, env: &Env<'_>) -> Vec<Fact> {
     let Deployment { name, live, slices, paused, overrides, under_way, drill_in_s, drift, .. } = deployment;
     let mut said: Vec<String> = Vec::new();
     said.extend(deployment.last_switch.as_ref().map(|last| switched(last, deployment, env)));
@@ -29,11 +29,11 @@ pub(super) fn of(deployment: &Deployment, env: &Env<'_>) -> Vec<Fact> {
         ));
     }
     if let Some(left) = deployment.confirm_left_s {
-        said.push(format!("the switch goes back in {} unless: bgctl confirm {name}", span(left)));
+        said.push(format!("the switch goes back in {} unless: {bgctl} confirm {name}", span(left)));
     }
     if *paused {
         let left = deployment.paused_left_s.map(|left| format!(" for {} more", span(left)));
-        said.push(format!("new flows are held{}; at once: bgctl resume {name}", left.unwrap_or_default()));
+        said.push(format!("new flows are held{}; at once: {bgctl} resume {name}", left.unwrap_or_default()));
     }
     said.extend(deployment.drain.as_ref().map(|of| drain::sentence(live.other(), of)));
     said.extend(overrides.iter().map(|one| health::overruled(name, one)));

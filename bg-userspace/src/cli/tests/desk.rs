@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::{Pinned, Ran};
-use crate::api::archive::Archive;
+use crate::api::archive::{Answering, Archive};
 use crate::api::fake::Script;
 use crate::api::protocol::{
     ByColour, Deployment, DrainStatus, Entry, Gate, LastSwitch, PassiveVerdict, Plan, ProbeVerdict, Proof,
@@ -11,10 +11,12 @@ use crate::api::protocol::{
 use crate::model::order::{Actor, Done, Who};
 use crate::model::record::Role;
 use crate::refusal::Refusal;
+use crate::{journal, paths};
 use bg_common::Colour;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
+use std::path::Path;
 use std::time::Duration;
 
 pub(super) const BLUE: Colour = Colour::Blue;
@@ -30,6 +32,8 @@ pub(super) struct Desk {
     pub(super) person: Option<&'static str>,
     pub(super) width: Option<u16>,
     pub(super) user: Option<&'static str>,
+    /// Whether the journal cannot be written.
+    pub(super) full_disk: bool,
     dir: tempfile::TempDir,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
@@ -38,7 +42,16 @@ impl Desk {
     pub(super) fn new() -> Self {
         let (script, dir) = (Script::default(), tempfile::tempdir().unwrap());
         let (stop, _) = script.serve(&dir.path().join("bg.sock"));
-        Self { script, kernel: Pinned(None), person: None, width: None, user: None, dir, _stop: stop }
+        Self {
+            script,
+            kernel: Pinned(None),
+            person: None,
+            width: None,
+            user: None,
+            full_disk: false,
+            dir,
+            _stop: stop,
+        }
     }
 
     /// One whose orders are answered so, in turn.
@@ -111,9 +124,17 @@ impl Desk {
 }
 
 impl Journals for Desk {
-    fn open(&self, instance: &str) -> Result<Box<dyn Archive>, Refusal> {
-        assert_eq!(instance, "unit-test");
-        Ok(Box::new(self.script.clone()))
+    fn open(&self, path: &Path) -> Box<dyn Archive> {
+        assert_eq!(path, paths::journal("unit-test"));
+        Box::new(self.script.clone())
+    }
+
+    fn append<'a>(&'a self, path: &'a Path, entry: journal::Entry) -> Answering<'a, Result<(), Refusal>> {
+        assert_eq!(path, paths::journal("unit-test"));
+        let full =
+            self.full_disk.then(|| Refusal::new("no-space", "the disk is full", "/var/lib/bg", "free some"));
+        self.script.lines().written.push(entry);
+        Box::pin(async { full.map_or(Ok(()), Err) })
     }
 }
 

@@ -58,7 +58,7 @@ fn every_kind() -> Vec<(Entry, &'static str)> {
             bg(),
             None,
             What::Switched { cause: Cause::AutoRollback, switched: switched(), overridden: Vec::new() },
-            "blue (1.3) → green (1.4), generation 8, in 661 ns, 812 flows stayed, taken back because it failed while it was watched",
+            "blue (1.3) → green (1.4), taken back because it failed while it was watched, generation 8, in 661 ns, 812 flows stayed",
         ),
         (
             nameless,
@@ -176,8 +176,8 @@ fn every_kind() -> Vec<(Entry, &'static str)> {
 async fn history_tells_every_kind_of_record_in_a_sentence() {
     let desk = Desk::new();
     let (entries, said): (Vec<_>, Vec<_>) = every_kind().into_iter().unzip();
-    let kinds: std::collections::BTreeSet<_> = entries.iter().filter_map(Entry::kind).collect();
-    let known = crate::notify::spec::KINDS.iter().map(|kind| (*kind).to_owned()).collect();
+    let kinds: std::collections::BTreeSet<_> = entries.iter().map(Entry::kind).collect();
+    let known = crate::notify::spec::KINDS.iter().copied().collect();
     assert_eq!(kinds, known, "a sample of every kind");
     desk.script.lines().history.entries = entries.clone();
     let out = desk.run("history").await.out;
