@@ -95,7 +95,7 @@ fn a_version_that_refuses_connections_is_taken_back() {
 #[test]
 fn a_version_that_accepts_and_never_answers_is_taken_back() {
     let (lab, traffic) = probed();
-    assert_taken_back(&lab, traffic, "not healthy", Cost::OneEach, breaks(Fault::Hang, Whom::Everyone));
+    assert_taken_back(&lab, traffic, "within 300ms", Cost::OneEach, breaks(Fault::Hang, Whom::Everyone));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_version_that_answers_with_errors_is_taken_back() {
 #[test]
 fn a_version_that_has_become_slow_is_taken_back_and_fails_nobody() {
     let (lab, traffic) = probed();
-    assert_taken_back(&lab, traffic, "not healthy", Cost::Nothing, breaks(Fault::Slow, Whom::Everyone));
+    assert_taken_back(&lab, traffic, "within 300ms", Cost::Nothing, breaks(Fault::Slow, Whom::Everyone));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_version_whose_health_comes_and_goes_is_taken_back_before_clients_notice() {
 #[test]
 fn a_version_whose_kernel_answers_and_whose_program_does_not_is_taken_back() {
     let (lab, traffic) = probed();
-    assert_taken_back(&lab, traffic, "not healthy", Cost::OneEach, breaks(Fault::HalfOpen, Whom::Everyone));
+    assert_taken_back(&lab, traffic, "within 300ms", Cost::OneEach, breaks(Fault::HalfOpen, Whom::Everyone));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_switch_that_nobody_confirms_goes_back_although_the_daemon_is_dead() {
     let status = await_status(&lab, "it is frozen", |status| status["frozen"]["automatic"] == true);
     assert_eq!(status["live"], "blue", "{status:#}");
     assert_eq!(status["confirm_left_s"], Value::Null, "{status:#}");
-    refused(&lab, &["confirm"], "nothing-to-confirm", &[]);
+    refused(&lab, &["confirm"], "too-late", &["gone back already"]);
     refused(&lab, &["switch"], "gate-frozen", &["not confirmed"]);
     assert_eq!(moves(&lab), ["switch green", "unconfirmed blue"], "{}", told(&lab));
     assert_whole(&lab);

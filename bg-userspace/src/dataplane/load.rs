@@ -1,14 +1,18 @@
 //! Loads the programs, makes the tables, and pins both; or finds them pinned.
 
-use super::pins::{Pins, create_dir, refused};
+use super::pins::{Pins, create_dir, file_names, refused};
 use crate::refusal::Refusal;
 use aya::programs::{Program, ProgramInfo, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_obj::programs::XdpAttachType;
 use bg_common::names::{FLOWS, HALF_OPEN, PROGRAMS, XDP_INGRESS};
 use bg_common::table::TABLES;
+use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Begins the name of a [`mark`].
+const MARK: &str = "of-";
 
 /// The programs of this build, as an ELF object.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bg.bpf.o"));
@@ -48,6 +52,7 @@ pub(super) fn create(pins: &Pins, sizes: Sizes) -> Result<(), Refusal> {
     for name in PROGRAMS {
         pin_program(&mut ebpf, name, &unfinished.join("programs").join(name))?;
     }
+    set_mark(&unfinished.join("programs"))?;
     crate::fail_point!("before-pins-renamed");
     fs::rename(&unfinished, pins.dir()).map_err(|error| refused(&pins.dir(), &error))?;
     crate::fail_point!("after-pins-renamed");
@@ -57,6 +62,10 @@ pub(super) fn create(pins: &Pins, sizes: Sizes) -> Result<(), Refusal> {
 /// Replaces the pinned programs by those of this build where they differ. What is attached follows
 /// when attachments are next brought in line.
 pub(super) fn upgrade(pins: &Pins) -> Result<(), Refusal> {
+    let programs = pins.dir().join("programs");
+    if mark(&programs).is_some_and(|mark| mark.is_dir()) {
+        return Ok(());
+    }
     let mut ebpf = load(&pins.dir(), None)?;
     for name in PROGRAMS {
         let path = program_path(pins, name);
@@ -70,7 +79,26 @@ pub(super) fn upgrade(pins: &Pins) -> Result<(), Refusal> {
         pin_program(&mut ebpf, name, &fresh)?;
         fs::rename(&fresh, &path).map_err(|error| refused(&path, &error))?;
     }
-    Ok(())
+    for name in file_names(&programs).iter().filter(|name| name.starts_with(MARK)) {
+        // One that is left is of other programs, and means nothing.
+        let _ = fs::remove_dir(programs.join(name));
+    }
+    set_mark(&programs)
+}
+
+/// Where it is written down that the programs that are pinned in `dir` are those of this build: a directory
+/// named after both. The verifier takes nearly all of a start, and need not be asked again. None if a program
+/// is not there.
+fn mark(dir: &Path) -> Option<PathBuf> {
+    let build = Sha256::digest(OBJECT);
+    let build: String = build.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let id = |name| ProgramInfo::from_pin(dir.join(name)).map(|info| format!("-{}", info.id()));
+    let ids: String = PROGRAMS.into_iter().map(id).collect::<Result<_, _>>().ok()?;
+    Some(dir.join(format!("{MARK}{build}{ids}")))
+}
+
+fn set_mark(dir: &Path) -> Result<(), Refusal> {
+    mark(dir).map_or(Ok(()), |mark| create_dir(&mark))
 }
 
 /// Opens a pinned program.

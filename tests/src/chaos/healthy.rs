@@ -47,7 +47,7 @@ pub(super) fn run(switches: u64) -> Result<Healthy> {
             .is_some_and(|slices| [slices.blue, slices.green].iter().all(|slice| slice.healthy == Some(true)))
     };
     wait::until("both slices are healthy", wait::PATIENCE, || stage.status().is_some_and(|it| well(&it)))?;
-    stage.load()?;
+    stage.load(Some(Duration::from_secs(2)))?;
     let mut healthy = Healthy::default();
     while healthy.switches < switches && !signals::seen() {
         healthy.switches += 1;

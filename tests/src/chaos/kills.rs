@@ -49,7 +49,7 @@ pub(super) fn run(options: &Options) -> Result<Report> {
     let (dice, chooser) = (Dice::new(options.seed), Chooser::new());
     let mut chaos = Chaos { stage, dice, chooser, report: Report::default(), ready: Vec::new() };
     chaos.make()?;
-    chaos.stage.load()?;
+    chaos.stage.load(None)?;
     let mut told = Instant::now();
     loop {
         let enough = chaos.report.kills >= options.kills && chaos.report.flips >= options.flips;

@@ -76,8 +76,9 @@ impl Stage {
         self.process.as_ref().map_or(Ok(()), |process| process.signal(nix::sys::signal::Signal::SIGHUP))
     }
 
-    /// Starts the load, and waits until each client was answered.
-    pub(super) fn load(&mut self) -> Result<()> {
+    /// Starts the load, and waits until each client was answered. A pause drops the first packet of a flow,
+    /// which nobody sends again if it is a datagram: where there are pauses, `datagrams` are to live for ever.
+    pub(super) fn load(&mut self, datagrams: Option<Duration>) -> Result<()> {
         let load = |kind, port, clients, rate, life| Load {
             kind,
             targets: frontends(port).to_vec(),
@@ -90,7 +91,7 @@ impl Stage {
             load(Kind::Stream, service::LINES, 4, 10.0, None),
             load(Kind::Stream, service::LINES, 4, 10.0, seconds(3)),
             load(Kind::Kept, service::WEB, 4, 10.0, seconds(2)),
-            load(Kind::Datagram, service::DATAGRAMS, 4, 10.0, seconds(2)),
+            load(Kind::Datagram, service::DATAGRAMS, 4, 10.0, datagrams),
             load(Kind::Short, service::WEB, 6, 10.0, None),
         ];
         let traffic = self.traffic.insert(Traffic::start(&self.topology.client, loads)?);
