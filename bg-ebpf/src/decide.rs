@@ -339,7 +339,8 @@ fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, b
         traffic.packets_out += u64::from(packet.segments);
         traffic.bytes_out += u64::from(packet.len);
         if packet.is_rst() {
-            traffic.resets += 1;
+            // Strays that no handshake began tell nothing about the slice, and anybody can send them.
+            traffic.resets += u64::from(flow.began_with_syn() && !flow.closed());
             traffic.refused += u64::from(unanswered && flow.began_with_syn() && !flow.closed());
         } else if unanswered {
             traffic.answered += 1;

@@ -59,6 +59,7 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
         flows: config.gateway.flows,
         half_open: config.gateway.half_open,
     })?;
+    keeps_all(&kernel, &config, path)?;
     let Opened { journal, rebuilt, memories, broken, deaf } = Journal::open(&config.gateway.journal).await;
     tell_of_journal(rebuilt, broken, deaf);
     let archive = Arc::new(Past::new(journal.reader()));
@@ -93,6 +94,7 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
         }
     };
     let feed = Arc::new(Present::new(outside.bus().clone()));
+    let stopping = handle.clone();
     let services = Services { engine: handle, archive, feed };
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async {
@@ -102,12 +104,12 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
     tracing::info!(pid = std::process::id(), socket = %socket.display(), "ready");
     tell_systemd(&[sd_notify::NotifyState::Ready]);
 
-    let detached = loop {
+    let (detached, runs) = loop {
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Stop(name) => {
                     tracing::info!(signal = name, "stopping; the data plane works on");
-                    break false;
+                    break (false, true);
                 }
                 Signal::Reload => gateway.reload().await,
             },
@@ -117,21 +119,38 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
                 gateway.follow(changed).await;
             }
             ended = &mut engine => match ended {
-                Ok(ended) => break ended == Ended::Detached,
+                Ok(ended) => break (ended == Ended::Detached, false),
                 Err(why) => return Err(internal(&why).into()),
             },
         }
     };
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
+    if runs {
+        // Before the journal is closed, so that nothing is done that it does not hear of.
+        stopping.stop().await;
+        let _ = (&mut engine).await;
+    }
     drop(stop);
     // It bounds its own end.
     let _ = server.await;
     outside.close().await;
     if detached {
+        outside.forget_roles().await;
         gateway.release_vips().await;
         tracing::info!("the data plane is down");
     }
     Ok(())
+}
+
+/// Refuses a configuration that misses what the kernel serves: a restart ends no more flows than a reload.
+fn keeps_all(kernel: &Kernel, config: &config::Config, path: &Path) -> Result<(), Refusal> {
+    let names: Vec<_> =
+        kernel.words()?.into_iter().filter_map(|(name, _)| config::Name::parse(&name).ok()).collect();
+    let is_kept = |name: &config::Name| {
+        config.deployments.iter().any(|deployment| deployment.name == *name) || config.leaving.contains(name)
+    };
+    let missing: Vec<_> = names.iter().filter(|name| !is_kept(name)).collect();
+    config::refuse_removal(&missing, &path.display().to_string()).map_or(Ok(()), Err)
 }
 
 /// Which boot of the machine this is: moments are only comparable within one.

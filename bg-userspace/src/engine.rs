@@ -56,6 +56,8 @@ pub struct Engine {
     memories: HashMap<String, Memory>,
     down: HashMap<String, Vec<Down>>,
     roles: HashMap<String, Roles>,
+    /// The rings are not as the model wants them.
+    unserved: bool,
     reading: bool,
     read: Option<Moment>,
     wiring: Option<(AttachPlan, Vec<DeploymentSpec>)>,
@@ -106,6 +108,7 @@ impl Engine {
             down: Self::remembered_down(&memories),
             memories,
             roles: HashMap::new(),
+            unserved: false,
             reading: false,
             read: None,
             wiring: None,
@@ -138,10 +141,14 @@ impl Engine {
         self.count();
         loop {
             let timer = self.next_timer();
+            if timer <= Instant::now() {
+                // However much is asked and reported, what is due comes first.
+                self.tick();
+            }
             tokio::select! {
                 biased;
                 event = self.inbox.events.recv() => match event {
-                    None => return Ended::Released,
+                    None | Some(Event::Stop) => return Ended::Released,
                     Some(Event::Detach { reply }) => {
                         let detached = self.dataplane.detach();
                         let ended = detached.is_ok();
@@ -199,7 +206,7 @@ impl Engine {
                 let _ = reply.send(self.drift(deployment.as_deref()));
             }
             // The loop ends by it, so it never comes here.
-            Event::Detach { .. } => {}
+            Event::Detach { .. } | Event::Stop => {}
         }
     }
 
@@ -235,6 +242,9 @@ impl Engine {
         self.answer_statuses(|deadline| deadline <= now);
         self.feed(model::Event::Timer);
         self.read_if_due();
+        if self.unserved && self.count_is_due() {
+            self.serve();
+        }
         if !self.counting && self.count_is_due() {
             if let Err(refusal) = self.reread() {
                 tracing::error!(%refusal, "the words cannot be read");

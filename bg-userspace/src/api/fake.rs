@@ -113,6 +113,7 @@ impl Script {
                 | Event::Hooked(_)
                 | Event::Asked { .. }
                 | Event::Probed(_)
+                | Event::Stop
                 | Event::Detach { .. } => {
                     panic!("not in the script: {event:?}")
                 }

@@ -11,6 +11,7 @@ use super::{Global, StatusArgs, health, offline};
 use crate::api::client::Client;
 use crate::api::protocol::{Deployment, Service, Status};
 use crate::dataplane::{Attachment, Path, Protocol};
+use crate::refusal::Refusal;
 use bg_common::Colour;
 use comfy_table::{Attribute, Cell, Table};
 use std::net::SocketAddr;
@@ -25,7 +26,17 @@ pub(super) async fn run(
     client: &Client,
     env: &mut Env<'_>,
 ) -> Result {
-    let status = if global.offline { offline::status(env.kernel, target)? } else { client.status().await? };
+    let mut status =
+        if global.offline { offline::status(env.kernel, target)? } else { client.status().await? };
+    if let Some(name) = &args.deployment {
+        let known: Vec<_> = status.deployments.iter().map(|deployment| deployment.name.clone()).collect();
+        status.deployments.retain(|deployment| deployment.name == *name);
+        if status.deployments.is_empty() {
+            let at = format!("deployments: {}", known.join(", "));
+            let what = format!("there is no deployment {name:?}");
+            return Err(Refusal::new("unknown-deployment", what, at, "bgctl status").into());
+        }
+    }
     if global.json {
         return render::json(&status, env);
     }

@@ -37,7 +37,9 @@ impl Target {
         let default_is_there = || paths::socket(paths::DEFAULT_INSTANCE).exists();
         let gateway = match (config, socket, instance) {
             (_, Some(_), Some(_)) => None,
-            (Some(path), ..) => Some(config::load_gateway(path)?),
+            // What was typed is enough.
+            (Some(path), Some(_), None) | (Some(path), None, Some(_)) => config::load_gateway(path).ok(),
+            (Some(path), None, None) => Some(config::load_gateway(path)?),
             (None, None, None) if !default_is_there() => config::load_gateway(&path).ok(),
             (None, ..) => None,
         };

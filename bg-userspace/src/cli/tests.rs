@@ -154,9 +154,7 @@ fn the_command_line_is_consistent_and_its_help_has_every_exit_code() {
 
 #[test]
 fn what_cannot_be_meant_is_a_usage_error() {
-    for line in
-        ["switch --to red", "flows --limit many", "swtich", "status shop", "config", "flows --colour 1"]
-    {
+    for line in ["switch --to red", "flows --limit many", "swtich", "config", "flows --colour 1"] {
         let error = Cli::try_parse_from(["bgctl"].into_iter().chain(line.split(' '))).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");
     }

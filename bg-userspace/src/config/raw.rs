@@ -103,9 +103,14 @@ fn document<'t>(text: &'t str, problems: &mut Problems<'_>) -> Option<Spanned<De
 }
 
 impl RawGateway {
-    /// Reads `[gateway]` and nothing else; `None` when `text` is no TOML, which is reported.
+    /// Reads `[gateway]` and nothing else: a mistake elsewhere takes nobody's tools away. `None` when there is no such
+    /// table and `text` is no TOML, which is reported.
     pub(super) fn read_only(text: &str, problems: &mut Problems<'_>) -> Option<Self> {
-        let document = document(text, problems)?;
+        let (recovered, _) = DeTable::parse_recoverable(text);
+        let document = match recovered.get_ref().contains_key("gateway") {
+            true => recovered,
+            false => document(text, problems)?,
+        };
         let section = Section::root(&document).table("gateway", problems);
         Some(section.map(|section| Self::read(section, problems)).unwrap_or_default())
     }

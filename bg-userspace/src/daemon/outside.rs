@@ -20,7 +20,7 @@ use bg_common::Colour;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
 /// Answers of probes that may wait for the engine.
@@ -105,6 +105,13 @@ impl Outside {
             deployments.iter().map(|it| (it.name.to_string(), it.slices.clone())).collect();
         self.update_roles();
         self.0.roles.listen(&RoleEndpoint { listen: config.gateway.role_listen.clone() })
+    }
+
+    /// No slice has a role any more.
+    pub(super) async fn forget_roles(&self) {
+        const WITHIN: Duration = Duration::from_secs(2);
+        self.0.roles.update(&[]);
+        self.0.roles.written(WITHIN).await;
     }
 
     /// Writes what waits.

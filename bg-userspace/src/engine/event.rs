@@ -104,6 +104,8 @@ pub enum Event {
     },
     /// A probe has asked.
     Probed(Report),
+    /// End, and leave the data plane working.
+    Stop,
     /// Take everything down and end.
     Detach {
         /// Where the answer goes.
@@ -238,6 +240,12 @@ impl Handle {
     pub async fn lifetimes(&self, lifetimes: Lifetimes) {
         // An engine that has ended needs none.
         let _ = self.events.send(Event::Lifetimes(lifetimes)).await;
+    }
+
+    /// Ends the engine; the data plane works on. What is asked of it afterwards is refused.
+    pub async fn stop(&self) {
+        // One that has ended already needs no telling.
+        let _ = self.events.send(Event::Stop).await;
     }
 
     /// Takes everything down.

@@ -39,9 +39,12 @@ impl Engine {
                 return Err(refusal);
             }
         };
+        self.down.retain(|name, _| deployments.iter().any(|deployment| deployment.name == *name));
         self.wiring = Some((attach, deployments));
         self.feed(model::Event::Configured(configured));
         self.reread()?;
+        // They were for the tables as they were found; what is added later is new.
+        self.memories.clear();
         Ok(Wired { applied, attachments })
     }
 
@@ -62,8 +65,10 @@ impl Engine {
     pub(super) fn serve(&mut self) {
         let Some((_, deployments)) = &self.wiring else { return };
         let wanted = self.overlaid(deployments);
-        if let Err(refusal) = self.dataplane.apply(&wanted) {
-            tracing::error!(%refusal, "backends that have failed cannot be taken off their rings");
+        let applied = self.dataplane.apply(&wanted);
+        self.unserved = applied.is_err();
+        if let Err(refusal) = applied {
+            tracing::error!(%refusal, "backends cannot be taken off their rings or put on them; it is tried again");
         }
     }
 

@@ -27,7 +27,7 @@ impl Deployment {
     ) {
         let name = self.name.clone();
         let live = self.live(step.now.moment);
-        let colour = colour.unwrap_or(live.other());
+        let colour = colour.unwrap_or(if hotfix { live } else { live.other() });
         if !self.is_idle() {
             let mend = format!("wait for its end: bgctl status {name}");
             let what = "another order is being carried out".to_owned();

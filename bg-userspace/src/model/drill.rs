@@ -8,7 +8,7 @@ use super::gates::{Asked, overridden, refusal};
 use super::order::{Actor, Done, Drilled, Force, OrderId, Switched};
 use super::record::{Cause, RollbackTarget, SliceMemory, What};
 use crate::refusal::Refusal;
-use bg_common::Colour;
+use bg_common::{Colour, Fate};
 use std::time::Duration;
 
 /// Past the end of the hold, the data plane goes back by itself after so long.
@@ -100,7 +100,9 @@ impl Deployment {
         let (phase, there, failed, insists) = (Phase::There, None, None, false);
         self.drill =
             Some(Drill { id, actor, reason, home, hold, phase, there, failed, held_since: now, insists });
-        let go = Go { confirm, force, overridden, agreed: true, ..self.by_itself(cause, home.other(), now) };
+        let fate = Fate::Keep;
+        let go =
+            Go { confirm, force, overridden, agreed: true, fate, ..self.by_itself(cause, home.other(), now) };
         self.go(step, Why::Drill, go);
     }
 
@@ -224,7 +226,8 @@ impl Deployment {
         if self.keeps_drill_from_home(home, now).is_some() {
             return self.alter(step, Why::Drill, Make::Confirm);
         }
-        let go = self.by_itself(Cause::Drill, home, now);
+        // Nobody's connection is reset for a drill.
+        let go = Go { fate: Fate::Keep, ..self.by_itself(Cause::Drill, home, now) };
         self.go(step, Why::Drill, go);
     }
 

@@ -121,6 +121,11 @@ impl Health {
         changes
     }
 
+    /// Whether a slice was healthy when the daemon was stopped, if anything said so.
+    pub(super) fn remembered(&self, colour: Colour) -> Option<bool> {
+        self.remembered_slices.get(colour.index()).copied().flatten()
+    }
+
     /// Whether a slice is healthy, if anything says so.
     #[must_use]
     pub(super) fn slice(&self, colour: Colour) -> Option<bool> {
@@ -136,13 +141,6 @@ impl Health {
     /// What is known of a target by a probe.
     pub(super) fn check(&self, probe: &ProbePolicy, target: Target) -> Option<&Check> {
         self.checks.get(&probe.name)?.get(&target)
-    }
-
-    /// Each probe and target that was asked.
-    pub(super) fn checks(&self) -> impl Iterator<Item = (&str, Target, &Check)> {
-        self.checks.iter().flat_map(|(probe, checks)| {
-            checks.iter().map(move |(target, check)| (probe.as_str(), *target, check))
-        })
     }
 
     /// What is wrong through the VIP, as soon as one probe finds it down.

@@ -107,8 +107,12 @@ impl Deployment {
             bake_s: bake.map(|it| it.as_secs()),
             ..self.as_it_is(to)
         };
+        let vip_was_bad = self.health.vip_complaint(&self.policy).is_some();
         self.has_moved(step, cause, from, at);
         self.begin_watch(cause, to, at, bake, new);
+        if let Some(watch) = &mut self.watch {
+            watch.vip_was_bad = vip_was_bad;
+        }
         let (actor, reason) = why.said();
         if matches!(cause, Cause::AutoRollback | Cause::FailOver) {
             self.freeze(step, reason.as_deref().unwrap_or_default());

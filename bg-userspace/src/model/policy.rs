@@ -82,10 +82,10 @@ impl Default for Quorum {
     }
 }
 
-/// A slice whose verdict changes so often is not healthy.
+/// A target whose answers change between good and bad so often counts as down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Flap {
-    /// So many changes of targets' verdicts
+    /// So many changes of its answers
     pub changes: u32,
     /// within so long.
     pub within: Duration,
@@ -93,7 +93,7 @@ pub struct Flap {
 
 impl Default for Flap {
     fn default() -> Self {
-        Self { changes: 6, within: Duration::from_secs(300) }
+        Self { changes: 10, within: Duration::from_secs(300) }
     }
 }
 

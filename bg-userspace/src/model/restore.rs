@@ -19,7 +19,9 @@ impl Deployment {
         // Before anything is told: what is remembered from here on is what the rings are.
         self.serve(step);
         self.schedule_drill(step);
-        if memory.boot != step.boot {
+        // Taken down and made anew within one boot is as good as a boot.
+        let made_anew = self.word == memory.after_reboot() && self.word != memory.word();
+        if memory.boot != step.boot || made_anew {
             return self.after_reboot(step, &memory);
         }
         let now = step.now.moment;
@@ -68,8 +70,8 @@ impl Deployment {
 
     fn without_memory(&mut self, step: &mut Step<'_>) {
         let word = self.word;
-        if word.generation() > 0 && word.unpack().is_ok() {
-            // The word alone says that there was a switch; what was live before it is the other side.
+        if word.draining() && word.unpack().is_ok() {
+            // The word alone says that there was a switch: flows of the other side are left.
             let other = self.live(step.now.moment).other();
             self.has_moved(step, Cause::Switch, other, step.now.moment);
         }

@@ -13,7 +13,6 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Reason<'h> {
     Operator { up: bool },
-    Flaps { probe: &'h str },
     NobodyToAsk { probe: &'h str },
     Share { probe: &'h str, up: u64, total: u64, last: Option<&'h str> },
     NoProbe,
@@ -23,7 +22,6 @@ impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operator { up } => write!(f, "an operator has put it {}", if *up { "up" } else { "down" }),
-            Self::Flaps { probe } => write!(f, "probe {probe} flaps"),
             Self::NobodyToAsk { probe } => write!(f, "probe {probe} has nobody to ask"),
             Self::Share { probe, up, total, last: None } => write!(f, "probe {probe}: {up} of {total} up"),
             Self::Share { probe, up, total, last: Some(why) } => {
@@ -48,12 +46,9 @@ impl Health {
         if let Some(Override { up, .. }) = whole {
             return (Some(*up), Reason::Operator { up: *up });
         }
-        if let Some(probe) = self.flapping(policy, colour, now) {
-            return (Some(false), Reason::Flaps { probe });
-        }
         let (mut healthy, mut unknown) = (None, None);
         for probe in &policy.probes {
-            let (of_probe, why) = self.share(policy, overrides, probe, colour, before);
+            let (of_probe, why) = self.share(policy, overrides, probe, (colour, before), now);
             match of_probe {
                 Some(false) => return (Some(false), why),
                 Some(true) => healthy = Some(why),
@@ -74,13 +69,17 @@ impl Health {
         policy: &'h Policy,
         overrides: &[Override],
         probe: &'h ProbePolicy,
-        colour: Colour,
-        before: Option<bool>,
+        (colour, before): (Colour, Option<bool>),
+        now: Moment,
     ) -> (Option<bool>, Reason<'h>) {
         let (mut total, mut up, mut unknown, mut last) = (0_u64, 0, 0, None);
         for target in targets(probe, policy).filter(|target| of(*target) == Some(colour)) {
             total += 1;
             match self.target_up(probe, target, overrides) {
+                // One whose answers change too often cannot be relied on.
+                Some(true) if self.flaps(policy, probe, target, overrides, now) => {
+                    last = Some("it flaps");
+                }
                 Some(true) => up += 1,
                 Some(false) => last = self.check(probe, target).and_then(Check::why).or(last),
                 None => unknown += 1,
@@ -98,8 +97,7 @@ impl Health {
         } else if unknown > 0 {
             None
         } else {
-            let remembered = self.remembered_slices.get(colour.index()).copied().flatten();
-            Some(before.or(remembered).unwrap_or(false))
+            Some(before.or(self.remembered(colour)).unwrap_or(false))
         };
         (verdict, Reason::Share { probe: name, up, total, last })
     }
@@ -120,11 +118,20 @@ impl Health {
         self.check(probe, target).and_then(Check::up).or(probe.start_up.then_some(true))
     }
 
-    /// The probe of a slice whose answers change too often.
-    fn flapping(&self, policy: &Policy, colour: Colour, now: Moment) -> Option<&str> {
-        let flaps =
-            |target: Target, check: &Check| of(target) == Some(colour) && check.flaps(policy.flap, now);
-        self.checks().find(|(_, target, check)| flaps(*target, check)).map(|(probe, ..)| probe)
+    /// Whether the answers of a target change too often; what an operator has decided does not.
+    fn flaps(
+        &self,
+        policy: &Policy,
+        probe: &ProbePolicy,
+        target: Target,
+        overrides: &[Override],
+        now: Moment,
+    ) -> bool {
+        let decided = |one: &Override| {
+            one.backend.is_some_and(|address| target == Target::Backend(one.colour, address))
+        };
+        !overrides.iter().any(decided)
+            && self.check(probe, target).is_some_and(|check| check.flaps(policy.flap, now))
     }
 
     /// What each probe says of each target, for people.

@@ -17,6 +17,9 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 /// Hooks that have not answered after so long are asked again: whoever asks them may be gone.
 const ASK_AGAIN: Duration = Duration::from_secs(900);
 
+/// Hooks that disagree so often in a row are believed.
+const DISAGREEMENTS: u8 = 2;
+
 /// After a restart a switch is watched for at least so long: nobody has looked meanwhile.
 const AT_LEAST: Duration = Duration::from_secs(30);
 
@@ -32,8 +35,12 @@ pub(super) struct Watch {
     stuck: bool,
     asked: Moment,
     asking: Option<u64>,
-    /// What hooks had against the new side when they were asked last.
+    /// How often in a row hooks have disagreed.
+    disagreed: u8,
+    /// What they have against the new side.
     against: Option<String>,
+    /// Nobody was reached through the VIP before the switch either.
+    pub(super) vip_was_bad: bool,
 }
 
 impl Watch {
@@ -45,8 +52,19 @@ impl Watch {
         confirm_until: Option<Moment>,
     ) -> Self {
         let bake_until = bake.map(|bake| since.after(bake));
-        let (stuck, asked, asking, against) = (false, since, None, None);
-        Self { cause, to, since, bake_until, confirm_until, stuck, asked, asking, against }
+        Self {
+            cause,
+            to,
+            since,
+            bake_until,
+            confirm_until,
+            stuck: false,
+            asked: since,
+            asking: None,
+            disagreed: 0,
+            against: None,
+            vip_was_bad: false,
+        }
     }
 
     pub(super) fn memory(&self) -> WatchMemory {
@@ -164,8 +182,12 @@ impl Deployment {
     pub(super) fn watched(&mut self, token: u64, agreements: &[Agreement]) {
         let Some(watch) = self.watch.as_mut().filter(|watch| watch.asking == Some(token)) else { return };
         watch.asking = None;
+        // Once may be the hook's own trouble.
         let against = agreements.iter().find(|it| !it.ok);
-        watch.against = against.map(|it| format!("hook {} disagrees: {}", it.hook, it.output.trim()));
+        watch.disagreed = if against.is_some() { watch.disagreed.saturating_add(1) } else { 0 };
+        watch.against = against
+            .filter(|_| watch.disagreed >= DISAGREEMENTS)
+            .map(|it| format!("hook {} disagrees: {}", it.hook, it.output.trim()));
     }
 
     /// Whether these are hooks that were asked, and before a change or during a watch.
@@ -182,7 +204,8 @@ impl Deployment {
             let why = self.health.why(&self.policy, &self.overrides, live, now);
             return Some(format!("{} is not healthy: {why}", self.named(live)));
         }
-        if let Some(complaint) = self.health.vip_complaint(&self.policy) {
+        // Where nobody was reached before the switch either, going back would mend nothing.
+        if let Some(complaint) = self.health.vip_complaint(&self.policy).filter(|_| !watch.vip_was_bad) {
             return Some(complaint);
         }
         let complaint = self.health.complaint(&self.policy, live, now);
@@ -192,7 +215,8 @@ impl Deployment {
 
     /// What is known to speak against leading flows to a side without being asked to.
     pub(super) fn unfit_to_take_over(&self, colour: Colour, now: Moment) -> Option<String> {
-        if self.health.slice(colour) == Some(false) {
+        // After a restart what was known before counts until probes know better.
+        if self.health.slice(colour).or(self.health.remembered(colour)) == Some(false) {
             let why = self.health.why(&self.policy, &self.overrides, colour, now);
             return Some(format!("{} is not healthy: {why}", self.named(colour)));
         }

@@ -154,7 +154,12 @@ impl Hooks {
         }
         let mut verdicts: Vec<(usize, HookVerdict)> = Vec::new();
         while let Some(joined) = calls.join_next().await {
-            verdicts.extend(joined.inspect_err(|why| tracing::error!(%why, "a hook's call has ended")));
+            verdicts.push(joined.unwrap_or_else(|why| {
+                // Whose call it was is lost with it; nobody has agreed.
+                let output = format!("the call has ended unexpectedly: {why}");
+                let hook = "unknown".to_owned();
+                (usize::MAX, HookVerdict { hook, ok: false, output, took: Duration::ZERO })
+            }));
         }
         verdicts.sort_by_key(|(index, _)| *index);
         let verdicts: Vec<_> = verdicts.into_iter().map(|(_, verdict)| verdict).collect();

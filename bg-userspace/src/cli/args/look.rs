@@ -35,6 +35,8 @@ Examples:
 /// What to show of the status.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Args)]
 pub struct StatusArgs {
+    /// Only of this deployment
+    pub deployment: Option<String>,
     /// Show every service, however many there are
     #[arg(long)]
     pub all: bool,
