@@ -6,7 +6,7 @@ use super::deployment::{Deployment, Step};
 use super::order::Switched;
 use super::record::{Cause, What};
 use crate::refusal::Refusal;
-use bg_common::Word;
+use bg_common::{Colour, Word};
 
 impl Deployment {
     /// Follows a word that was read, and that somebody else may have written.
@@ -23,31 +23,29 @@ impl Deployment {
                 // What the programs did was written down: by us before we ended, or by whoever came first.
                 return self.settled(step, seen, actual);
             }
-            if seen.live() == actual.live() {
-                // Only other bits, or the confirmation of what had to be confirmed.
-            } else if lapsed.is_some_and(|lapsed| lapsed.live() == actual.live()) {
+            let moved = seen.live() != actual.live();
+            let went_back = moved && lapsed.is_some_and(|lapsed| lapsed.live() == actual.live());
+            if went_back {
                 self.settled(step, seen, actual);
-            } else {
-                self.taken_over(step, seen, actual);
+            } else if moved {
+                // Whoever has changed who is live has taken over: what was being watched is theirs.
+                self.watch = None;
+                self.has_moved(step, Cause::Switch, seen.live(), now);
             }
             self.follow_watch(actual);
             self.drifted = Some((seen, actual, step.now.unix));
             let what = What::Drift { seen: seen.bits(), actual: actual.bits(), actual_live: self.live(now) };
             self.tell(step, &Self::stranger(), None, what);
+            if moved && !went_back {
+                self.abort_drill(step, format!("somebody else made {} live", actual.live()));
+                self.conclude(step);
+            }
         }
         self.look_at_bits(step, actual);
     }
 
-    /// Somebody else has changed who is live: what was being watched or tried out is theirs.
-    fn taken_over(&mut self, step: &mut Step<'_>, seen: Word, actual: Word) {
-        self.watch = None;
-        self.has_moved(step, Cause::Switch, seen.live(), step.now.moment);
-        self.abort_drill(step, format!("somebody else made {} live", actual.live()));
-        self.conclude(step);
-    }
-
     /// A watch ends with the deadline that it waited for, whoever takes that away.
-    fn follow_watch(&mut self, actual: Word) {
+    pub(super) fn follow_watch(&mut self, actual: Word) {
         let reverts = actual.unpack().is_ok_and(|fields| fields.revert_at_deadline);
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.cause != Cause::Drill) {
             watch.confirm_until = deadline(actual).filter(|_| reverts);
@@ -105,17 +103,22 @@ impl Deployment {
 
     /// What the programs did at a deadline was written down.
     pub(super) fn settled(&mut self, step: &mut Step<'_>, expected: Word, new: Word) {
+        let (from, to) = (expected.live(), new.live());
+        if from != to {
+            self.went_back(step, (from, to), deadline(expected).unwrap_or(step.now.moment));
+        }
+        // Last, because what is remembered with it must know of the rest.
         if expected.is_paused() && !new.is_paused() {
             self.note(step, What::Resumed { by_deadline: true });
         }
-        let (from, to) = (expected.live(), new.live());
-        if from == to {
-            return;
-        }
+    }
+
+    /// The programs went back because nobody confirmed, or led a drill home.
+    fn went_back(&mut self, step: &mut Step<'_>, (from, to): (Colour, Colour), at: Moment) {
         let drill = self.drill.is_some();
         let cause = if drill { Cause::Drill } else { Cause::Unconfirmed };
         self.watch = None;
-        self.has_moved(step, cause, from, deadline(expected).unwrap_or(step.now.moment));
+        self.has_moved(step, cause, from, at);
         if !drill {
             let why = format!(
                 "the switch to {} was not confirmed in time, so the data plane went back by itself",

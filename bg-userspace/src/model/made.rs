@@ -95,9 +95,6 @@ impl Deployment {
         let ((expected, new), (at, took)) = (words, times);
         let Go { cause, to, bake, confirm, overridden, began, .. } = go;
         let from = to.other();
-        if expected.is_paused() && !new.is_paused() {
-            self.note(step, What::Resumed { by_deadline: true });
-        }
         let switched = Switched {
             from,
             took_ns: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
@@ -121,6 +118,9 @@ impl Deployment {
         self.last = Some((switched.clone(), step.now.unix));
         self.drifted = None;
         self.tell(step, &actor, reason.as_deref(), what);
+        if expected.is_paused() && !new.is_paused() {
+            self.note(step, What::Resumed { by_deadline: true });
+        }
         if self.policy.probes.iter().any(|probe| probe.vip) {
             step.effects.push(Effect::ProbeNow { deployment: self.name.clone() });
         }

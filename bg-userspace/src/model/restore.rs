@@ -64,6 +64,7 @@ impl Deployment {
                 "changed-while-away"
             }
         };
+        self.follow_watch(actual);
         self.look_at_bits(step, actual);
         self.found(step, found);
     }

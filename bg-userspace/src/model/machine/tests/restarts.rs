@@ -134,6 +134,23 @@ fn what_the_programs_did_is_told_even_if_only_the_word_was_written() {
 }
 
 #[test]
+fn a_pause_and_a_confirmation_that_end_at_once_are_told_whole_or_not_at_all() {
+    for after in 1..5 {
+        let mut world = World::new(policy());
+        world.confirmed_switch(30);
+        world.write_word(|it| (it.paused, it.resume_at_deadline) = (true, true));
+        world.now = world.now.after(seconds(31));
+        world.fuse = Some(after);
+        world.feed(crate::model::Event::Timer);
+        world.restart();
+        assert!(world.kinds().contains(&"switched unconfirmed".to_owned()), "after {after} effects");
+        let view = world.view();
+        assert!(view.frozen.is_some() && view.rollback.target.is_none(), "after {after} effects");
+        assert!(world.shop().watch.is_none(), "after {after} effects");
+    }
+}
+
+#[test]
 fn what_somebody_else_did_while_the_daemon_was_away_is_drift() {
     let mut world = World::new(Policy { bake: Some(seconds(60)), ..policy() });
     world.go(GREEN).unwrap();
