@@ -1,17 +1,19 @@
 //! Switches that are taken back: ten ways in which a new version fails, each with clients on it, and how
 //! many of their requests that may cost at most.
 
-use crate::lab::{Lab, assert_unharmed, await_new};
+use crate::lab::{Lab, Way, assert_unharmed, await_new};
 use crate::watched::{
     BAKE, CLIENTS, PROBE, RATE, assert_whole, await_health, await_status, clients, history, lab, light,
     moves, refused, status, told,
 };
 use bg_common::Colour;
+use bg_tests::daemon::Settings;
 use bg_tests::servers::{Fault, Whom};
 use bg_tests::topology::CLIENT;
 use bg_tests::traffic::{Tally, Traffic};
 use bg_tests::wait;
 use serde_json::Value;
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
 /// Detection takes under a second where nothing else runs; beyond this it is of no use.
@@ -244,4 +246,31 @@ fn a_switch_to_a_version_that_is_well_stays() {
     let kinds: Vec<_> = history(&lab, "baked,confirmed").iter().map(|it| it["kind"].clone()).collect();
     assert_eq!(kinds, ["baked", "confirmed"]);
     assert_unharmed(&traffic.stop().unwrap());
+}
+
+#[test]
+fn a_daemon_that_dies_while_it_writes_down_what_the_kernel_did_leaves_one_that_knows() {
+    // The first exchange is the switch, the second what the programs did at its deadline.
+    for (point, turn) in [("before-exchange", 2), ("after-exchange", 2)] {
+        let settings =
+            Settings { deployment: BAKE.to_owned(), tables: PROBE.to_owned(), ..Way::Redirect.settings() };
+        let mut lab = Lab::scripted(&settings);
+        let mut dying = lab.daemon.spawn_as("bgd-chaos", Some(&format!("{point}:{turn}"))).unwrap();
+        let answers = || lab.daemon.bgctl(&["status"]).unwrap().code == Some(0);
+        wait::until("it answers", wait::PATIENCE, answers).unwrap();
+        for colour in Colour::BOTH {
+            await_health(&lab, colour, true);
+        }
+        let traffic = light(&lab);
+        lab.daemon.json(&["switch", "--confirm-within", "3s"]).unwrap();
+        let ended = dying.wait(wait::PATIENCE).unwrap();
+        assert_eq!(ended.signal(), Some(9), "{ended}: {}", dying.output());
+        await_new(&traffic, Colour::Blue, 5);
+        lab.daemon.launch().unwrap();
+        let status = await_status(&lab, "it is frozen", |status| status["frozen"]["automatic"] == true);
+        assert_eq!((&status["live"], &status["bake_left_s"]), (&"blue".into(), &Value::Null), "{status:#}");
+        assert_eq!(moves(&lab), ["switch green", "unconfirmed blue"], "{point}: {}", told(&lab));
+        assert_whole(&lab);
+        assert_unharmed(&traffic.stop().unwrap());
+    }
 }

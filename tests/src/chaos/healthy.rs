@@ -10,14 +10,14 @@ use bg_userspace::api::protocol::{HistoryQuery, ReasonRequest, Seconds, Status, 
 use serde_json::Value;
 use std::time::Duration;
 
-const BAKE: Duration = Duration::from_millis(500);
+const BAKE: Duration = Duration::from_secs(1);
 
 const TABLES: &str = "
 [deployment.shop.probe.page]
 kind = \"http\"
 service = \"web\"
-interval = \"300ms\"
-timeout = \"300ms\"
+interval = \"1s\"
+timeout = \"1s\"
 rise = 1
 fall = 3
 [deployment.shop.probe.echo]
@@ -25,8 +25,8 @@ kind = \"udp\"
 service = \"datagrams\"
 send = \"well?\"
 expect = \"{colour}\"
-interval = \"300ms\"
-timeout = \"300ms\"
+interval = \"1s\"
+timeout = \"1s\"
 rise = 1
 fall = 3
 [deployment.shop.passive]

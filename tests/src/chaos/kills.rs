@@ -34,6 +34,10 @@ struct Chaos {
     chooser: Chooser,
     report: Report,
     ready: Vec<Duration>,
+    /// The newest change of who is live that was counted.
+    counted: Option<u64>,
+    /// Time for starts, for comparing, and for orders until the kill.
+    spent: [Duration; 3],
 }
 
 /// Where the next daemon dies.
@@ -47,7 +51,15 @@ pub(super) fn run(options: &Options) -> Result<Report> {
     let started = Instant::now();
     let stage = Stage::new(PROGRAM, &Settings::hooked("tc", "auto"))?;
     let (dice, chooser) = (Dice::new(options.seed), Chooser::new());
-    let mut chaos = Chaos { stage, dice, chooser, report: Report::default(), ready: Vec::new() };
+    let mut chaos = Chaos {
+        stage,
+        dice,
+        chooser,
+        report: Report::default(),
+        ready: Vec::new(),
+        counted: None,
+        spent: [Duration::ZERO; 3],
+    };
     chaos.make()?;
     chaos.stage.load(None)?;
     let mut told = Instant::now();
@@ -93,12 +105,19 @@ impl Chaos {
     fn live_and_die(&mut self, death: &Death) -> Result<()> {
         let name = death.point.map(|(name, _)| name);
         let armed = name.map(|name| format!("{name}:{}", death.turn));
-        let Some(ready) = self.stage.launch(armed.as_deref())? else {
+        let begun = Instant::now();
+        let launched = self.stage.launch(armed.as_deref())?;
+        let launched_at = Instant::now();
+        self.spend(0, begun);
+        let Some(ready) = launched else {
             self.died(name);
             return Ok(());
         };
         self.ready.push(ready);
-        match self.stage.look()? {
+        let looked = self.stage.look()?;
+        let looked_at = Instant::now();
+        self.spend(1, launched_at);
+        match looked {
             Look::Died => {
                 self.died(name);
                 return self.stage.bury();
@@ -106,6 +125,7 @@ impl Chaos {
             Look::Agree => {}
             Look::Differ(how) => self.differ(how),
         }
+        self.count();
         match death.point {
             None => {
                 let order = self.chooser.choose(&mut self.dice);
@@ -125,9 +145,24 @@ impl Chaos {
                 }
             }
         }
+        self.spend(2, looked_at);
         let by_itself = self.stage.is_dead();
         self.died(name.filter(|_| by_itself));
         self.stage.bury()
+    }
+
+    fn spend(&mut self, on: usize, since: Instant) {
+        if let Some(spent) = self.spent.get_mut(on) {
+            *spent += since.elapsed();
+        }
+    }
+
+    /// Counts the changes of who is live since it was last done. A daemon that dies meanwhile is asked next time.
+    fn count(&mut self) {
+        if let Some((flips, newest)) = self.stage.flips(self.counted) {
+            self.report.flips += flips;
+            self.counted = newest.or(self.counted);
+        }
     }
 
     fn died(&mut self, point: Option<&'static str>) {
@@ -148,9 +183,9 @@ impl Chaos {
         if let Look::Differ(how) = self.stage.look()? {
             self.differ(how);
         }
-        match self.stage.flips() {
-            Ok(flips) => self.report.flips = flips,
-            Err(error) => self.differ(format!("{error:#}")),
+        self.count();
+        if let Err(error) = self.stage.verify() {
+            self.differ(format!("{error:#}"));
         }
         let tally = self.stage.rest()?;
         (self.report.requests, self.report.failed) = (tally.requests(), tally.failed());
@@ -163,10 +198,12 @@ impl Chaos {
     }
 
     fn tell(&self) {
-        let Report { kills, state_mismatch, reached, .. } = &self.report;
+        let Report { kills, flips, state_mismatch, reached, .. } = &self.report;
         let (requests, failed) = self.stage.tally(|tally| (tally.requests(), tally.failed()));
+        let [starts, looks, orders] = self.spent.map(|spent| spent.as_secs());
         crate::say(&format!(
-            "{kills} kills, {} of {} fail points, {requests} requests, {failed} failed, {state_mismatch} mismatches",
+            "{kills} kills, {flips} flips, {} of {} fail points, {requests} requests, {failed} failed, \
+             {state_mismatch} mismatches; {starts} s of starts, {looks} s of looks, {orders} s of orders",
             reached.len(),
             POINTS.len(),
         ));

@@ -10,7 +10,7 @@ use crate::wait;
 use anyhow::{Context, Result, ensure};
 use bg_common::Colour;
 use bg_userspace::api::client::Error;
-use bg_userspace::api::protocol::HistoryQuery;
+use bg_userspace::api::protocol::{HistoryQuery, Kinds};
 use serde_json::Value;
 use std::fmt;
 use std::path::Path;
@@ -117,16 +117,23 @@ impl Stage {
         blue.filter(|_| blue == green)
     }
 
-    /// How often live has changed, as the journal has it; it has to be whole.
-    pub(super) fn flips(&self) -> Result<u64> {
-        let kind = serde_json::from_value(Value::from("switched"))?;
-        let query = HistoryQuery { kind, limit: Some(HistoryQuery::MOST), ..HistoryQuery::default() };
-        let (history, verified) = self
-            .runtime
-            .block_on(async { Ok((self.client.history(&query).await?, self.client.verify().await?)) })
-            .map_err(|error: Error| anyhow::anyhow!("{error:?}"))?;
+    /// How often live has changed since the entry `after`, as the journal has it, and the newest such entry; none
+    /// if the daemon does not answer.
+    pub(super) fn flips(&self, after: Option<u64>) -> Option<(u64, Option<u64>)> {
+        let kind = Kinds(vec!["switched".to_owned()]);
+        let limit = Some(HistoryQuery::MOST);
+        let query = HistoryQuery { kind, limit, after_seq: after, ..HistoryQuery::default() };
+        let history = self.runtime.block_on(self.client.history(&query)).ok()?;
+        let newest = history.entries.last().and_then(|entry| entry.seq);
+        Some((history.entries.len().try_into().ok()?, newest))
+    }
+
+    /// Refuses a journal that is not whole.
+    pub(super) fn verify(&self) -> Result<()> {
+        let verified = self.runtime.block_on(self.client.verify());
+        let verified = verified.map_err(|error| anyhow::anyhow!("{error:?}"))?;
         ensure!(verified.whole, "the journal is not whole: {verified:?}");
-        Ok(history.entries.len().try_into()?)
+        Ok(())
     }
 }
 
