@@ -5,7 +5,7 @@ use super::load::{self, Sizes};
 use super::lock::Lock;
 use super::observer::TableObserver;
 use super::pins::Pins;
-use super::reconcile::{forget_backend, forget_frontend, reconcile};
+use super::reconcile::{flaps, forget_backend, forget_frontend, reconcile};
 use super::state::{Op, Retired, State};
 use super::tables::Tables;
 use crate::dataplane::{
@@ -34,6 +34,8 @@ pub struct Kernel {
     pins: Pins,
     tables: Tables,
     state: State,
+    /// What the state was brought in line with by the last [`Dataplane::apply`]; empty if that failed.
+    wanted: Vec<DeploymentSpec>,
     tc: Tc,
     /// What the last sweep found no pin of.
     unnamed: Retired,
@@ -113,7 +115,8 @@ impl Kernel {
     fn assemble(pins: Pins, lock: Option<Lock>) -> Result<Self, Refusal> {
         let tables = Tables::open(&pins.dir())?;
         let state = tables.state()?;
-        Ok(Self { pins, tables, state, tc: Tc::of_this_kernel(), unnamed: Retired::default(), _lock: lock })
+        let (tc, unnamed, wanted) = (Tc::of_this_kernel(), Retired::default(), Vec::new());
+        Ok(Self { pins, tables, state, wanted, tc, unnamed, _lock: lock })
     }
 
     /// Attaches tc programs as kernels before 6.6 need it, whatever this kernel has.
@@ -126,6 +129,16 @@ impl Kernel {
             self.tables.execute(op)?;
         }
         Ok(())
+    }
+
+    /// Executes the changes of a plan. If that fails, what holds is in the tables.
+    fn execute_or_reread(&mut self, ops: &[Op]) -> Result<(), Refusal> {
+        let done = self.execute(ops);
+        if done.is_err() {
+            self.wanted.clear();
+            self.state = self.tables.state()?;
+        }
+        done
     }
 }
 
@@ -140,6 +153,15 @@ fn take_down(pins: &Pins) -> Result<Detached, Refusal> {
 
 impl Dataplane for Kernel {
     fn apply(&mut self, want: &[DeploymentSpec]) -> Result<Applied, Refusal> {
+        if !self.wanted.is_empty()
+            && let Some(changes) = flaps(&self.state, &self.wanted, want)
+        {
+            let (ops, changed) = changes?;
+            self.execute_or_reread(&ops)?;
+            self.state.take_over(changed);
+            want.clone_into(&mut self.wanted);
+            return Ok(Applied { writes: ops.len(), ..Applied::default() });
+        }
         let (ops, state) = reconcile(&self.state, want)?;
         let names = |ours: &State, theirs: &State| {
             let missing = ours.deployments.values().filter(|name| theirs.deployment_id(name).is_none());
@@ -150,12 +172,9 @@ impl Dataplane for Kernel {
             removed: names(&self.state, &state),
             writes: ops.len(),
         };
-        if let Err(refusal) = self.execute(&ops) {
-            // Some changes were made: what holds is in the tables.
-            self.state = self.tables.state()?;
-            return Err(refusal);
-        }
+        self.execute_or_reread(&ops)?;
         self.state = state;
+        want.clone_into(&mut self.wanted);
         Ok(applied)
     }
 

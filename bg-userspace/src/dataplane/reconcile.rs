@@ -1,6 +1,8 @@
 //! From what the tables hold and what they shall hold to the ordered list of changes. Pure: it is
 //! tested without a kernel.
 
+mod flaps;
+
 use super::state::{Op, ServiceState, State};
 use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
 use crate::refusal::Refusal;
@@ -8,6 +10,8 @@ use bg_common::names::{MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_RING, M
 use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Proto, Ring, Service, SliceId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+
+pub(super) use flaps::flaps;
 
 /// The endpoint of a socket address.
 pub(super) fn endpoint(addr: &SocketAddr, protocol: Protocol) -> Endpoint {

@@ -72,6 +72,12 @@ impl State {
         (backend.service() == service).then_some(id)
     }
 
+    /// Takes over services and backends of a state that holds only what has changed.
+    pub(super) fn take_over(&mut self, changed: Self) {
+        self.services.extend(changed.services);
+        self.backends.extend(changed.backends);
+    }
+
     /// What only pins may name.
     pub(super) fn retired(&self) -> Retired {
         let rings = self.services.values().flat_map(|service| service.rings.iter());

@@ -1,7 +1,7 @@
 //! Plays the changes on tables in memory and looks at them after every single one, as a packet would.
 
 use super::super::state::{Op, ServiceState, State};
-use super::{endpoint, forget_backend, forget_frontend, reconcile};
+use super::{endpoint, flaps, forget_backend, forget_frontend, reconcile};
 use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
 use bg_common::{Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, Ring, Service, SliceId, Via, Word};
 use proptest::prelude::*;
@@ -335,11 +335,14 @@ fn a_deployment_that_is_made_anew_can_go_on_where_it_was() {
     assert_eq!(tables.words[&0], remembered);
 }
 
+fn any_pinned() -> impl Strategy<Value = PinnedFlows> {
+    prop_oneof![Just(PinnedFlows::Keep), Just(PinnedFlows::Reset), Just(PinnedFlows::Move)]
+}
+
 fn any_want() -> impl Strategy<Value = Vec<DeploymentSpec>> {
     let hosts =
         || proptest::collection::btree_set(1_u8..5, 0..4).prop_map(|set| set.into_iter().collect::<Vec<_>>());
-    let pinned = prop_oneof![Just(PinnedFlows::Keep), Just(PinnedFlows::Reset), Just(PinnedFlows::Move)];
-    let downs = proptest::collection::vec((any::<bool>(), any::<bool>(), pinned), 16);
+    let downs = proptest::collection::vec((any::<bool>(), any::<bool>(), any_pinned()), 16);
     let services =
         proptest::collection::btree_map(0_u8..4, (hosts(), hosts(), hosts(), downs, any::<bool>()), 0..4);
     (services, any::<bool>(), any::<bool>()).prop_map(|(services, split, mail)| {
@@ -356,7 +359,42 @@ fn any_want() -> impl Strategy<Value = Vec<DeploymentSpec>> {
     })
 }
 
+/// The same, with other backends down.
+fn flapped(mut want: Vec<DeploymentSpec>, downs: &[(bool, PinnedFlows)]) -> Vec<DeploymentSpec> {
+    let services = want.iter_mut().flat_map(|deployment| &mut deployment.services);
+    let backends = services.flat_map(|service| service.backends.iter_mut().flatten());
+    for (backend, (serving, pinned)) in backends.zip(downs) {
+        (backend.serving, backend.pinned) = (*serving, *pinned);
+    }
+    want
+}
+
 proptest! {
+    #[test]
+    fn the_short_way_of_flaps_is_the_long_way(
+        want in any_want(),
+        downs in proptest::collection::vec((any::<bool>(), any_pinned()), 64),
+    ) {
+        let mut tables = Tables::default();
+        apply(&mut tables, &want);
+        let state = tables.state();
+        let next = flapped(want.clone(), &downs);
+        let (ops, changed) = flaps(&state, &want, &next).expect("only backends have changed").unwrap();
+        let (long, after) = reconcile(&state, &next).unwrap();
+        prop_assert_eq!(ops, long);
+        let mut short = state.clone();
+        short.take_over(changed);
+        prop_assert_eq!(short, after);
+    }
+
+    #[test]
+    fn any_other_change_takes_the_long_way(one in any_want(), other in any_want()) {
+        let mut tables = Tables::default();
+        apply(&mut tables, &one);
+        let up = |want: &[DeploymentSpec]| flapped(want.to_vec(), &[(true, PinnedFlows::Keep); 64]);
+        prop_assert_eq!(flaps(&tables.state(), &one, &other).is_some(), up(&one) == up(&other));
+    }
+
     #[test]
     fn no_step_of_any_change_leads_a_packet_astray(wants in proptest::collection::vec(any_want(), 1..6)) {
         let mut tables = Tables::default();
