@@ -65,10 +65,18 @@ pub(super) fn facts(facts: &[(String, String)], env: &mut Env<'_>) -> Result {
     if facts.is_empty() { Ok(()) } else { print(&table, env) }
 }
 
-/// Prints a line, in pieces if the terminal is too narrow for it.
+/// Prints a line, in pieces and without its shades if the terminal is too narrow for it.
 pub(super) fn line(text: &str, env: &mut Env<'_>) -> Result {
+    let bare = text.split("\x1b[").enumerate().map(|(index, part)| match index {
+        0 => part,
+        _ => part.split_once('m').map_or(part, |(_, rest)| rest),
+    });
+    let bare: String = bare.collect();
+    if env.width.is_none_or(|width| bare.chars().count() <= usize::from(width)) {
+        return Ok(writeln!(env.out, "{text}")?);
+    }
     let mut table = plain(env);
-    table.add_row([text]);
+    table.add_row([bare]);
     for column in table.column_iter_mut() {
         column.set_padding((0, 0));
     }

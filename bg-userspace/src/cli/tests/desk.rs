@@ -31,6 +31,7 @@ pub(super) struct Desk {
     /// Whether a person sits there, and what that person types.
     pub(super) person: Option<&'static str>,
     pub(super) width: Option<u16>,
+    pub(super) colour: bool,
     pub(super) user: Option<&'static str>,
     /// Whether the journal cannot be written.
     pub(super) full_disk: bool,
@@ -47,6 +48,7 @@ impl Desk {
             kernel: Pinned(None),
             person: None,
             width: None,
+            colour: false,
             user: None,
             full_disk: false,
             dir,
@@ -80,7 +82,7 @@ impl Desk {
             out: &mut out,
             err: &mut err,
             answers: &mut self.person.unwrap_or_default().as_bytes(),
-            colour: false,
+            colour: self.colour,
             width: self.width,
             asks: self.person.is_some(),
             watched: self.person.is_some(),

@@ -1,11 +1,12 @@
 //! What the nouns show, to the letter.
 
 use super::Ran;
-use super::desk::{BLUE, Desk, GREEN, busy, idle, passive, plan, probe, shut};
+use super::desk::{BLUE, Desk, GREEN, busy, idle, passive, plan, probe, shut, switched};
 use crate::api::protocol::{
     Busy, ByColour, Deployment, DeploymentDrift, DeploymentHealth, Drift, FlowSummary, Flows, Freeze, Health,
     Override, PassiveVerdict, Plan, ProbeVerdict, RollbackAnswer, SliceStatus, Truths, VipFlows,
 };
+use crate::model::order::Done;
 use serde_json::json;
 
 const PLAN: &str = "\
@@ -379,5 +380,21 @@ async fn everything_that_is_prose_fits_a_terminal() {
         let out = out + &err;
         let widest = out.lines().max_by_key(|line| line.chars().count()).unwrap();
         assert!(widest.chars().count() <= 80, "{line}: {widest:?}\n{out}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_breaks_where_the_terminal_ends_and_not_before() {
+    let rows = [
+        (78, "shop: blue (1.3) → green (1.4)  generation 8  (661 ns; 812 flows stay on blue)\n"),
+        (77, "shop: blue (1.3) → green (1.4)  generation 8  (661 ns; 812 flows stay on\nblue)\n"),
+    ];
+    for (width, expected) in rows {
+        let mut desk = Desk::answering([Ok(Done::Switched(switched()))]);
+        (desk.width, desk.colour) = (Some(width), true);
+        let out = desk.run("switch").await.out;
+        let shades = ["\x1b[94m", "\x1b[92m", "\x1b[0m"];
+        let bare = shades.iter().fold(out, |out, shade| out.replace(shade, ""));
+        assert!(bare.starts_with(expected), "{width}: {bare}");
     }
 }
