@@ -181,6 +181,9 @@ impl Machine {
             let refusal = self.no_such(&name);
             let Self { boot, journal, tokens, .. } = self;
             gone.leave(&mut Step { now, boot, journal: journal.as_ref(), tokens, effects }, refusal);
+            // It may come back, as it may after a restart.
+            let memory = gone.memory(boot);
+            self.memories.insert(name, memory);
         }
     }
 
@@ -319,6 +322,7 @@ impl Deployment {
         for (id, _) in std::mem::take(&mut self.queued) {
             step.answer(id, Err(refusal.clone()));
         }
+        self.watch = None;
         self.abort_drill(step, refusal.what.clone());
         self.give_up(step, refusal);
         self.conclude(step);

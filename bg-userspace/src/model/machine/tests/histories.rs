@@ -463,7 +463,7 @@ impl History {
             self.world.feed(Event::Timer);
             let due = self.world.machine.next_timer(self.world.now);
             if self.world.dead || due.is_none_or(|due| due > self.world.now) {
-                return;
+                return self.must_have_acted();
             }
         }
         let due = self.world.machine.next_timer(self.world.now);
@@ -471,6 +471,31 @@ impl History {
             "a timer is never done: {due:?} at {:?}, {:#?}",
             self.world.now, self.world.machine.deployments
         );
+    }
+
+    /// What is due by what is known is done or under way.
+    fn must_have_acted(&self) {
+        let now = self.world.now;
+        for (name, deployment) in self.world.machine.deployments().filter(|_| !self.world.dead) {
+            let held_off = deployment.hold_off.is_some_and(|until| now < until);
+            assert!(
+                held_off || deployment.change.is_some() || !deployment.is_lapsed(now),
+                "{name} is past its deadline, and nobody writes it down"
+            );
+            if !deployment.is_ready(now) {
+                continue;
+            }
+            if let Some(watch) = deployment.watch.as_ref().filter(|watch| watch.cause != Cause::Drill) {
+                let fails = deployment.health.slice(watch.to) == Some(false);
+                let fit = deployment.unfit_to_take_over(watch.to.other(), now).is_none();
+                assert!(!(fails && fit), "{name} is watched and fails, and nobody takes it back");
+                assert!(watch.bake_until.is_none_or(|until| now < until), "{name} has baked long enough");
+            }
+            assert!(
+                deployment.drill.is_some() || !deployment.wants_fail_over(now),
+                "{name} does not fail over"
+            );
+        }
     }
 
     fn reload(&mut self) {
@@ -494,11 +519,14 @@ impl History {
         let name = self.name();
         self.say(|| format!("{name} goes away, or comes back"));
         if self.world.kernel.remove(&name).is_none() {
-            self.world.kernel.insert(name.clone(), Word::initial(BLUE));
+            let memory = self.world.machine.memories.get(&name);
+            let target = memory.and_then(|memory| memory.rollback.clone());
+            self.before.insert(name.clone(), target.map(|target| (target.colour, target.identity)));
+            let down = memory.map(|memory| memory.down.clone()).unwrap_or_default();
+            self.world.down.insert(name.clone(), down);
+            let word = memory.map_or(Word::initial(BLUE), Memory::after_reboot);
+            self.world.kernel.insert(name, word);
         }
-        self.world.must_be_frozen.remove(&name);
-        self.world.down.remove(&name);
-        self.before.insert(name, None);
         self.world.reread();
     }
 
@@ -520,7 +548,9 @@ impl History {
             .keys()
             .filter_map(|name| {
                 let newest = unchanged.iter().find(|entry| entry.deployment == *name)?;
-                Some((name.clone(), newest.version == self.world.version))
+                // Operators' words count at once, whatever was the last resort before.
+                let same = newest.version == self.world.version && newest.memory.overrides.is_empty();
+                Some((name.clone(), same))
             })
             .collect();
         let served = self.world.served;

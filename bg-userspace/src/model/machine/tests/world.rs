@@ -318,6 +318,9 @@ impl World {
             Effect::CountNow => {}
             Effect::Serve { deployment, down } => {
                 self.served += 1;
+                if self.trace {
+                    println!("{:>12?}     serve {deployment} without {down:?}", self.now.0);
+                }
                 self.down.insert(deployment, down);
             }
         }
