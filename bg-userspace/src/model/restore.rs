@@ -19,8 +19,10 @@ impl Deployment {
         // Before anything is told: what is remembered from here on is what the rings are.
         self.serve(step);
         self.schedule_drill(step);
-        // Taken down and made anew within one boot is as good as a boot.
-        let made_anew = self.word == memory.after_reboot() && self.word != memory.word();
+        // Taken down and made anew within one boot is as good as a boot; a drain that has ended looks the same,
+        // and is none.
+        let drained = memory.word().drained() == Ok(self.word);
+        let made_anew = self.word == memory.after_reboot() && self.word != memory.word() && !drained;
         if memory.boot != step.boot || made_anew {
             return self.after_reboot(step, &memory);
         }

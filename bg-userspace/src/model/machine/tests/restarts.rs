@@ -164,6 +164,31 @@ fn what_somebody_else_did_while_the_daemon_was_away_is_drift() {
 }
 
 #[test]
+fn a_drain_that_ended_and_was_not_told_ends_no_bake_time() {
+    let mut world = World::new(Policy { bake: Some(seconds(600)), ..policy() });
+    world.go(GREEN).unwrap();
+    world.pass(seconds(3));
+    world.sweep([0, 0]);
+    world.fuse = Some(1);
+    world.sweep([0, 0]);
+    assert!(world.dead && !world.kernel["shop"].draining());
+    world.restart();
+    assert!(world.view().bake_left.is_some());
+}
+
+#[test]
+fn tables_that_were_made_anew_are_as_after_a_boot() {
+    let mut world = World::new(policy());
+    world.confirmed_switch(3000);
+    world.told();
+    let anew = world.memories()["shop"].after_reboot();
+    world.kernel.insert("shop".to_owned(), anew);
+    world.restart();
+    assert_eq!((world.live(), found(&world).as_str()), (BLUE, "after-reboot"));
+    assert_eq!(world.told(), ["switched unconfirmed", "frozen", "started"]);
+}
+
+#[test]
 fn a_pending_switch_that_somebody_else_overtook_is_said_not_to_be_made() {
     let mut world = World::new(policy());
     world.fuse = Some(1);
