@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 /// Histories of a run of all tests.
-const SHORT: u64 = 1000;
+const SHORT: u64 = 1500;
 
 /// Numbers that look random and are the same for the same seed (splitmix64).
 struct Dice(u64);
@@ -648,7 +648,7 @@ impl History {
             && found == "new"
         {
             let word = Word::from_bits(*word);
-            let switched = word.generation() > 0 && word.unpack().is_ok();
+            let switched = word.draining() && word.unpack().is_ok();
             *before = identity(record.live.other()).filter(|_| switched);
         }
     }

@@ -140,6 +140,20 @@ fn an_order_that_waits_for_hooks_is_judged_anew_when_somebody_else_switches() {
 }
 
 #[test]
+fn hooks_are_asked_once_however_often_an_exchange_is_lost() {
+    let mut world = World::new(Policy { gating_hooks: true, ..policy() });
+    world.hooks = Hooks::Hang;
+    let id = world.give(Verb::Switch(SwitchOrder::default()));
+    world.foreign = (1..4).map(|generation| word(|it| it.generation = generation)).collect();
+    let question = world.questions.pop().unwrap();
+    world.reply(question, Hooks::Agree);
+    assert!(world.answers[&id].is_ok() && world.questions.is_empty());
+    assert_eq!((world.live(), world.kernel["shop"].generation()), (GREEN, 4));
+    let abouts = world.told().iter().filter(|kind| *kind == "about switch").count();
+    assert_eq!(abouts, 4, "and each try is recorded before it is made");
+}
+
+#[test]
 fn a_word_that_never_holds_still_is_refused_in_the_end() {
     let contended = |verb: Verb| {
         let mut world = World::new(policy());
