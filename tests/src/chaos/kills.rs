@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const PROGRAM: &str = "bgd-chaos";
 
 /// Every other kill comes at a random moment of the first so many milliseconds of an order.
-const MOMENTS: u64 = 30;
+const MOMENTS: u64 = 60;
 
 /// Orders that may pass before a fail point is reached.
 const ORDERS: usize = 4;
@@ -128,6 +128,7 @@ impl Chaos {
         self.count();
         match death.point {
             None => {
+                self.stage.give(Order::Switch, None)?;
                 let order = self.chooser.choose(&mut self.dice);
                 let cut = Duration::from_micros(self.dice.below(MOMENTS * 1000));
                 self.stage.give(order, Some(cut))?;
@@ -175,7 +176,9 @@ impl Chaos {
     fn differ(&mut self, how: String) {
         self.report.state_mismatch += 1;
         let kills = self.report.kills;
-        self.report.troubles.push(format!("after {kills} kills: {how}"));
+        let trouble = format!("after {kills} kills: {how}");
+        crate::say(&trouble);
+        self.report.troubles.push(trouble);
     }
 
     fn end(mut self) -> Result<Report> {
@@ -184,7 +187,7 @@ impl Chaos {
             self.differ(how);
         }
         self.count();
-        if let Err(error) = self.stage.verify() {
+        if let Err(error) = self.stage.verify().and_then(|()| self.stage.verify_offline()) {
             self.differ(format!("{error:#}"));
         }
         let tally = self.stage.rest()?;

@@ -8,16 +8,21 @@ use crate::run;
 use crate::traffic::{Kind, Tally};
 use crate::wait;
 use anyhow::{Context, Result, ensure};
-use bg_common::Colour;
+use bg_common::{Colour, Tick};
 use bg_userspace::api::client::Error;
 use bg_userspace::api::protocol::{HistoryQuery, Kinds};
+use bg_userspace::dataplane::Dataplane as _;
+use bg_userspace::dataplane::kernel::Kernel;
 use serde_json::Value;
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// So long they may differ: what is written by one is read by another a little later.
 const AGREE_WITHIN: Duration = Duration::from_secs(5);
+
+/// And not before they were looked at so often, however long that takes.
+const LOOKS: usize = 3;
 
 /// How looking ended.
 pub(super) enum Look {
@@ -60,17 +65,20 @@ impl fmt::Display for Accounts {
 impl Stage {
     /// Compares all accounts until they agree.
     pub(super) fn look(&mut self) -> Result<Look> {
-        let mut last = None;
-        let agree = wait::until_some("all agree", AGREE_WITHIN, || match self.accounts() {
+        let began = Instant::now();
+        let mut different = Vec::new();
+        let agree = wait::until_some("all agree", wait::PATIENCE, || match self.accounts() {
             _ if self.is_dead() => Some(Ok(Look::Died)),
             Err(error) => Some(Err(error)),
+            Ok(None) => None,
             Ok(Some(accounts)) if accounts.agree() => Some(Ok(Look::Agree)),
-            Ok(accounts) => {
-                last = accounts.or(last);
-                None
+            Ok(Some(accounts)) => {
+                different.push(accounts.to_string());
+                let over = different.len() >= LOOKS && began.elapsed() > AGREE_WITHIN;
+                over.then(|| Ok(Look::Differ(different.last().cloned().unwrap_or_default())))
             }
         });
-        agree.unwrap_or_else(|_| Ok(Look::Differ(last.map(|last| last.to_string()).unwrap_or_default())))
+        agree.unwrap_or_else(|why| Ok(Look::Differ(format!("{why:#}: {different:#?}"))))
     }
 
     /// What all say; none if the daemon does not answer, or the word has changed meanwhile.
@@ -98,11 +106,23 @@ impl Stage {
         Ok(Some(Accounts { kernel, daemon, journal, roles, clients }))
     }
 
-    /// Who is live by the word in the kernel, and its generation.
+    /// Who is live by the word in the kernel as the programs read it, and its generation. As `bgctl --offline`
+    /// reads it, without a process for each look.
     fn kernel(&self) -> Result<(Colour, u16)> {
+        let kernel = Kernel::open_pinned(self.daemon.instance()).map_err(|why| anyhow::anyhow!("{why}"))?;
+        let words = kernel.words().map_err(|why| anyhow::anyhow!("{why}"))?;
+        let (_, word) = words.first().context("there is no deployment")?;
+        let word = word.effective(Tick::from_nanos(clock::now()));
+        Ok((word.live(), word.generation()))
+    }
+
+    /// The same by `bgctl --offline status`.
+    pub(super) fn verify_offline(&self) -> Result<()> {
         let status = self.daemon.json(&["--offline", "status"])?;
         let deployment = status.pointer("/deployments/0").context("there is no deployment")?;
-        live_of(deployment).with_context(|| status.to_string())
+        let (kernel, offline) = (self.kernel()?, live_of(deployment));
+        ensure!(offline == Some(kernel), "the word says {kernel:?}, and bgctl --offline {offline:?}");
+        Ok(())
     }
 
     /// Who is live by what slices are told; none while the two are told different things.
