@@ -149,9 +149,9 @@ const fn paint(rank: Rank) -> &'static str {
 }
 
 fn legend(text: &mut String) {
-    let entries = [(Rank::Ours, "bg", 286), (Rank::Other, "compared with", 232), (Rank::Limit, "limit", 106)];
+    let entries = [(Rank::Ours, "bg", 226), (Rank::Other, "compared with", 172), (Rank::Limit, "limit", 46)];
     for (rank, name, from_right) in entries {
-        let x = WIDTH - MARGIN - from_right + 32;
+        let x = WIDTH - MARGIN - from_right;
         push(
             text,
             format_args!(

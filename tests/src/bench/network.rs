@@ -127,7 +127,7 @@ pub(super) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
         report.name(format!("skipped_{}", variant.key()), &reason);
     }
     let names: Vec<&str> = labs.iter().map(|lab| lab.variant.title()).collect();
-    report.progress(&format!("in this order: {}", names.join(", ")))?;
+    report.progress(&format!("in this order: {}", names.join(" | ")))?;
     let (samples, failed) = rounds(effort, report, &labs)?;
     let variants: Vec<Variant> = labs.iter().map(|lab| lab.variant).collect();
     tell(effort, report, &variants, &samples)?;

@@ -63,7 +63,7 @@ pub(super) fn translate(topology: &Topology, blue: &Machine) -> Result<()> {
 /// HAProxy in TCP mode, with as many threads as it likes.
 pub(super) fn haproxy(topology: &Topology, blue: &Machine, files: &Path) -> Result<Process> {
     let ([vip, _], [backend, _]) = (VIPS, blue.addrs);
-    let mut text = "global\n  maxconn 20000\ndefaults\n  mode tcp\n  maxconn 20000\n  option splice-auto\n  \
+    let mut text = "global\n  maxconn 4096\ndefaults\n  mode tcp\n  option splice-auto\n  \
                     timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n"
         .to_owned();
     for (from, to) in TCP {
@@ -87,8 +87,8 @@ pub(super) fn nginx(topology: &Topology, blue: &Machine, files: &Path) -> Result
     fs::create_dir_all(&home)?;
     writeln!(
         text,
-        "daemon off;\nmaster_process off;\nworker_rlimit_nofile 65536;\nerror_log stderr error;\npid {}/pid;\n\
-         events {{ worker_connections 16384; }}\nstream {{\n  proxy_timeout 1h;",
+        "daemon off;\nmaster_process off;\nerror_log stderr error;\npid {}/pid;\n\
+         events {{ worker_connections 512; }}\nstream {{\n  proxy_timeout 1h;",
         home.display()
     )?;
     for (from, to) in TCP {
