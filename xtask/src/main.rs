@@ -21,7 +21,8 @@ const HELP: &str = "\
 cargo xtask TASK
 
   setup [--check]                   install what building and testing need; --check only looks
-  build [--release] [--stats]       build everything; --stats counts instructions of the packet programs
+  build [--release] [--stats]       build everything; --stats counts instructions of the packet programs, and
+                                    as root those that the verifier looked at, and bytes of machine code
   test [host|kernel|e2e] [FILTER…]  run all tests, or those of one level; kernel and e2e need root
   tidy [--bless]                    check the source tree; --bless records a new table layout
   demo [ARGS…]                      switch live traffic in namespaces on this machine; needs root

@@ -3,7 +3,8 @@
 
 use anyhow::{Context, Result, bail};
 use aya_obj::generated::{
-    BPF_F_TEST_XDP_LIVE_FRAMES, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type,
+    BPF_F_TEST_XDP_LIVE_FRAMES, XDP_FLAGS_DRV_MODE, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn,
+    bpf_map_type, bpf_prog_type,
 };
 use std::io;
 use std::mem::{MaybeUninit, size_of};
@@ -78,6 +79,22 @@ pub(super) fn load(kind: Kind, code: &[bpf_insn]) -> Result<OwnedFd> {
     loaded
         .map(owned)
         .with_context(|| format!("the kernel does not take a program of the benchmark: {}", said()))
+}
+
+/// Hooks a program in at the ingress of an interface of this thread's namespace, XDP in the driver, as long
+/// as the link is kept.
+pub(super) fn attach(kind: Kind, program: BorrowedFd<'_>, ifindex: u32) -> Result<OwnedFd> {
+    let (hook, flags) = match kind {
+        Kind::Xdp => (bpf_attach_type::BPF_XDP, XDP_FLAGS_DRV_MODE),
+        Kind::Tc => (bpf_attach_type::BPF_TCX_INGRESS, 0),
+    };
+    let mut attr = zeroed();
+    attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    attr.link_create.__bindgen_anon_2.target_ifindex = ifindex;
+    attr.link_create.attach_type = hook as u32;
+    attr.link_create.flags = flags;
+    let link = bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr).map(owned);
+    link.with_context(|| format!("attach a program of the benchmark by {kind:?} to interface {ifindex}"))
 }
 
 /// A table of one program, for [`tail calls`](super::asm::Code::tail_call).
