@@ -31,7 +31,7 @@ pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>
     };
     let key = FlowKey::new(packet.src, packet.src_port, packet.proto, frontend.service);
     let backend = backend_of(packet, tables, &frontend, &key)?;
-    if backend.endpoint().addr() == packet.src {
+    if backend.endpoint().addr() == packet.src && !backend.has_source() {
         return Err(Reason::OwnAddress);
     }
     tables.traffic(backend.slice(), |traffic| {
@@ -90,14 +90,14 @@ pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, R
 
 /// Which table a pin is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum In {
+pub(crate) enum In {
     Flows,
     HalfOpen,
 }
 
 /// A flow's pin.
 #[inline(always)]
-fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
+pub(crate) fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
     match tables.flow(key) {
         Some(pin) => Some((In::Flows, pin)),
         None => find_later(tables, key),
@@ -124,7 +124,7 @@ enum Pinned<'a> {
 
 /// The backend of a packet's flow: the pinned one, or a new choice.
 #[inline(always)]
-fn backend_of<'a, T: Tables>(
+pub(crate) fn backend_of<'a, T: Tables>(
     packet: &Packet,
     tables: &'a T,
     frontend: &Frontend,
@@ -262,7 +262,12 @@ fn keeps(packet: &Packet, frontend: &Frontend, flow: &Flow, place: In, now: Tick
 ///
 /// Preview rules, canary share and frontend roles are decided here when they come.
 #[inline(always)]
-fn choose<T: Tables>(packet: &Packet, tables: &T, service: &Service, word: Word) -> Result<u32, Reason> {
+pub(crate) fn choose<T: Tables>(
+    packet: &Packet,
+    tables: &T,
+    service: &Service,
+    word: Word,
+) -> Result<u32, Reason> {
     let midstream = packet.is_tcp() && !packet.is_bare_syn();
     if word.is_paused() && !midstream {
         return Err(Reason::Paused);
@@ -326,7 +331,14 @@ fn client_spoke(packet: &Packet, pin: &impl Pin, flow: &Flow, now: Tick) -> u8 {
 
 /// Notes a packet of the backend in its flow's pin and counts it.
 #[inline(always)]
-fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, backend: &Backend, now: Tick) {
+pub(crate) fn answered<T: Tables>(
+    packet: &Packet,
+    tables: &T,
+    pin: &T::Pin,
+    flow: &Flow,
+    backend: &Backend,
+    now: Tick,
+) {
     // A refusal is no answer.
     let unanswered = !flow.answered();
     let first = unanswered && !packet.is_rst();
@@ -372,6 +384,7 @@ fn opened<T: Tables>(packet: &Packet, tables: &T, backend: &Backend, word: Word)
     tables.traffic(backend.slice(), |traffic| {
         traffic.flows += 1;
         traffic.handshakes += u64::from(handshake);
+        traffic.local += u64::from(packet.is_local());
         if handshake || !packet.is_tcp() {
             traffic.begins(now_ns, word.generation());
         }
