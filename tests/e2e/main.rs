@@ -12,6 +12,7 @@ mod chaos;
 mod harness;
 mod lab;
 mod lifecycle;
+mod local;
 mod orders;
 mod ports;
 mod refusals;
