@@ -151,9 +151,15 @@ fn datagrams_without_a_connection_stay_with_their_socket_and_come_back_from_the_
     // Sockets belong to the group that they were opened in, and these were not.
     for (socket, target) in &old {
         socket.set_read_timeout(Some(std::time::Duration::from_millis(100))).unwrap();
-        assert!(lab.topology.gateway.run(|| socket.send_to(b"who?", target).and_then(|_| socket.recv(&mut [0]))).is_err());
+        assert!(
+            lab.topology
+                .gateway
+                .run(|| socket.send_to(b"who?", target).and_then(|_| socket.recv(&mut [0])))
+                .is_err()
+        );
     }
-    let open = || on_gateway(&lab, &group, || frontends(service::DATAGRAMS).map(|target| (unbound(target), target)));
+    let open =
+        || on_gateway(&lab, &group, || frontends(service::DATAGRAMS).map(|target| (unbound(target), target)));
     let old = open();
     both(&old, Colour::Blue);
     both(&old, Colour::Blue);

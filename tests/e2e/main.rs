@@ -9,6 +9,7 @@
 )]
 
 mod chaos;
+mod hairpin;
 mod harness;
 mod lab;
 mod lifecycle;
