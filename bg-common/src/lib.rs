@@ -25,6 +25,7 @@ pub mod nat;
 #[cfg(feature = "user")]
 mod pod;
 pub mod reason;
+pub mod recent;
 pub mod service;
 pub mod table;
 pub mod traffic;
@@ -41,6 +42,7 @@ pub use local::Connected;
 pub use names::Name;
 pub use nat::{NatKey, Source};
 pub use reason::{Reason, Verdict};
+pub use recent::{End, Recent, RecentKey};
 pub use service::{Frontend, Ring, Service};
 pub use traffic::Traffic;
 pub use word::{Fate, Word};

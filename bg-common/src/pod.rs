@@ -1,8 +1,8 @@
 //! Marks the table types as plain old data, beside the proof of their sizes.
 
 use crate::{
-    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Frontend, Name, NatKey, Service, Source, Traffic,
-    Word,
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Frontend, Name, NatKey, Recent, Service, Source,
+    Traffic, Word,
 };
 
 macro_rules! pod {
@@ -27,6 +27,7 @@ pod! {
     Connected: 56,
     Source: 32,
     NatKey: 8,
+    Recent: 96,
     Bucket<Frontend>: 128,
     Bucket<u64>: 128,
 }

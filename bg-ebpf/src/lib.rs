@@ -2,10 +2,10 @@
 //! the kernel, where `main.rs` gives it real packets and real tables. It knows neither.
 //!
 //! In the order of a packet's way: [`view`] and [`tables`] are the two seams to the outside;
-//! [`parse`] reads the headers, [`decide`] chooses where the packet belongs, asking [`fate`] whether its flow
-//! may stay there; [`rewrite`] changes it and mends its checksums with [`checksum`], or [`reset`] makes the
-//! answer of it that ends its connection. [`nat`] replaces the client, too, where the backend is to answer the
-//! gateway; [`local`] decides for sockets of the gateway's own processes.
+//! [`parse`] reads the headers; [`recent`] knows what was decided a moment ago; else [`decide`] chooses where the
+//! packet belongs, asking [`fate`] whether its flow may stay there; [`rewrite`] changes it and mends its checksums
+//! with [`checksum`], or [`reset`] makes the answer of it that ends its connection. [`nat`] replaces the client, too,
+//! where the backend is to answer the gateway; [`local`] decides for sockets of the gateway's own processes.
 
 #![no_std]
 
@@ -15,8 +15,10 @@ pub mod fate;
 pub mod hash;
 pub mod local;
 pub mod nat;
+mod note;
 pub mod packet;
 pub mod parse;
+pub mod recent;
 pub mod reset;
 pub mod rewrite;
 pub mod tables;

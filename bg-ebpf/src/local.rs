@@ -4,8 +4,9 @@
 //! A socket that connects is decided about once. Datagrams without a connection have a pin like any client's, in
 //! which the socket stands for the client.
 
-use crate::decide::{answered, backend_of, choose, find};
+use crate::decide::{backend_of, choose, find};
 use crate::fate::word_of;
+use crate::note::answered;
 use crate::packet::{Family, Packet};
 use crate::tables::{Insert, Sockets};
 use bg_common::local::flow_key;
@@ -65,7 +66,7 @@ pub fn send<T: Sockets>(to: &Endpoint, cookie: u64, tables: &T) -> Result<Option
         return Ok(None);
     };
     let key = flow_key(cookie, to.proto(), frontend.service);
-    let backend = backend_of(&asking(to, cookie), tables, &frontend, &key)?;
+    let (backend, _) = backend_of(&asking(to, cookie), tables, &frontend, &key)?;
     tables.traffic(backend.slice(), |traffic| traffic.packets_in += 1);
     Ok(Some(backend.endpoint()))
 }

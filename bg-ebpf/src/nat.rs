@@ -6,10 +6,10 @@
 
 use crate::decide::{Way, find};
 use crate::packet::Packet;
-use crate::rewrite::{End, Rewrite};
+use crate::rewrite::Rewrite;
 use crate::tables::{Insert, Nat, Pin as _};
 use bg_common::nat::{TRIES, is_given, port};
-use bg_common::{FlowKey, NatKey, Port, Reason};
+use bg_common::{End, FlowKey, NatKey, Port, Reason};
 
 /// What a packet that leaves for a backend becomes; `None` when it stays as it is.
 ///
