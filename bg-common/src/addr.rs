@@ -54,6 +54,13 @@ impl Addr {
         self.0
     }
 
+    /// Wraps an IPv6 address as words of four bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_words([a, b, c, d]: [u32; 4]) -> Self {
+        Self([join(a, b), join(c, d)])
+    }
+
     /// The same as words of four bytes.
     #[inline(always)]
     #[must_use]
@@ -220,6 +227,7 @@ mod tests {
             assert_eq!(IpAddr::from(addr), ip);
             assert_eq!(addr.is_v4(), ip.is_ipv4(), "{text}");
             assert_eq!(Addr::from_v6(addr.octets()), addr);
+            assert_eq!(Addr::from_words(addr.words()), addr);
             let octets: [u8; 16] = addr.words().map(u32::to_ne_bytes).concat().try_into().unwrap();
             assert_eq!(octets, addr.octets());
         }

@@ -39,7 +39,7 @@ pub struct Backend {
     slice: SliceId,
     port: Port,
     proto: Proto,
-    /// Bits 0-1: [`Via`]; 2-3: [`PinnedFlows`]; 4: [`Backend::is_down`].
+    /// Bits 0-1: [`Via`]; 2-3: [`PinnedFlows`]; 4: [`Backend::is_down`]; 5: [`Backend::has_source`].
     way: u8,
 }
 
@@ -47,6 +47,7 @@ const VIA_BITS: u8 = 0b11;
 const PINNED_SHIFT: u32 = 2;
 const PINNED_BITS: u8 = 0b11;
 const DOWN: u8 = 1 << 4;
+const SOURCE: u8 = 1 << 5;
 
 impl Backend {
     /// A backend of `service` in `slice`, reached over interface `ifindex`.
@@ -66,7 +67,7 @@ impl Backend {
     /// The same backend, down: no ring leads to it, and its flows meet this.
     #[must_use]
     pub const fn down(self, pinned: PinnedFlows) -> Self {
-        let way = self.way & VIA_BITS | (pinned as u8) << PINNED_SHIFT | DOWN;
+        let way = self.way & (VIA_BITS | SOURCE) | (pinned as u8) << PINNED_SHIFT | DOWN;
         Self { way, ..self }
     }
 
@@ -80,6 +81,19 @@ impl Backend {
     #[must_use]
     pub const fn is_down(&self) -> bool {
         self.way & DOWN != 0
+    }
+
+    /// The same backend, for some of whose clients an address of the gateway stands.
+    #[must_use]
+    pub const fn with_source(self) -> Self {
+        Self { way: self.way | SOURCE, ..self }
+    }
+
+    /// Whether an address of the gateway stands for some of its clients.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has_source(&self) -> bool {
+        self.way & SOURCE != 0
     }
 
     /// Whether nothing but staying can happen to the flows that are pinned to it.
@@ -159,6 +173,7 @@ mod tests {
             assert_eq!((up.via(), up.pinned(), up.is_down()), (via, PinnedFlows::Keep, false));
             for pinned in [PinnedFlows::Keep, PinnedFlows::Reset, PinnedFlows::Move] {
                 let down = up.down(PinnedFlows::Move).down(pinned);
+                assert!(!down.has_source() && up.with_source().down(pinned).has_source());
                 assert_eq!((down.via(), down.pinned(), down.is_down()), (via, pinned, true));
                 assert_eq!(down.keeps_flows(), pinned == PinnedFlows::Keep);
                 assert_eq!((down.endpoint(), down.ifindex()), (at, 7));

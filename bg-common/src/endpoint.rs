@@ -68,12 +68,7 @@ impl Endpoint {
     /// 64 bits that spread endpoints evenly, however alike they are.
     #[inline(always)]
     pub(crate) const fn hash(&self) -> u64 {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let [first, second] = self.addr.longs();
-        let mut mix = second ^ first.rotate_left(23) ^ self.tail.0.wrapping_mul(ODD);
-        mix = mix.wrapping_mul(ODD);
-        mix ^= mix >> 32;
-        mix.wrapping_mul(ODD)
+        spread(&self.addr, self.tail)
     }
 
     /// The protocol; 0 marks an empty slot of an array.
@@ -82,6 +77,17 @@ impl Endpoint {
     pub const fn proto(&self) -> Proto {
         self.tail.proto()
     }
+}
+
+/// A hash of a key.
+#[inline(always)]
+pub(crate) const fn spread(addr: &Addr, tail: Tail) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let [first, second] = addr.longs();
+    let mut mix = second ^ first.rotate_left(23) ^ tail.0.wrapping_mul(ODD);
+    mix = mix.wrapping_mul(ODD);
+    mix ^= mix >> 32;
+    mix.wrapping_mul(ODD)
 }
 
 impl core::fmt::Debug for Tail {

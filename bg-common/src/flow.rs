@@ -1,7 +1,7 @@
 //! A client's conversation with a service, and the pin that keeps it on its backend.
 
 use crate::clock::Began;
-use crate::endpoint::Tail;
+use crate::endpoint::{Tail, spread};
 use crate::{Addr, Port, Proto, Tick};
 
 /// Names a flow, the same for both directions. 24 bytes.
@@ -49,6 +49,13 @@ impl FlowKey {
     #[must_use]
     pub const fn service(&self) -> u32 {
         self.tail.service()
+    }
+
+    /// 64 bits that spread flows evenly, however alike they are.
+    #[inline(always)]
+    #[must_use]
+    pub const fn hash(&self) -> u64 {
+        spread(&self.client, self.tail)
     }
 }
 

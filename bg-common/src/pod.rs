@@ -1,6 +1,9 @@
 //! Marks the table types as plain old data, beside the proof of their sizes.
 
-use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Name, Recent, Service, Traffic, Word};
+use crate::{
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Frontend, Name, NatKey, Recent, Service, Source,
+    Traffic, Word,
+};
 
 macro_rules! pod {
     ($($ty:ty: $size:literal),* $(,)?) => {$(
@@ -21,6 +24,9 @@ pod! {
     FlowKey: 24,
     Flow: 16,
     Traffic: 128,
+    Connected: 56,
+    Source: 32,
+    NatKey: 8,
     Recent: 96,
     Bucket<Frontend>: 128,
     Bucket<u64>: 128,

@@ -78,6 +78,8 @@ reasons! {
     26 BackendDown Answer "backend-down" "TCP of a flow whose backend is down, and whose flows are to be reset.",
     27 Refused Answer "refused" "A SYN for a service that has no backend and says so.",
     28 Moved Forward "moved" "A datagram of a flow whose colour is not live or whose backend is down, decided anew.",
+    46 NatFull Drop "nat-full" "No port of the gateway was free for a flow whose client's address is to be replaced.",
+    47 LocalFull Forward "local-full" "It could not be remembered what a local socket is connected to: its process is shown the backend.",
 }
 
 impl Reason {

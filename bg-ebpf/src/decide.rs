@@ -42,7 +42,7 @@ fn forward_anew<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite
     };
     let key = FlowKey::new(packet.src, packet.src_port, packet.proto, frontend.service);
     let (backend, settled) = backend_of(packet, tables, &frontend, &key)?;
-    if backend.endpoint().addr() == packet.src {
+    if backend.endpoint().addr() == packet.src && !backend.has_source() {
         return Err(Reason::OwnAddress);
     }
     tables.traffic(backend.slice(), |traffic| {
@@ -129,14 +129,14 @@ fn is_busy(place: In, flow: &Flow, now: Tick) -> bool {
 
 /// Which table a pin is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum In {
+pub(crate) enum In {
     Flows,
     HalfOpen,
 }
 
 /// A flow's pin.
 #[inline(always)]
-fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
+pub(crate) fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
     match tables.flow(key) {
         Some(pin) => Some((In::Flows, pin)),
         None => find_later(tables, key),
@@ -164,7 +164,7 @@ enum Pinned<'a> {
 /// The backend of a packet's flow: the pinned one, or a new choice. With the word as it stands in the table, if as
 /// much would be said about the flow's next packet.
 #[inline(always)]
-fn backend_of<'a, T: Tables>(
+pub(crate) fn backend_of<'a, T: Tables>(
     packet: &Packet,
     tables: &'a T,
     frontend: &Frontend,
@@ -308,7 +308,12 @@ fn keeps(packet: &Packet, frontend: &Frontend, flow: &Flow, place: In, now: Tick
 ///
 /// Preview rules, canary share and frontend roles are decided here when they come.
 #[inline(always)]
-fn choose<T: Tables>(packet: &Packet, tables: &T, service: &Service, word: Word) -> Result<u32, Reason> {
+pub(crate) fn choose<T: Tables>(
+    packet: &Packet,
+    tables: &T,
+    service: &Service,
+    word: Word,
+) -> Result<u32, Reason> {
     let midstream = packet.is_tcp() && !packet.is_bare_syn();
     if word.is_paused() && !midstream {
         return Err(Reason::Paused);

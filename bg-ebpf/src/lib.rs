@@ -4,7 +4,8 @@
 //! In the order of a packet's way: [`view`] and [`tables`] are the two seams to the outside;
 //! [`parse`] reads the headers; [`recent`] knows what was decided a moment ago; else [`decide`] chooses where the
 //! packet belongs, asking [`fate`] whether its flow may stay there; [`rewrite`] changes it and mends its checksums
-//! with [`checksum`], or [`reset`] makes the answer of it that ends its connection.
+//! with [`checksum`], or [`reset`] makes the answer of it that ends its connection. [`nat`] replaces the client, too,
+//! where the backend is to answer the gateway; [`local`] decides for sockets of the gateway's own processes.
 
 #![no_std]
 
@@ -12,6 +13,8 @@ pub mod checksum;
 pub mod decide;
 pub mod fate;
 pub mod hash;
+pub mod local;
+pub mod nat;
 mod note;
 pub mod packet;
 pub mod parse;
@@ -26,5 +29,5 @@ pub use packet::Packet;
 pub use parse::parse;
 pub use reset::reset;
 pub use rewrite::{Hop, Rewrite};
-pub use tables::{Pin, Tables};
+pub use tables::{Nat, Pin, Sockets, Tables};
 pub use view::View;

@@ -102,6 +102,7 @@ pub(crate) fn opened<T: Tables>(packet: &Packet, tables: &T, backend: &Backend, 
     tables.traffic(backend.slice(), |traffic| {
         traffic.flows += 1;
         traffic.handshakes += u64::from(handshake);
+        traffic.local += u64::from(packet.is_local());
         if handshake || !packet.is_tcp() {
             traffic.begins(now_ns, word.generation());
         }

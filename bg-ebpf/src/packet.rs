@@ -71,6 +71,13 @@ impl Packet {
         Endpoint::new(self.dst, self.dst_port, self.proto)
     }
 
+    /// Whether it is in no frame: a local process's socket asks.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        self.len == 0
+    }
+
     /// Whether it is TCP.
     #[inline(always)]
     #[must_use]

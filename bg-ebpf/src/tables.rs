@@ -1,7 +1,8 @@
 //! The seam to the tables.
 
 use bg_common::{
-    Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Recent, Service, SliceId, Tick, Traffic, Word,
+    Backend, Connected, Endpoint, Flow, FlowKey, Frontend, NatKey, Reason, Recent, Service, SliceId, Source,
+    Tick, Traffic, Word,
 };
 
 /// What was inserted.
@@ -96,4 +97,28 @@ pub trait Tables {
 
     /// Counts a reason.
     fn count(&self, reason: Reason);
+}
+
+/// What is known of local sockets.
+pub trait Sockets: Tables {
+    /// What a socket is connected to.
+    fn connected(&self, cookie: u64) -> Option<Connected>;
+
+    /// Remembers it; whether there was room.
+    fn remember_connected(&self, cookie: u64, connected: &Connected) -> bool;
+
+    /// Forgets it.
+    fn forget_connected(&self, cookie: u64);
+}
+
+/// What is known of clients whose address is replaced.
+pub trait Nat: Tables {
+    /// Which clients of a backend get another address.
+    fn source(&self, backend: u32) -> Option<Source>;
+
+    /// The flow that a port stands for.
+    fn hidden(&self, at: &NatKey) -> Option<FlowKey>;
+
+    /// Gives a port to a flow unless it has one.
+    fn hide(&self, at: &NatKey, flow: &FlowKey) -> Insert;
 }

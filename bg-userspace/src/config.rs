@@ -60,6 +60,10 @@ pub struct Gateway {
     pub path: PathChoice,
     /// Whether the daemon adds the VIPs to an uplink and announces them.
     pub own_vips: bool,
+    /// Whether processes of the gateway's own are clients, too.
+    pub local_clients: bool,
+    /// Which ones: those in this control group; of all, if none is named.
+    pub cgroup: Option<PathBuf>,
     /// The control socket.
     pub socket: PathBuf,
     /// What happened, and what has to be known again after a restart.
@@ -134,6 +138,20 @@ pub struct Service {
     pub port: NonZeroU16,
     /// Where backends listen.
     pub backend_port: NonZeroU16,
+    /// For which clients an address of the gateway stands towards backends.
+    pub source_nat: SourceNat,
+}
+
+/// For which clients an address of the gateway stands towards backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SourceNat {
+    /// For none: slices see their clients' addresses.
+    #[default]
+    Never,
+    /// For those in the backend's own subnet, whose answers would not come by the gateway, and for the backend itself.
+    Neighbours,
+    /// For all.
+    Always,
 }
 
 impl Config {

@@ -22,8 +22,9 @@ use crate::refusal::Refusal;
 pub use bg_common::PinnedFlows;
 use bg_common::{Colour, Reason, Traffic, Via, Word};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::collections::{BTreeSet, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A transport protocol with ports.
@@ -76,13 +77,24 @@ pub struct BackendSpec {
     pub serving: bool,
     /// What happens to its pinned flows while it does not serve.
     pub pinned: PinnedFlows,
+    /// Whose address is replaced towards it, and by which.
+    pub source: Option<SourceSpec>,
+}
+
+/// An address of the gateway's that stands for clients of a backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SourceSpec {
+    /// The address.
+    pub addr: IpAddr,
+    /// It stands for clients in the subnet of so many bits around it; with 0, for all.
+    pub prefix: u8,
 }
 
 impl BackendSpec {
     /// A backend that serves.
     #[must_use]
     pub const fn serving(addr: SocketAddr, via: Via, ifindex: u32) -> Self {
-        Self { addr, via, ifindex, serving: true, pinned: PinnedFlows::Keep }
+        Self { addr, via, ifindex, serving: true, pinned: PinnedFlows::Keep, source: None }
     }
 }
 
@@ -167,19 +179,40 @@ pub struct AttachPlan {
     pub path: Path,
     /// Each interface once.
     pub links: Vec<AttachSpec>,
+    /// Kernel indices of those that lead to backends with a [`SourceSpec`].
+    pub sources: BTreeSet<u32>,
+    /// The control group whose processes are clients, too, if they are in this network namespace.
+    pub cgroup: Option<PathBuf>,
+}
+
+impl AttachPlan {
+    /// A plan with nothing but these interfaces.
+    #[must_use]
+    pub const fn new(path: Path, links: Vec<AttachSpec>) -> Self {
+        Self { path, links, sources: BTreeSet::new(), cgroup: None }
+    }
 }
 
 /// A program on an interface, as the kernel has it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Attachment {
-    /// Name of the interface when it was attached.
+    /// Name of the interface when it was attached; `cgroup` for a control group.
     pub interface: String,
-    /// Kernel index; 0 once the interface is gone.
+    /// Kernel index; 0 once the interface is gone, and for a control group.
     pub ifindex: u32,
     /// Name of the program.
     pub program: String,
-    /// `xdp`, `xdp-generic`, `tcx-ingress`, `tcx-egress`, `clsact-ingress`, `clsact-egress`.
+    /// `xdp`, `xdp-generic`, `tcx-ingress`, `tcx-egress`, `clsact-ingress`, `clsact-egress`; the latter four with `-nat`
+    /// at their end as well; `cgroup-connect4` and its like.
     pub hook: String,
+}
+
+impl Attachment {
+    /// Whether it is on a control group.
+    #[must_use]
+    pub fn is_on_cgroup(&self) -> bool {
+        self.hook.starts_with("cgroup-")
+    }
 }
 
 /// What a flow is doing.

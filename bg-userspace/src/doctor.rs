@@ -3,6 +3,7 @@
 //! what is attached, and at most has the kernel ask a slice for its MAC address.
 
 mod attachments;
+mod clients;
 mod firewall;
 mod forwarding;
 mod kernel;
@@ -113,21 +114,6 @@ async fn network(
     findings.extend(slices::examine(&gateway, &net).await);
     findings.extend(vips::examine(&gateway, attached.is_ok_and(|attached| !attached.is_empty())));
     findings.extend(firewall::examine(&gateway).await);
-    findings.push(clients(&gateway));
+    findings.extend(clients::examine(&gateway, attached.unwrap_or_default()));
     Ok(findings)
-}
-
-/// Whose connections to a VIP are balanced.
-fn clients(gateway: &Gateway<'_>) -> Finding {
-    let Wiring { attach, own_link, .. } = gateway.wiring;
-    let others = attach.links.iter().filter(|link| *own_link != Some(link.ifindex));
-    let names: Vec<_> = others.map(|link| link.name.as_str()).collect();
-    Finding::ok(
-        "clients",
-        format_args!(
-            "connections to a VIP are served when they come in over {}; those of the gateway's own \
-             processes are not covered yet",
-            names.join(", ")
-        ),
-    )
 }

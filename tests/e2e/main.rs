@@ -9,9 +9,11 @@
 )]
 
 mod chaos;
+mod hairpin;
 mod harness;
 mod lab;
 mod lifecycle;
+mod local;
 mod orders;
 mod ports;
 mod refusals;

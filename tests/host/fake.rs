@@ -1,11 +1,12 @@
 //! Tables in ordinary memory, and a frame in a vector.
 
 use bg_common::{
-    Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Recent, Service, SliceId, Tick, Traffic, Word,
+    Backend, Connected, Endpoint, Flow, FlowKey, Frontend, NatKey, Reason, Recent, Service, SliceId, Source,
+    Tick, Traffic, Word,
 };
 use bg_ebpf::checksum::Change;
 use bg_ebpf::tables::Insert;
-use bg_ebpf::{Pin, Tables, View};
+use bg_ebpf::{Nat, Pin, Sockets, Tables, View};
 use bg_tests::cases::Case;
 use bg_tests::world::{In, PinRow, World};
 use std::cell::{Cell, RefCell};
@@ -29,6 +30,9 @@ pub(crate) struct Fake {
     backends_by_addr: HashMap<Endpoint, u32>,
     flows: Flows,
     half_open: Flows,
+    pub(crate) connected: RefCell<HashMap<u64, Connected>>,
+    pub(crate) sources: HashMap<u32, Source>,
+    pub(crate) hidden: RefCell<HashMap<NatKey, FlowKey>>,
     traffic: RefCell<HashMap<u32, Traffic>>,
     counted: RefCell<Vec<Reason>>,
     recent: RefCell<HashMap<u32, Recent>>,
@@ -65,6 +69,9 @@ impl Fake {
             backends_by_addr: world.backends.iter().map(|(id, backend)| (backend.endpoint(), *id)).collect(),
             flows: Flows::default(),
             half_open: Flows::default(),
+            connected: RefCell::default(),
+            sources: HashMap::new(),
+            hidden: RefCell::default(),
             traffic: RefCell::default(),
             counted: RefCell::default(),
             recent: RefCell::default(),
@@ -105,6 +112,14 @@ impl Fake {
                 .collect::<Vec<_>>()
         };
         [read(In::Established, &self.flows), read(In::HalfOpen, &self.half_open)].concat()
+    }
+
+    /// From here on an address of the gateway stands for clients of a backend.
+    pub(crate) fn set_source(&mut self, backend: u32, source: Source) {
+        self.sources.insert(backend, source);
+        if let Some(backend) = self.backends.get_mut(&backend) {
+            *backend = backend.with_source();
+        }
     }
 
     fn insert(table: &Flows, room: usize, key: &FlowKey, flow: &Flow) -> Insert {
@@ -232,6 +247,40 @@ impl Tables for Fake {
 
     fn count(&self, reason: Reason) {
         self.counted.borrow_mut().push(reason);
+    }
+}
+
+impl Sockets for Fake {
+    fn connected(&self, cookie: u64) -> Option<Connected> {
+        self.connected.borrow().get(&cookie).copied()
+    }
+
+    fn remember_connected(&self, cookie: u64, connected: &Connected) -> bool {
+        self.connected.borrow_mut().insert(cookie, *connected);
+        true
+    }
+
+    fn forget_connected(&self, cookie: u64) {
+        self.connected.borrow_mut().remove(&cookie);
+    }
+}
+
+impl Nat for Fake {
+    fn source(&self, backend: u32) -> Option<Source> {
+        self.sources.get(&backend).copied()
+    }
+
+    fn hidden(&self, at: &NatKey) -> Option<FlowKey> {
+        self.hidden.borrow().get(at).copied()
+    }
+
+    fn hide(&self, at: &NatKey, flow: &FlowKey) -> Insert {
+        let mut hidden = self.hidden.borrow_mut();
+        if hidden.contains_key(at) {
+            return Insert::Exists;
+        }
+        hidden.insert(*at, *flow);
+        Insert::Done
     }
 }
 

@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test ends where something is not as it must be")]
 
 mod fake;
+mod local;
+mod nat;
 
 use bg_common::{Reason, Verdict, Via};
 use bg_ebpf::{Hop, parse};

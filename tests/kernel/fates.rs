@@ -66,10 +66,8 @@ impl Lab {
             |name: &str, side, hook| AttachSpec { ifindex: index(name), name: name.to_owned(), side, hook };
         let uplink = link(UPLINK, Side::Uplink, if way == Way::Xdp { Hook::Xdp } else { Hook::Tc });
         let zones = topology.machines.iter().map(|machine| link(&machine.link, Side::Zone, Hook::Tc));
-        let plan = AttachPlan {
-            path: if way == Way::Redirect { Path::Redirect } else { Path::Stack },
-            links: [uplink].into_iter().chain(zones).collect(),
-        };
+        let path = if way == Way::Redirect { Path::Redirect } else { Path::Stack };
+        let plan = AttachPlan::new(path, [uplink].into_iter().chain(zones).collect());
         let via = if way == Way::Redirect { Via::Peer } else { Via::Stack };
         let backends = |colour| {
             let machine = topology.slice(colour).next().expect("a slice has a machine");

@@ -11,6 +11,7 @@
 mod contract;
 mod fates;
 mod instance;
+mod local;
 mod machine;
 mod pins;
 mod redirect;

@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod capture;
 pub mod cases;
+pub mod cgroup;
 pub mod chaos;
 pub mod client;
 pub mod clock;

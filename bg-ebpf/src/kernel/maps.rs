@@ -6,13 +6,14 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use bg_common::bucket::choices;
 use bg_common::names::{
-    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS,
-    MAX_RING, MAX_SERVICES, Name,
+    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_CONNECTED, MAX_DEPLOYMENTS,
+    MAX_FRONTENDS, MAX_NAT, MAX_RING, MAX_SERVICES, Name,
 };
 use bg_common::{
-    Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Reason, Recent, Service, SliceId, Tick, Traffic, Word,
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Frontend, NatKey, Reason, Recent, Service, SliceId,
+    Source, Tick, Traffic, Word,
 };
-use bg_ebpf::tables::{Insert, Pin, Tables};
+use bg_ebpf::tables::{Insert, Nat, Pin, Sockets, Tables};
 
 #[map]
 static DEPLOYMENTS: Array<Word> = Array::with_max_entries(MAX_DEPLOYMENTS, BPF_F_MMAPABLE);
@@ -36,6 +37,14 @@ static BACKENDS_BY_ADDR: Array<Bucket<u64>> = Array::with_max_entries(ENDPOINT_B
 static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(DEFAULT_FLOWS, 0);
 #[map]
 static HALF_OPEN: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(DEFAULT_HALF_OPEN, 0);
+#[map]
+static GATEWAY: Array<u64> = Array::with_max_entries(1, 0);
+#[map]
+static CONNECTED: LruHashMap<u64, Connected> = LruHashMap::with_max_entries(MAX_CONNECTED, 0);
+#[map]
+static SOURCES: Array<Source> = Array::with_max_entries(MAX_BACKENDS, 0);
+#[map]
+static NAT: HashMap<NatKey, FlowKey> = HashMap::with_max_entries(MAX_NAT, 0);
 #[map]
 static TRAFFIC: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(MAX_DEPLOYMENTS * 2, 0);
 #[map]
@@ -222,7 +231,7 @@ impl Tables for KernelTables {
     fn traffic(&self, slice: SliceId, change: impl FnOnce(&mut Traffic)) {
         if let Some(traffic) = TRAFFIC.get_ptr_mut(slice.index()) {
             // SAFETY: as in `copy`; the entry belongs to this CPU, and packet programs do not
-            // interrupt each other on it.
+            // interrupt each other on it. A socket's program may lose a count to a packet that interrupts it.
             change(unsafe { &mut *traffic });
         }
     }
@@ -233,5 +242,46 @@ impl Tables for KernelTables {
             // SAFETY: as in `traffic`.
             unsafe { *count += 1 };
         }
+    }
+}
+
+/// The cookie of the network namespace whose processes are served; 0 for none.
+#[inline(always)]
+pub(super) fn served_netns() -> u64 {
+    copy(GATEWAY.get_ptr(0)).unwrap_or_default()
+}
+
+impl Sockets for KernelTables {
+    #[inline(always)]
+    fn connected(&self, cookie: u64) -> Option<Connected> {
+        copy(CONNECTED.get_ptr(&cookie))
+    }
+
+    #[inline(always)]
+    fn remember_connected(&self, cookie: u64, connected: &Connected) -> bool {
+        CONNECTED.insert(&cookie, connected, 0).is_ok()
+    }
+
+    #[inline(always)]
+    fn forget_connected(&self, cookie: u64) {
+        // As in `remove_half_open`.
+        let _ = CONNECTED.remove(&cookie);
+    }
+}
+
+impl Nat for KernelTables {
+    #[inline(always)]
+    fn source(&self, backend: u32) -> Option<Source> {
+        copy(SOURCES.get_ptr(backend)).filter(|source| !source.is_vacant())
+    }
+
+    #[inline(always)]
+    fn hidden(&self, at: &NatKey) -> Option<FlowKey> {
+        copy(NAT.get_ptr(at))
+    }
+
+    #[inline(always)]
+    fn hide(&self, at: &NatKey, flow: &FlowKey) -> Insert {
+        inserted(NAT.insert(at, flow, u64::from(BPF_NOEXIST)))
     }
 }

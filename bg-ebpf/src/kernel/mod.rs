@@ -1,7 +1,9 @@
 //! Real packets and real tables.
 
 mod linear;
+mod local;
 mod maps;
+mod nat;
 mod tc;
 mod xdp;
 

@@ -31,14 +31,14 @@ const AF_INET6: u8 = 10;
 /// Ethernet, IPv6 and TCP headers: what is read and written directly.
 const HEADERS: u32 = L3 as u32 + 40 + 20;
 
-struct TcFrame {
+pub(super) struct TcFrame {
     context: TcContext,
 }
 
 impl TcFrame {
     /// Makes the headers readable in one piece.
     #[inline(always)]
-    fn new(context: TcContext) -> Self {
+    pub(super) fn new(context: TcContext) -> Self {
         let wanted = if context.len() < HEADERS { context.len() } else { HEADERS };
         if context.data() + wanted as usize > context.data_end() {
             // Without memory the frame stays short, and parsing says so.
@@ -170,7 +170,11 @@ impl View for TcFrame {
 /// Turns what a program has come to into the kernel's action. `answer` sends a RST to where the packet came
 /// from.
 #[inline(always)]
-fn action(buffer: *mut __sk_buff, result: Result<i32, Reason>, answer: fn(*mut __sk_buff) -> i32) -> i32 {
+pub(super) fn action(
+    buffer: *mut __sk_buff,
+    result: Result<i32, Reason>,
+    answer: fn(*mut __sk_buff) -> i32,
+) -> i32 {
     match result {
         Ok(action) => action,
         Err(reason) => match refuse(reason) {
@@ -195,7 +199,7 @@ fn reset_in(buffer: *mut __sk_buff) -> bool {
 
 /// Sends a RST back out of the interface that the packet came in by.
 #[inline(always)]
-fn answer_sender(buffer: *mut __sk_buff) -> i32 {
+pub(super) fn answer_sender(buffer: *mut __sk_buff) -> i32 {
     if !reset_in(buffer) {
         return TC_ACT_SHOT as i32;
     }
@@ -290,7 +294,7 @@ fn send(frame: &mut TcFrame, packet: &Packet, rewrite: &Rewrite) -> Result<i32, 
 /// it as the backend sent it: the kernel's errors then quote what the backend knows, and what the kernel
 /// routes is rewritten at egress.
 #[inline(always)]
-fn send_to_client(frame: &mut TcFrame, packet: &Packet, rewrite: &Rewrite) -> Result<i32, Reason> {
+pub(super) fn send_to_client(frame: &mut TcFrame, packet: &Packet, rewrite: &Rewrite) -> Result<i32, Reason> {
     if packet.hop_limit <= 1 {
         return Err(Reason::HopLimit);
     }

@@ -71,6 +71,11 @@ fn attached(attachments: &[Attachment], env: &mut Env<'_>) -> Result {
     let mut table = table(&["INTERFACE", "HOOKS AND PROGRAMS"], env);
     for of in attachments.chunk_by(|a, b| (&a.interface, a.ifindex) == (&b.interface, b.ifindex)) {
         let Some(Attachment { interface, ifindex, .. }) = of.first() else { continue };
+        if of.iter().all(Attachment::is_on_cgroup) {
+            let calls: Vec<_> = of.iter().filter_map(|it| it.hook.strip_prefix("cgroup-")).collect();
+            table.add_row(["(own processes)".to_owned(), calls.join(", ")]);
+            continue;
+        }
         let gone = if *ifindex == 0 { " (interface gone)" } else { "" };
         let programs: Vec<_> = of.iter().map(|it| format!("{} {}", it.hook, it.program)).collect();
         table.add_row([format!("{interface}{gone}"), programs.join(", ")]);

@@ -88,7 +88,7 @@ impl Lab {
         let (engine, handle) = Engine::alone(&lab.fake);
         tokio::spawn(engine.run());
         let link = AttachSpec { ifindex: 2, name: "eth0".to_owned(), side: Side::Uplink, hook: Hook::Tc };
-        let plan = AttachPlan { path: Path::Stack, links: vec![link] };
+        let plan = AttachPlan::new(Path::Stack, vec![link]);
         let specs = (1..).zip(names).map(|(third, name)| spec(name, third)).collect();
         handle.wire(plan, specs, Vec::new()).await.unwrap();
         let listening = Listening::bind(&lab.dir.path().join("bg.sock")).unwrap();

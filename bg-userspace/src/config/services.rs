@@ -4,7 +4,7 @@ use super::problems::{At, Place, Problems};
 use super::raw::RawService;
 use super::read::NumberOrWord;
 use super::values::choice;
-use super::{Name, Service};
+use super::{Name, Service, SourceNat};
 use crate::dataplane::Protocol;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -15,6 +15,9 @@ pub(super) struct Checked {
     pub(super) vips: Vec<At<IpAddr>>,
     pub(super) backend_port: Place,
 }
+
+const SOURCE_NAT: &[(&str, SourceNat)] =
+    &[("never", SourceNat::Never), ("neighbours", SourceNat::Neighbours), ("always", SourceNat::Always)];
 
 pub(super) const PROTOCOL: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
 
@@ -40,6 +43,7 @@ pub(super) fn service(raw: RawService, problems: &mut Problems<'_>) -> Option<Ch
     let port = raw.port.map(|raw| port(raw, problems));
     let own_place = raw.backend_port.as_ref().map(|port| port.place.clone());
     let backend_port = raw.backend_port.map_or(port, |raw| Some(self::port(raw, problems)));
+    let source_nat = choice(raw.source_nat, SOURCE_NAT, problems).unwrap_or_default();
     let (vips, port, backend_port) = (vips?, port??, backend_port??);
     let service = Service {
         name: name?,
@@ -47,6 +51,7 @@ pub(super) fn service(raw: RawService, problems: &mut Problems<'_>) -> Option<Ch
         vips: vips.iter().map(|vip| vip.value).collect(),
         port,
         backend_port,
+        source_nat,
     };
     Some(Checked { service, vips, backend_port: own_place.or(port_place)? })
 }

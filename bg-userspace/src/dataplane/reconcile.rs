@@ -4,10 +4,10 @@
 mod flaps;
 
 use super::state::{Op, ServiceState, State};
-use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
+use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec, SourceSpec};
 use crate::refusal::Refusal;
 use bg_common::names::{MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_RING, MAX_SERVICES};
-use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Proto, Ring, Service, SliceId};
+use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Proto, Ring, Service, SliceId, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -61,6 +61,7 @@ pub(super) fn forget_backend(state: &mut State, id: u32) -> Vec<Op> {
         ops.push(Op::UnmapBackend(at));
     }
     ops.push(Op::ClearBackend(id));
+    ops.extend(state.sources.remove(&id).map(|_| Op::ClearSource(id)));
     ops
 }
 
@@ -196,6 +197,7 @@ impl Plan {
     ) -> Result<(u32, Option<Op>), Refusal> {
         let at = endpoint(&want.addr, protocol);
         let serving = Backend::new(at, service, slice, want.via, want.ifindex);
+        let serving = if want.source.is_some() { serving.with_source() } else { serving };
         let backend = if want.serving { serving } else { serving.down(want.pinned) };
         let id = match self.state.backend_id(&at, service) {
             Some(id) => id,
@@ -203,6 +205,11 @@ impl Plan {
                 self.free_id("backend", MAX_BACKENDS, |plan, id| plan.state.backends.contains_key(&id))?
             }
         };
+        let source = want.source.map(|SourceSpec { addr, prefix }| Source::new(addr.into(), prefix));
+        if let Some(source) = source.filter(|source| self.state.sources.get(&id) != Some(source)) {
+            self.ops.push(Op::SetSource(id, source));
+            self.state.sources.insert(id, source);
+        }
         let mut down = None;
         let known = self.state.backends.insert(id, backend);
         if known != Some(backend) {

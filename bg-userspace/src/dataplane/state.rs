@@ -1,6 +1,6 @@
 //! What the tables hold, as a value: read from the kernel once, then changed together with it.
 
-use bg_common::{Backend, Endpoint, Frontend, Name, Ring, Service, Word};
+use bg_common::{Backend, Endpoint, Frontend, Name, Ring, Service, Source, Word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Contents of the tables that only user space changes.
@@ -18,6 +18,8 @@ pub(super) struct State {
     pub(super) backends: BTreeMap<u32, Backend>,
     /// Where backends listen → backend id.
     pub(super) backends_by_addr: BTreeMap<Endpoint, u32>,
+    /// Backend id → whose address is replaced, also where that was given up.
+    pub(super) sources: BTreeMap<u32, Source>,
 }
 
 /// One service.
@@ -41,6 +43,8 @@ pub(super) enum Op {
     ForgetDeployment(u32),
     SetBackend(u32, Backend),
     ClearBackend(u32),
+    SetSource(u32, Source),
+    ClearSource(u32),
     MapBackend(Endpoint, u32),
     UnmapBackend(Endpoint),
     /// Backend ids from a position on.
@@ -76,6 +80,7 @@ impl State {
     pub(super) fn take_over(&mut self, changed: Self) {
         self.services.extend(changed.services);
         self.backends.extend(changed.backends);
+        self.sources.extend(changed.sources);
     }
 
     /// What only pins may name.

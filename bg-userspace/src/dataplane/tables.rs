@@ -7,7 +7,9 @@ use super::state::{Op, ServiceState, State};
 use super::table::{Table, refusal};
 use crate::refusal::Refusal;
 use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuValues};
-use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Ring, Service, SliceId, Traffic, Word, names};
+use bg_common::{
+    Backend, Colour, Endpoint, Frontend, Name, Ring, Service, SliceId, Source, Traffic, Word, names,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +31,7 @@ pub(super) struct Tables {
     ring: Table<u32, u32>,
     backends: Table<u32, Backend>,
     backends_by_addr: Buckets<u64>,
+    sources: Table<u32, Source>,
     traffic: PerCpuArray<MapData, Traffic>,
 }
 
@@ -61,6 +64,7 @@ impl Tables {
             ring: Table::open(dir, names::RING)?,
             backends: Table::open(dir, names::BACKENDS)?,
             backends_by_addr: Buckets::open(dir, names::BACKENDS_BY_ADDR)?,
+            sources: Table::open(dir, names::SOURCES)?,
             traffic: open_per_cpu(dir, names::TRAFFIC)?,
         })
     }
@@ -103,6 +107,11 @@ impl Tables {
         self.backends_by_addr.each(|at, id| {
             state.backends_by_addr.insert(*at, *id as u32);
         })?;
+        self.sources.each(|id, source| {
+            if !source.is_vacant() {
+                state.sources.insert(*id, *source);
+            }
+        })?;
         Ok(state)
     }
 
@@ -142,6 +151,8 @@ impl Tables {
             Op::ForgetDeployment(id) => self.deployment_names.set(id, &Name::EMPTY),
             Op::SetBackend(id, backend) => self.backends.set(id, backend),
             Op::ClearBackend(id) => self.backends.set(id, &Backend::default()),
+            Op::SetSource(id, source) => self.sources.set(id, source),
+            Op::ClearSource(id) => self.sources.set(id, &Source::default()),
             Op::MapBackend(at, id) => self.backends_by_addr.set(at, &u64::from(*id)),
             Op::UnmapBackend(at) => self.backends_by_addr.remove(at),
             Op::WriteRing(base, ids) => {

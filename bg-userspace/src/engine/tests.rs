@@ -113,7 +113,7 @@ fn configured() -> Vec<Configured> {
 
 fn plan(name: &str) -> AttachPlan {
     let link = AttachSpec { ifindex: 2, name: name.to_owned(), side: Side::Uplink, hook: Hook::Tc };
-    AttachPlan { path: Path::Redirect, links: vec![link] }
+    AttachPlan::new(Path::Redirect, vec![link])
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ pub(in crate::config) struct RawService {
     pub(in crate::config) port: Option<At<NumberOrWord>>,
     pub(in crate::config) protocol: Option<At<String>>,
     pub(in crate::config) backend_port: Option<At<NumberOrWord>>,
+    pub(in crate::config) source_nat: Option<At<String>>,
 }
 
 pub(in crate::config) struct RawPolicy {
@@ -95,6 +96,7 @@ impl RawService {
             port: section.require("port", "port = 80", problems),
             protocol: section.take("protocol", r#"protocol = "tcp""#, problems),
             backend_port: section.take("backend_port", "backend_port = 8080", problems),
+            source_nat: section.take("source_nat", r#"source_nat = "neighbours""#, problems),
         };
         section.finish(HOMES, problems);
         raw

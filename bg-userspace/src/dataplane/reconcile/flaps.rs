@@ -28,6 +28,7 @@ pub(in super::super) fn flaps(
             let backend = have.backend_id(&at, *id)?;
             plan.state.backends_by_addr.insert(at, backend);
             plan.state.backends.insert(backend, *have.backends.get(&backend)?);
+            plan.state.sources.extend(have.sources.get(&backend).map(|source| (backend, *source)));
         }
         if let Err(refusal) = plan.service(deployment, service) {
             return Some(Err(refusal));
@@ -61,7 +62,7 @@ fn changed<'a>(
 /// Whether two services differ in nothing but which of their backends serve.
 fn flapped(old: &ServiceSpec, new: &ServiceSpec) -> bool {
     let ServiceSpec { name, protocol, frontends, backends, refuse } = new;
-    let place = |backend: &BackendSpec| (backend.addr, backend.via, backend.ifindex);
+    let place = |backend: &BackendSpec| (backend.addr, backend.via, backend.ifindex, backend.source);
     let same =
         |(old, new): (&Vec<BackendSpec>, &Vec<BackendSpec>)| old.iter().map(place).eq(new.iter().map(place));
     old.name == *name
