@@ -17,6 +17,7 @@ mod ports;
 mod refusals;
 mod reload;
 mod rollback;
+mod soak;
 mod switch;
 mod traffic;
 mod vip;
