@@ -41,6 +41,8 @@ pub(super) struct Machine {
     flows: [HashMap<MapData, FlowKey, Flow>; 2],
     words: Array<MapData, u64>,
     backends: Array<MapData, bg_common::Backend>,
+    epoch: Array<MapData, u64>,
+    changes: u64,
     reasons: PerCpuArray<MapData, u64>,
     traffic: PerCpuArray<MapData, Traffic>,
     cpus: usize,
@@ -72,6 +74,8 @@ impl Machine {
             flows,
             words: table(&mut ebpf, names::DEPLOYMENTS)?,
             backends: table(&mut ebpf, names::BACKENDS)?,
+            epoch: table(&mut ebpf, names::EPOCH)?,
+            changes: 0,
             reasons: table(&mut ebpf, names::REASONS)?,
             traffic: table(&mut ebpf, names::TRAFFIC)?,
             cpus: aya::util::nr_cpus().map_err(|(_, error)| error)?,
@@ -134,7 +138,13 @@ impl Machine {
             // It may not be there.
             None => drop(table.remove(&flow_key(key))),
         }
-        Ok(())
+        self.changed()
+    }
+
+    /// Tells the programs that a table is not as it was. That is what whoever changes one has to do.
+    fn changed(&mut self) -> Result<()> {
+        self.changes += 1;
+        Ok(self.epoch.set(0, self.changes, 0)?)
     }
 
     pub(super) fn set_word(&mut self, deployment: u32, word: Word) -> Result<()> {
@@ -143,7 +153,8 @@ impl Machine {
 
     /// Writes a backend, or that there is none.
     pub(super) fn set_backend(&mut self, id: u32, is: Option<&Backend>) -> Result<()> {
-        Ok(self.backends.set(id, is.map(backend).unwrap_or_default(), 0)?)
+        self.backends.set(id, is.map(backend).unwrap_or_default(), 0)?;
+        self.changed()
     }
 
     /// As if nothing had happened: nothing is pinned or counted.
@@ -159,7 +170,7 @@ impl Machine {
         for index in 0..DEPLOYMENTS * 2 {
             self.traffic.set(index, PerCpuValues::try_from(vec![Traffic::default(); self.cpus])?, 0)?;
         }
-        Ok(())
+        self.changed()
     }
 
     /// How often each reason was counted.
