@@ -89,7 +89,7 @@ fn reply_anew<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>,
         return Err(reason);
     }
     let frontend = tables.frontend_addr(flow.frontend).ok_or(Reason::BrokenTable)?;
-    answered(packet, tables, &pin, &flow, backend, now);
+    answered(packet, tables, &pin, &flow, backend, now, place == In::Flows);
     let rewrite = Rewrite::to_client(&frontend);
     if flow.answered() && is_busy(place, &flow, now) && is_settled(&flow, backend, word) {
         remember(packet, tables, epoch, word, backend, &rewrite);
@@ -178,7 +178,7 @@ pub(crate) fn backend_of<'a, T: Tables>(
                 if shares_port(tables, frontend, &flow) {
                     return Ok((backend, None));
                 }
-                client_spoke(packet, &pin, &flow, now);
+                client_spoke(packet, tables, &pin, &flow, now, true);
                 let settled = is_busy(In::Flows, &flow, now) && is_settled(&flow, backend, word);
                 return Ok((backend, settled.then_some(word)));
             }
@@ -189,7 +189,7 @@ pub(crate) fn backend_of<'a, T: Tables>(
             Pinned::To(flow, backend, _) => {
                 if !shares_port(tables, frontend, &flow) {
                     if place == In::Flows {
-                        client_spoke(packet, &pin, &flow, now);
+                        client_spoke(packet, tables, &pin, &flow, now, true);
                     } else {
                         come_back(packet, tables, key, &pin, &flow, now);
                     }

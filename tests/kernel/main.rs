@@ -10,6 +10,7 @@
 
 mod contract;
 mod fates;
+mod fuzz;
 mod instance;
 mod local;
 mod machine;

@@ -2,7 +2,7 @@
 //! run. It reports and asserts nothing. Everything it makes is gone when it returns, however it returns.
 
 mod asm;
-mod bpf;
+pub(crate) mod bpf;
 mod chart;
 mod expiry;
 mod figures;
