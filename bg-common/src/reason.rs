@@ -53,11 +53,10 @@ reasons! {
     1 NotOurs Pass "not-ours" "Neither a frontend nor a backend of ours is named.",
     2 NotIp Pass "not-ip" "Neither IPv4 nor IPv6: ARP and its like.",
     3 Truncated Pass "truncated" "The frame ends before its headers do, or its lengths contradict each other.",
-    4 Vlan Pass "vlan" "The frame carries a VLAN tag, which is not read.",
-    5 IpOptions Pass "ip-options" "The IPv4 header has options, which are not read.",
-    6 ExtensionHeader Pass "extension-header" "The IPv6 packet has extension headers, which are not read.",
-    7 Fragment Pass "fragment" "A fragment of an IPv4 packet, which has no ports to go by.",
-    8 OtherProtocol Pass "other-protocol" "Neither TCP nor UDP: ICMP and all others.",
+    4 Vlan Pass "vlan" "More VLAN tags than two; or a reply with a tag, which the kernel routes.",
+    6 ExtensionHeader Pass "extension-header" "The IPv6 packet has more extension headers than are read.",
+    7 Fragment Pass "fragment" "A later fragment that none of ours was the first of, and to no VIP.",
+    8 OtherProtocol Pass "other-protocol" "Neither TCP nor UDP, and no whole address of ours is named.",
     9 DirectReply Pass "direct-reply" "From a backend to a client that has no flow through a frontend: a direct conversation.",
     10 StaleReply Pass "stale-reply" "From a backend that the client's flow has left; it stays a packet of the backend's own.",
     11 NoBackend Drop "no-backend" "The chosen slice has no backend for this service.",
@@ -78,6 +77,10 @@ reasons! {
     26 BackendDown Answer "backend-down" "TCP of a flow whose backend is down, and whose flows are to be reset.",
     27 Refused Answer "refused" "A SYN for a service that has no backend and says so.",
     28 Moved Forward "moved" "A datagram of a flow whose colour is not live or whose backend is down, decided anew.",
+    29 Orphan Drop "orphan-fragment" "A later fragment to a VIP that came without the first one, or before it.",
+    30 TinyFragment Drop "tiny-fragment" "A fragment to a VIP that hides a part of the transport header.",
+    31 SourceRoute Pass "source-route" "An IPv6 packet with a routing header that has further stations to name.",
+    32 FragmentsFull Forward "fragments-full" "A first fragment could not be remembered: the later ones will be lost.",
 }
 
 impl Reason {

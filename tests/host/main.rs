@@ -5,22 +5,39 @@
 mod fake;
 
 use bg_common::{Reason, Verdict, Via};
-use bg_ebpf::{Hop, parse};
+use bg_ebpf::{Detour, Hop, parse, parse_rare};
 use bg_tests::cases::{self, Case, Hook, Outcome};
 use bg_tests::packet::difference;
 use bg_tests::world::World;
 use fake::{Fake, Frame};
 
+fn fast(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Detour> {
+    let packet = parse(frame)?;
+    let rewrite = match hook {
+        Hook::ToSlice => bg_ebpf::forward(&packet, fake),
+        Hook::Zone => bg_ebpf::zone(&packet, fake),
+        Hook::ToClient => bg_ebpf::reply(&packet, fake),
+    };
+    Ok(rewrite?.ok_or(Reason::NotOurs)?.apply(&packet, frame, Hop::Keep)?)
+}
+
+fn rare(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Reason> {
+    let packet = parse_rare(frame)?;
+    let rewrite = match hook {
+        Hook::ToSlice => bg_ebpf::forward_rare(&packet, fake),
+        Hook::Zone => bg_ebpf::zone_rare(&packet, fake),
+        Hook::ToClient => bg_ebpf::reply_rare(&packet, fake),
+    };
+    rewrite?.ok_or(packet.none_of_ours())?.apply(&packet, frame, Hop::Keep)
+}
+
 /// What the programs do, over the fake tables.
 fn run(fake: &Fake, hook: Hook, frame: &mut Frame) -> Outcome {
-    let handled = parse(frame).and_then(|packet| {
-        let rewrite = match hook {
-            Hook::ToSlice => bg_ebpf::forward(&packet, fake),
-            Hook::Zone => bg_ebpf::zone(&packet, fake),
-            Hook::ToClient => bg_ebpf::reply(&packet, fake),
-        };
-        rewrite?.ok_or(Reason::NotOurs)?.apply(&packet, frame, Hop::Keep)
-    });
+    let handled = match fast(fake, hook, frame) {
+        Err(Detour::Rare) => rare(fake, hook, frame),
+        Err(Detour::Refused(reason)) => Err(reason),
+        Ok(()) => Ok(()),
+    };
     match handled {
         Ok(()) => Outcome::Becomes(frame.0.clone()),
         Err(reason) => {
