@@ -1,10 +1,9 @@
 //! XDP: frames as they come off a wire, checksums complete.
 
-use super::linear::{Linear, move_end};
-use super::maps::KernelTables;
-use super::{refuse, scratch};
+use super::linear::{Linear, move_end, whole_len};
+use super::maps::{self, KernelTables};
+use super::refuse;
 use aya_ebpf::bindings::{xdp_action, xdp_md};
-use aya_ebpf::helpers::generated::bpf_xdp_get_buff_len;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use bg_common::{Reason, Verdict};
@@ -37,8 +36,7 @@ impl<const FAR: bool> View for XdpFrame<FAR> {
 
     #[inline(always)]
     fn whole_len(&self) -> u32 {
-        // SAFETY: the context is valid for the whole run.
-        unsafe { bpf_xdp_get_buff_len(self.context.ctx) as u32 }
+        whole_len(&self.context)
     }
 
     #[inline(always)]
@@ -138,7 +136,7 @@ fn ingress(frame: &mut XdpFrame<false>) -> Result<Step, Detour> {
 fn read(metadata: *mut xdp_md) -> Step {
     let packet = parse_rare(&XdpFrame::<true>::new(metadata));
     step(packet.map_err(Detour::from).and_then(|packet| {
-        scratch::keep_packet(packet).ok_or(Reason::BrokenTable)?;
+        maps::keep_packet(packet).ok_or(Reason::BrokenTable)?;
         Ok(DECIDE)
     }))
 }
@@ -150,10 +148,9 @@ fn decide() -> Step {
 
 #[inline(always)]
 fn decide_rare() -> Result<Step, Detour> {
-    // SAFETY: `read` has kept it.
-    let packet = unsafe { scratch::packet() }.ok_or(Reason::BrokenTable)?;
+    let packet = maps::packet().ok_or(Reason::BrokenTable)?;
     let rewrite = forward_rare(packet, &KernelTables)?.ok_or(packet.none_of_ours())?;
-    scratch::keep_rewrite(rewrite).ok_or(Reason::BrokenTable)?;
+    maps::keep_rewrite(rewrite).ok_or(Reason::BrokenTable)?;
     Ok(REWRITE)
 }
 
@@ -164,10 +161,8 @@ fn rewrite(metadata: *mut xdp_md) -> Step {
 
 #[inline(always)]
 fn rewrite_rare(frame: &mut XdpFrame<true>) -> Result<Step, Detour> {
-    // SAFETY: `read` has kept it.
-    let packet = unsafe { scratch::packet() }.ok_or(Reason::BrokenTable)?;
-    // SAFETY: `decide` has kept it.
-    let rewrite = unsafe { scratch::rewrite() }.ok_or(Reason::BrokenTable)?;
+    let packet = maps::packet().ok_or(Reason::BrokenTable)?;
+    let rewrite = maps::rewrite().ok_or(Reason::BrokenTable)?;
     rewrite.apply(packet, frame, Hop::Keep)?;
     Ok(xdp_action::XDP_PASS)
 }
