@@ -211,6 +211,10 @@ fn transport<V: View>(view: &V, l3: usize, network: &Network) -> Result<Packet, 
             ports = first.to_ne_bytes();
             [_, tcp_flags, _, _] = control.to_ne_bytes();
         }
+        // It is said of a link and stays on it, whoever has the address (RFC 4861): no router passes it on.
+        Part::First | Part::Whole if proto == Proto::ICMP6 && is_of_the_link(view, l4)? => {
+            return Err(Reason::OtherProtocol);
+        }
         Part::First | Part::Whole if header != 0 => ports = view.read::<4>(l4).ok_or(Reason::Truncated)?,
         Part::First | Part::Whole => {}
     }
@@ -228,6 +232,13 @@ fn transport<V: View>(view: &V, l3: usize, network: &Network) -> Result<Packet, 
         segments: view.segments(),
         rare: Some(Rare { l3, l4, tagged: l3 != L3 || view.has_tag_beside(), part, id }),
     })
+}
+
+/// Whether an ICMPv6 message is of neighbour discovery (RFC 4861, section 4).
+#[inline(always)]
+fn is_of_the_link<V: View>(view: &V, l4: usize) -> Result<bool, Reason> {
+    let [kind] = view.read::<1>(l4).ok_or(Reason::Truncated)?;
+    Ok(matches!(kind, 133..=137))
 }
 
 /// Length of a transport header that begins with two ports; 0 for protocols without ports.
