@@ -1,7 +1,7 @@
 //! Marks the table types as plain old data, beside the proof of their sizes.
 
 use crate::{
-    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Frontend, Name, NatKey, Recent, Service, Source,
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Name, NatKey, Recent, Service, Settings, Source,
     Traffic, Word,
 };
 
@@ -23,6 +23,9 @@ pod! {
     Backend: 32,
     FlowKey: 24,
     Flow: 16,
+    FragmentKey: 40,
+    Fragment: 16,
+    Settings: 8,
     Traffic: 128,
     Connected: 56,
     Source: 32,
