@@ -11,6 +11,7 @@
 mod contract;
 mod fates;
 mod fuzz;
+mod headers;
 mod instance;
 mod local;
 mod machine;
