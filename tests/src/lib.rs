@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod demo;
 pub mod engine;
 pub mod foreign;
+pub(crate) mod hypervisor;
 pub mod netns;
 pub mod packet;
 pub(crate) mod paint;
