@@ -15,6 +15,7 @@ mod lab;
 mod lifecycle;
 mod local;
 mod orders;
+mod places;
 mod ports;
 mod refusals;
 mod reload;

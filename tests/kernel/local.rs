@@ -185,13 +185,18 @@ fn links_are_kept_updated_and_taken_off() {
     let program: &mut CgroupSockAddr = object.program_mut(names::CONNECT4).unwrap().try_into().unwrap();
     program.load().unwrap();
     let id = program.info().unwrap().id();
-    std::fs::remove_file(programs.join(names::CONNECT4)).unwrap();
+    std::fs::rename(programs.join(names::CONNECT4), programs.join("aside")).unwrap();
     program.pin(programs.join(names::CONNECT4)).unwrap();
     gateway.attach();
     assert_eq!(link_ids(), first, "the same links");
     let link = FdLink::from(PinnedLink::from_pin(pins.join("cgroup@cgroup-connect4")).unwrap());
     assert_eq!(link.info().unwrap().program_id(), id);
     drop(link);
+    // That one has tables of its own, which are empty.
+    assert!(gateway.connect(vip(0, 80)).is_err());
+    std::fs::rename(programs.join("aside"), programs.join(names::CONNECT4)).unwrap();
+    gateway.attach();
+    assert!(gateway.connect(vip(0, 80)).is_ok());
 
     // The group goes, and comes back under its name.
     let path = gateway.group.path().to_owned();

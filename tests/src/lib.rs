@@ -14,6 +14,7 @@ pub(crate) mod dice;
 pub mod engine;
 pub mod foreign;
 pub mod fuzz;
+pub(crate) mod hypervisor;
 pub mod model;
 pub mod netns;
 pub mod packet;

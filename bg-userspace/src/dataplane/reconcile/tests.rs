@@ -2,9 +2,9 @@
 
 use super::super::state::{Op, ServiceState, State};
 use super::{endpoint, flaps, forget_backend, forget_frontend, reconcile};
-use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
+use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec, SourceSpec};
 use bg_common::{
-    Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, Ring, Service, Settings, SliceId, Via, Word,
+    Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, Ring, Service, Settings, SliceId, Source, Via, Word,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,7 @@ struct Tables {
     frontends: BTreeMap<Endpoint, Frontend>,
     frontend_addrs: BTreeMap<u32, Endpoint>,
     settings: Settings,
+    sources: BTreeMap<u32, Source>,
 }
 
 impl Tables {
@@ -33,6 +34,8 @@ impl Tables {
             Op::ForgetDeployment(id) => drop(self.deployments.remove(id)),
             Op::SetBackend(id, backend) => drop(self.backends.insert(*id, *backend)),
             Op::ClearBackend(id) => drop(self.backends.remove(id)),
+            Op::SetSource(id, source) => drop(self.sources.insert(*id, *source)),
+            Op::ClearSource(id) => drop(self.sources.remove(id)),
             Op::MapBackend(at, id) => drop(self.backends_by_addr.insert(*at, *id)),
             Op::UnmapBackend(at) => drop(self.backends_by_addr.remove(at)),
             Op::WriteRing(base, ids) => self.ring.extend((*base..).zip(ids.iter().copied())),
@@ -77,6 +80,9 @@ impl Tables {
                     for position in ring.base()..ring.base() + ring.len() {
                         let backend = self.backends[&self.ring[&position]];
                         assert_eq!(backend.service(), frontend.service);
+                        let sourceless =
+                            backend.has_source() && !self.sources.contains_key(&self.ring[&position]);
+                        assert!(!sourceless, "its clients would keep their address");
                         assert!(!backend.is_down() && backend.pinned() == PinnedFlows::Keep, "it is down");
                         assert_eq!(backend.slice(), SliceId::new(*deployment, colour));
                         assert_eq!(!backend.endpoint().addr().is_v4(), v6);
@@ -105,6 +111,7 @@ impl Tables {
             backends: self.backends.clone(),
             backends_by_addr: self.backends_by_addr.clone(),
             settings: self.settings,
+            sources: self.sources.clone(),
         }
     }
 }
@@ -232,6 +239,38 @@ fn a_backend_that_leaves_keeps_its_id_until_nothing_names_it() {
     forget_backend(&mut state, id).iter().for_each(|op| tables.execute(op));
     assert_eq!(tables.state(), state);
     assert_eq!(tables.backends_by_addr.get(&leaving), None);
+}
+
+#[test]
+fn a_source_is_there_before_its_backend_asks_for_it_and_goes_with_it() {
+    let spec = SourceSpec { addr: "10.1.0.1".parse().unwrap(), prefix: 24 };
+    let with = |source, serving| {
+        let mut web = service(0, &[10], &[1, 2], &[1]);
+        let [blue, _] = &mut web.backends;
+        blue[0].source = source;
+        blue[0].serving = serving;
+        [deployment("shop", vec![web])]
+    };
+    let mut tables = Tables::default();
+    apply(&mut tables, &with(None, true));
+    let at = endpoint(&backend(Colour::Blue, 0, 1, false).addr, Protocol::Tcp);
+    let id = tables.backends_by_addr[&at];
+    assert!(!tables.backends[&id].has_source() && tables.sources.is_empty());
+    apply(&mut tables, &with(Some(spec), true));
+    assert_eq!(tables.sources, [(id, Source::new(spec.addr.into(), 24))].into());
+    assert!(tables.backends[&id].has_source());
+    assert_eq!(apply(&mut tables, &with(Some(spec), true)), []);
+    // A flap leaves it alone, by the short way, too.
+    let (ops, _) =
+        flaps(&tables.state(), &with(Some(spec), true), &with(Some(spec), false)).unwrap().unwrap();
+    assert!(!ops.iter().any(|op| matches!(op, Op::SetSource(..))), "{ops:?}");
+    assert!(flaps(&tables.state(), &with(Some(spec), true), &with(None, true)).is_none());
+    // Given up: the address stays for the replies that are under way.
+    apply(&mut tables, &with(None, true));
+    assert!(!tables.backends[&id].has_source() && tables.sources.contains_key(&id));
+    let mut state = tables.state();
+    forget_backend(&mut state, id).iter().for_each(|op| tables.execute(op));
+    assert!(tables.sources.is_empty() && state.sources.is_empty());
 }
 
 #[test]
