@@ -53,7 +53,6 @@ pub struct Engine {
     inbox: Inbox,
     /// The same moment by both clocks.
     start: (Instant, Duration),
-    memories: HashMap<String, Memory>,
     down: HashMap<String, Vec<Down>>,
     roles: HashMap<String, Roles>,
     /// The rings are not as the model wants them.
@@ -93,7 +92,8 @@ impl Engine {
         let watcher = Watcher::start(dataplane.observer()?, handle.downgrade())?;
         let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)
             .map_err(|why| Refusal::new("no-clock", why, "CLOCK_MONOTONIC", "this kernel cannot be used"))?;
-        let memories: HashMap<_, _> = settings.memories.iter().cloned().collect();
+        let down =
+            settings.memories.iter().map(|(name, memory)| (name.clone(), memory.down.clone())).collect();
         let mut machine = Machine::default();
         let (boot, remembered) = (settings.boot.clone(), settings.memories.clone());
         machine.handle(model::Event::Remembered { boot, memories: remembered }, Now::default());
@@ -105,8 +105,7 @@ impl Engine {
             watcher,
             inbox,
             start: (Instant::now(), monotonic.into()),
-            down: Self::remembered_down(&memories),
-            memories,
+            down,
             roles: HashMap::new(),
             unserved: false,
             reading: false,

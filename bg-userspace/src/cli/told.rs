@@ -156,6 +156,7 @@ fn started(found: &str) -> String {
     let text = match found {
         "new" => "it is new",
         "as-remembered" => "all is as it was",
+        "came-back" => "it is back, and as it was before",
         "after-reboot" => "after a reboot, as it was before",
         "changed-while-away" => "somebody changed the word meanwhile",
         "exchange-completed" => "a switch that was under way had been made",

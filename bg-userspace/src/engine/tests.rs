@@ -337,3 +337,34 @@ async fn a_backend_that_fails_its_probe_leaves_its_ring_and_comes_back() {
     eventually("green on its ring", || serving(&fake)).await;
     assert!(told.heard().contains(&"slice blue".to_owned()), "{:?}", told.heard());
 }
+
+#[tokio::test]
+async fn a_deployment_that_was_taken_out_and_comes_back_is_as_it_was() {
+    let (Running { fake, handle, .. }, told) = told(&Fake::default(), false);
+    let blue = DeploymentSpec { initial: Word::initial(BLUE), ..spec() };
+    let wire = async |deployments: Vec<DeploymentSpec>| {
+        let configured = if deployments.is_empty() { Vec::new() } else { configured() };
+        handle.wire(plan("eth0"), deployments, configured).await.unwrap();
+    };
+    wire(vec![blue.clone()]).await;
+    let force = model::order::Force::All;
+    let verb = Verb::Switch(SwitchOrder { force, ..SwitchOrder::default() });
+    handle.order(Order { verb, ..switch(None) }).await.unwrap();
+    told.reporter.report(Event::Probed(Report {
+        deployment: "shop".to_owned(),
+        probe: "alive".to_owned(),
+        target: Target::Backend(BLUE, [10, 1, 0, 2].into()),
+        began: Moment::default(),
+        finding: Finding::Bad { why: "connection refused".to_owned(), answered: None },
+    }));
+    let serving = || fake.state().deployments[0].services[0].backends[0][0].serving;
+    eventually("blue off its ring", || !serving()).await;
+
+    wire(Vec::new()).await;
+    assert!(fake.state().words.is_empty());
+    wire(vec![blue]).await;
+    assert_eq!(fake.state().words["shop"].live(), GREEN, "and not what the file says that it begins with");
+    assert!(!serving(), "what had failed has not been heard of since");
+    let status = handle.status().await.unwrap();
+    assert_eq!((status.deployments[0].live, &status.deployments[0].drift), (GREEN, &None));
+}

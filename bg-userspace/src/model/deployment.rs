@@ -292,6 +292,7 @@ pub(super) fn names(event: &Event) -> Option<&str> {
         | Event::Noted { deployment, .. } => Some(deployment),
         Event::Remembered { .. }
         | Event::Configured(_)
+        | Event::Made(_)
         | Event::Words(_)
         | Event::Order { .. }
         | Event::JournalState(_)

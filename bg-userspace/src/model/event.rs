@@ -30,6 +30,9 @@ pub enum Event {
     },
     /// The configuration was read.
     Configured(Vec<Configured>),
+    /// The tables of these deployments were made, with the words that the machine remembers of them; their words
+    /// come next.
+    Made(Vec<String>),
     /// The words of all deployments were read.
     Words(Vec<(String, Word)>),
     /// An operator ordered something.

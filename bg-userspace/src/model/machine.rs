@@ -13,7 +13,7 @@ use super::policy::{Policy, Target};
 use super::record::{Memory, What};
 use crate::refusal::Refusal;
 use bg_common::Word;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Counters are read so often while an order waits for its proof,
@@ -31,6 +31,8 @@ pub struct Machine {
     deployments: BTreeMap<String, Deployment>,
     configured: BTreeMap<String, Configured>,
     memories: BTreeMap<String, Memory>,
+    /// Whose tables were made, and whose words were not read since.
+    made: BTreeSet<String>,
     boot: String,
     journal: Option<Refusal>,
     tokens: u64,
@@ -48,6 +50,7 @@ impl Machine {
             }
             (Event::JournalState(refusal), _) => self.journal = refusal,
             (Event::Configured(configured), _) => self.configure(configured, now, &mut effects),
+            (Event::Made(names), _) => self.made.extend(names),
             (Event::Words(words), _) => self.words(words, now, &mut effects),
             (Event::Order { id, order }, _) => self.order(id, order, now, &mut effects),
             (Event::Counted(traffic), _) => {
@@ -95,6 +98,12 @@ impl Machine {
     #[must_use]
     pub fn deployment(&self, name: &str) -> Option<&Deployment> {
         self.deployments.get(name)
+    }
+
+    /// What is remembered of a deployment that is not there, and will be again when it comes back.
+    #[must_use]
+    pub fn remembered(&self, name: &str) -> Option<&Memory> {
+        self.memories.get(name)
     }
 
     /// The refusal for a name that no deployment has.
@@ -154,6 +163,7 @@ impl Machine {
 
     fn words(&mut self, words: Vec<(String, Word)>, now: Now, effects: &mut Vec<Effect>) {
         let mut before = std::mem::take(&mut self.deployments);
+        let made = std::mem::take(&mut self.made);
         for (name, word) in words {
             if let Some(known) = before.remove(&name) {
                 self.deployments.insert(name.clone(), known);
@@ -173,7 +183,7 @@ impl Machine {
             new.follow(word, now.moment);
             let Self { boot, journal, tokens, .. } = self;
             let step = &mut Step { now, boot, journal: journal.as_ref(), tokens, effects };
-            new.restore(step, memory);
+            new.restore(step, memory, made.contains(&name));
             new.go_on(step);
             self.deployments.insert(name, new);
         }
@@ -272,6 +282,7 @@ impl Deployment {
             Event::Noted { what, .. } => self.note(step, what),
             Event::Remembered { .. }
             | Event::Configured(_)
+            | Event::Made(_)
             | Event::Words(_)
             | Event::Order { .. }
             | Event::JournalState(_)

@@ -89,7 +89,7 @@ pub enum Cause {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the fields are explained by their variants and by the types they hold")]
 pub enum What {
-    /// The daemon took over this deployment; `found` tells what it met: `new`, `as-remembered`, `after-reboot`,
+    /// The daemon took over this deployment; `found` tells what it met: `new`, `as-remembered`, `after-reboot`, `came-back`,
     /// `changed-while-away`, `exchange-completed`, `exchange-not-made`, `went-back-while-away`.
     Started {
         found: String,

@@ -525,7 +525,10 @@ impl History {
             let down = memory.map(|memory| memory.down.clone()).unwrap_or_default();
             self.world.down.insert(name.clone(), down);
             let word = memory.map_or(Word::initial(BLUE), Memory::after_reboot);
-            self.world.kernel.insert(name, word);
+            self.world.kernel.insert(name.clone(), word);
+            if self.dice.percent(50) {
+                self.world.feed(Event::Made(vec![name]));
+            }
         }
         self.world.reread();
     }
