@@ -5,10 +5,10 @@ use super::render::{self, facts, paint};
 use super::run::{Result, online};
 use super::say::{clean, count, named, short_time, span};
 use super::target::Target;
-use super::{ForceArgs, Global, RollbackArgs, SwitchArgs, WaitArgs, offline, plan, wait};
+use super::{ForceArgs, Global, RollbackArgs, SwitchArgs, WaitArgs, changes, offline, plan, wait};
 use crate::api::client::{Client, Error};
 use crate::api::protocol::{
-    ForceRequest, Gate, PlanQuery, Proof, RollbackRequest, Seconds, SwitchRequest, Switched,
+    ForceRequest, Gate, PlanQuery, Proof, RollbackRequest, RolledBack, Seconds, SwitchRequest, Switched,
 };
 use crate::refusal::Refusal;
 
@@ -60,7 +60,10 @@ pub(super) async fn rollback(
         let (verb, reason) = request.meant()?;
         offline::switched(deployment.as_deref(), &verb, reason, target, global, env).await?
     } else {
-        client.rollback(deployment.as_deref(), &request).await?
+        match client.rollback(deployment.as_deref(), &request).await? {
+            RolledBack::Switched(switched) => switched,
+            RolledBack::Drill(changed) => return changes::show(&changed, global, env),
+        }
     };
     told(&switched, wait, global, client, env).await
 }

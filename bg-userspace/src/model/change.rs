@@ -122,6 +122,12 @@ impl Change {
         self.token == token && matches!(self.stage, Stage::Asking(_))
     }
 
+    /// Whether it gives way to what leaves a side that fails: hooks may take minutes, and nothing has been changed
+    /// yet.
+    pub(super) fn gives_way(&self) -> bool {
+        matches!(&self.make, Make::Go(go) if go.is_gated()) && !self.is_exchanging()
+    }
+
     /// Whether its exchange is on its way, so that a word which was read may be older or newer.
     pub(super) fn is_exchanging(&self) -> bool {
         self.stage == Stage::Exchanging
@@ -289,6 +295,17 @@ impl Deployment {
         };
         let at = self.place();
         self.give_up(step, Refusal { at, ..refusal });
+    }
+
+    /// The change that still waits for hooks or the journal, if there is one, is given up for a rollback or
+    /// fail-over whose gates have let it pass. What hooks say of it later is not heard.
+    pub(super) fn make_way(&mut self, step: &mut Step<'_>, whom: &str) {
+        let Some(change) = self.change.as_ref().filter(|change| change.gives_way()) else { return };
+        let to = change.new.live();
+        let what = format!("the change to {to} was still waiting, and is overtaken by {whom}");
+        let mend = format!("bgctl status {}, then order again", self.name);
+        let refusal = Refusal::new("overtaken", what, self.place(), mend);
+        self.give_up(step, refusal);
     }
 
     /// What was ordered is so already.

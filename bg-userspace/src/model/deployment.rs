@@ -134,9 +134,13 @@ impl Deployment {
         if colour == self.live(now) {
             return Role::Live;
         }
-        let standby =
-            self.rollback.as_ref().is_some_and(|target| self.holds(target) && target.colour == colour);
-        if standby || self.drill.is_some() { Role::Standby } else { Role::Staging }
+        let standby = self.is_to_be_gone_back_to(colour) || self.drill.is_some();
+        if standby { Role::Standby } else { Role::Staging }
+    }
+
+    /// Whether a slice still is what was live before the last switch.
+    pub(super) fn is_to_be_gone_back_to(&self, colour: Colour) -> bool {
+        self.rollback.as_ref().is_some_and(|target| self.holds(target) && target.colour == colour)
     }
 
     /// Whether a rollback target still is what was live then.

@@ -122,6 +122,9 @@ impl Deployment {
             return Gate::shut(name, false, "a drill is under way", mend);
         }
         match &self.change {
+            Some(change) if asked.cause == Cause::Rollback && change.gives_way() => {
+                Gate::open(name, "what still waits for hooks or the journal gives way")
+            }
             Some(_) if !asked.under_way => {
                 let mend = format!("wait for its end: bgctl status {deployment}");
                 Gate::shut(name, false, "another order is being carried out", mend)

@@ -174,7 +174,7 @@ impl Deployment {
         if let Some(refusal) = self.bad_input(&force, &[]) {
             return self.refuse(step, &said, "rollback", refusal);
         }
-        if self.drill.is_some() && self.change.is_none() {
+        if self.drill.is_some() && self.change.as_ref().is_none_or(Change::gives_way) {
             return self.order_drill_back(step, said, &force);
         }
         let to = self.live(now).other();
@@ -187,6 +187,7 @@ impl Deployment {
         let overridden = overridden(&gates, &force);
         let fate = fate.unwrap_or(self.policy.fate);
         let go = Go { fate, force, overridden, named: false, ..self.by_itself(cause, to, now) };
+        self.make_way(step, &format!("a rollback to {}", self.named(to)));
         self.go(step, said.why(), go);
     }
 
@@ -194,6 +195,12 @@ impl Deployment {
     fn order_drill_back(&mut self, step: &mut Step<'_>, said: Said, force: &Force) {
         let now = step.now.moment;
         let live = self.live(now);
+        if self.change.is_some() {
+            // It has not left home yet.
+            self.make_way(step, "the order to end the drill");
+            let what = format!("the drill is over before it has begun: {} is live still", self.named(live));
+            return self.answer_changed(step, said.id, what);
+        }
         let home = live.other();
         if let Some(why) = self.unfit_to_take_over(home, now).filter(|_| self.drill_holds())
             && !force.overrides("health")

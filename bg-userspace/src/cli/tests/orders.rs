@@ -360,3 +360,13 @@ async fn what_needs_the_daemon_says_so_offline() {
         assert!(refusal.mend.contains("systemctl start bgd"), "{line}");
     }
 }
+
+#[tokio::test]
+async fn a_rollback_that_ends_a_drill_says_so() {
+    let what = "the drill is over, and its way back under way".to_owned();
+    let changed = Done::Changed { deployment: "shop".to_owned(), generation: 7, what };
+    let desk = Desk::answering([Ok(changed)]);
+    let run = desk.run("rollback").await;
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert_eq!(run.out, "shop: the drill is over, and its way back under way  generation 7\n");
+}

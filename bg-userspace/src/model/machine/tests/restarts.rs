@@ -184,7 +184,7 @@ fn tables_that_were_made_anew_are_as_after_a_boot() {
     let anew = world.memories()["shop"].after_reboot();
     world.kernel.insert("shop".to_owned(), anew);
     world.restart();
-    assert_eq!((world.live(), found(&world).as_str()), (BLUE, "after-reboot"));
+    assert_eq!((world.live(), found(&world).as_str()), (BLUE, "came-back"));
     assert_eq!(world.told(), ["switched unconfirmed", "frozen", "started"]);
 }
 

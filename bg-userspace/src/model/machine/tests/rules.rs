@@ -5,7 +5,7 @@ use crate::model::Order;
 use crate::model::event::{Configured, Event};
 use crate::model::order::{Actor, Done, Force, OrderId, RollbackOrder, SwitchOrder, Verb};
 use crate::model::plan::PlanId;
-use crate::model::policy::{DrainLimit, FateChoice, Flap, Passive, Policy, Target};
+use crate::model::policy::{DrainLimit, FateChoice, Flap, NoBackend, Passive, Policy, Target};
 use crate::model::record::Role;
 use bg_common::Word;
 use bg_common::word::Fate;
@@ -159,7 +159,6 @@ fn a_second_order_is_refused_while_hooks_are_asked() {
     let first = world.give(Verb::Switch(SwitchOrder::default()));
     let rows = [
         Verb::Switch(SwitchOrder::default()),
-        Verb::Rollback(RollbackOrder::default()),
         Verb::Drill { hold: seconds(1), force: Force::All },
         Verb::Pause { time: seconds(1) },
         stage(GREEN, "v2", true, true),
@@ -168,11 +167,89 @@ fn a_second_order_is_refused_while_hooks_are_asked() {
         let refusal = world.order(verb).unwrap_err();
         assert_eq!(refusal.code, "gate-in-progress", "{refusal}");
     }
+    let rollback = world.order(Verb::Rollback(RollbackOrder::default()));
+    assert_eq!(code(rollback), "gate-rollback-target", "for one that leads nowhere nothing is given up");
     assert_eq!(world.view().under_way.as_deref(), Some("a change to green"));
     let question = world.questions.pop().unwrap();
     world.reply(question, Hooks::Agree);
     assert!(world.answers[&first].is_ok());
     assert_eq!(world.live(), GREEN);
+}
+
+/// Green is live, blue is the standby, and a switch back to blue waits for its hooks.
+fn waiting_for_hooks(policy: Policy) -> (World, OrderId) {
+    let mut world = World::new(Policy { gating_hooks: true, ..policy });
+    world.healthy(&[BLUE, GREEN]);
+    world.go(GREEN).unwrap();
+    world.hooks = Hooks::Hang;
+    let id = world.give(Verb::Switch(SwitchOrder { force: force(&["watch"]), ..SwitchOrder::default() }));
+    assert!(!world.answers.contains_key(&id));
+    world.told();
+    (world, id)
+}
+
+#[test]
+fn a_rollback_overtakes_a_switch_that_waits_for_its_hooks() {
+    let (mut world, id) = waiting_for_hooks(policy());
+    assert_eq!(world.rollback().unwrap().to, BLUE);
+    let refusal = world.answers[&id].clone().unwrap_err();
+    assert_eq!(refusal.code, "overtaken");
+    assert!(refusal.what.contains("a rollback to blue"), "{refusal}");
+    assert_eq!(world.told()[..3], ["not-switched switch", "about rollback", "switched rollback"]);
+
+    let late = world.questions.pop().unwrap();
+    world.reply(late, Hooks::Agree);
+    assert_eq!((world.live(), world.told()), (BLUE, Vec::<String>::new()), "late hooks are not heard");
+}
+
+#[test]
+fn a_rollback_overtakes_a_switch_that_waits_for_the_disk() {
+    let mut world = World::new(policy());
+    world.go(GREEN).unwrap();
+    world.disk = Disk::Hangs;
+    let id = world.give(Verb::Switch(SwitchOrder::default()));
+    let rollback = world.give(Verb::Rollback(RollbackOrder::default()));
+    assert_eq!(code(world.answers[&id].clone()), "overtaken");
+    let (index, token) = world.waiting().next().unwrap();
+    world.acknowledge(index, token);
+    assert_eq!(world.live(), GREEN, "what was given up is not made because it is written");
+    world.pass(seconds(1));
+    assert_eq!((world.live(), world.answers[&rollback].is_ok()), (BLUE, true));
+}
+
+#[test]
+fn a_rollback_that_is_refused_leaves_what_waits() {
+    let (mut world, id) = waiting_for_hooks(probed());
+    world.sick(BLUE);
+    assert_eq!(code(world.rollback()), "gate-health");
+    assert!(!world.answers.contains_key(&id));
+    world.healthy(&[BLUE]);
+    let question = world.questions.pop().unwrap();
+    world.reply(question, Hooks::Agree);
+    assert_eq!((world.live(), world.answers[&id].is_ok()), (BLUE, true));
+}
+
+#[test]
+fn what_bg_does_by_itself_overtakes_a_switch_that_waits_for_its_hooks() {
+    let failover = Policy { no_backend: NoBackend::FailOver, ..probed() };
+    for (policy, cause) in
+        [(Policy { bake: Some(seconds(60)), ..probed() }, "auto-rollback"), (failover, "fail-over")]
+    {
+        let (mut world, id) = waiting_for_hooks(policy);
+        world.sick(GREEN);
+        assert_eq!(world.live(), BLUE, "{cause}");
+        let refusal = world.answers[&id].clone().unwrap_err();
+        assert_eq!(refusal.code, "overtaken", "{cause}");
+        let told = world.told();
+        let wanted =
+            ["not-switched switch".to_owned(), format!("about {cause}"), format!("switched {cause}")];
+        assert_eq!(told[..3], wanted);
+    }
+    // Where it leads to what is no better, the switch goes on waiting.
+    let (mut world, id) = waiting_for_hooks(Policy { bake: Some(seconds(60)), ..probed() });
+    world.sick(BLUE);
+    world.sick(GREEN);
+    assert_eq!((world.live(), world.answers.contains_key(&id)), (GREEN, false));
 }
 
 #[test]
