@@ -223,21 +223,26 @@ fn after(switched: &Switched, bgctl: &str) -> Vec<(String, String)> {
 
 /// What is proved, in sentences.
 pub(super) fn proved(proof: &Proof, from: impl std::fmt::Display, to: impl std::fmt::Display) -> Vec<String> {
-    let Proof { first_new_us, last_old_us, vip, vip_detail, took_ms: _ } = proof;
+    let Proof { first_new_us, last_old_us, vip, vip_detail, first_new_is_probe, last_old_is_probe, .. } =
+        proof;
+    let own = |is_probe: bool| if is_probe { " (a probe of bg's own)" } else { "" };
     let mut said = Vec::new();
     let micros = |micros: u64| short_time(micros.saturating_mul(1000));
     if let Some(first) = first_new_us {
-        said.push(format!("{to} got its first new flow {} after the switch", micros(*first)));
+        let own = own(*first_new_is_probe);
+        said.push(format!("{to} got its first new flow {} after the switch{own}", micros(*first)));
     }
     match last_old_us {
         Some(last @ ..=0) => {
             said.push(format!(
-                "{from} got its last new flow {} before the switch",
-                micros(last.unsigned_abs())
+                "{from} got its last new flow {} before the switch{}",
+                micros(last.unsigned_abs()),
+                own(*last_old_is_probe)
             ));
         }
         Some(last) => {
-            said.push(format!("{from} got a new flow {} AFTER the switch", micros(last.unsigned_abs())))
+            let own = own(*last_old_is_probe);
+            said.push(format!("{from} got a new flow {} AFTER the switch{own}", micros(last.unsigned_abs())))
         }
         None => {}
     }

@@ -330,7 +330,8 @@ impl Deployment {
         let Some(Change { why, make, .. }) = self.change.take() else { return };
         if let Make::Go(go) = &make {
             let (actor, reason) = why.said();
-            let what = What::NotSwitched { cause: go.cause, to: go.to, why: refusal.what.clone() };
+            let why = refusal.what.replace('\n', "; ");
+            let what = What::NotSwitched { cause: go.cause, to: go.to, why };
             self.tell(step, &actor, reason.as_deref(), what);
         }
         let again = step.now.moment.after(AGAIN);

@@ -34,6 +34,8 @@ pub struct Machine {
     /// Whose tables were made, and whose words were not read since.
     made: BTreeSet<String>,
     boot: String,
+    /// Why what the journal remembers is not to be relied on.
+    doubt: Option<String>,
     journal: Option<Refusal>,
     tokens: u64,
 }
@@ -44,9 +46,16 @@ impl Machine {
         let mut effects = Vec::new();
         let named = names(&event).map(str::to_owned);
         match (event, named) {
-            (Event::Remembered { boot, memories }, _) => {
-                self.boot = boot;
-                self.memories = memories.into_iter().collect();
+            (Event::Remembered { boot, memories, doubt }, _) => {
+                (self.boot, self.doubt) = (boot, doubt);
+                for (name, memory) in memories {
+                    if self.deployments.contains_key(&name) {
+                        let doubt = self.doubt.clone();
+                        self.with(&name, now, &mut effects, |it, step| it.remember_late(step, memory, doubt));
+                    } else {
+                        self.memories.insert(name, memory);
+                    }
+                }
             }
             (Event::JournalState(refusal), _) => self.journal = refusal,
             (Event::Configured(configured), _) => self.configure(configured, now, &mut effects),
@@ -178,9 +187,11 @@ impl Machine {
             let configured = self.configured.get(&name).cloned();
             let (policy, services) = configured.map(|it| (it.policy, it.services)).unwrap_or_default();
             let memory = self.memories.remove(&name);
+            let doubt = self.doubt.clone().filter(|_| memory.is_some());
             let mut new = Deployment::new(&name, word, policy, services);
             new.configured = self.configured.contains_key(&name);
             new.follow(word, now.moment);
+            new.doubt = doubt;
             let Self { boot, journal, tokens, .. } = self;
             let step = &mut Step { now, boot, journal: journal.as_ref(), tokens, effects };
             new.restore(step, memory, made.contains(&name));
@@ -268,8 +279,9 @@ impl Deployment {
                 self.settle(step);
                 self.answered(step, token, agreements);
             }
-            Event::Probed { probe, target, began, finding, .. } => {
+            Event::Probed { probe, target, began, own, finding, .. } => {
                 let now = step.now.moment;
+                self.health.made(own, began, now);
                 // Asked before the last switch, so that it tells nothing about who answers the VIP after it.
                 if target == Target::Vip && self.is_stale(began) {
                     return;

@@ -16,6 +16,7 @@ impl Deployment {
         let Memory { slices, rollback, frozen, overrides, drilled, down, healthy, last, .. } = memory.clone();
         (self.slices, self.rollback, self.frozen) = (slices, rollback, frozen);
         (self.overrides, self.drilled, self.last) = (overrides, drilled, last);
+        self.material = memory.material.unwrap_or(self.material);
         self.health.remember(down, healthy);
         // Before anything is told: what is remembered from here on is what the rings are.
         self.serve(step);
@@ -72,6 +73,28 @@ impl Deployment {
         self.found(step, found);
     }
 
+    /// What was remembered becomes known when the deployment is at work already: what has been decided since stays.
+    pub(super) fn remember_late(&mut self, step: &mut Step<'_>, memory: Memory, doubt: Option<String>) {
+        let now = step.now.moment;
+        let is_blank = self.slices == <[super::record::SliceMemory; 2]>::default() && self.last.is_none();
+        let same = memory.boot == step.boot && memory.word() == self.word;
+        if is_blank && memory.word().live() == self.live(now) {
+            let Memory { slices, rollback, drilled, last, ref watch, .. } = memory;
+            (self.slices, self.rollback, self.drilled, self.last) = (slices, rollback, drilled, last);
+            let watch = watch.as_ref().filter(|watch| same && watch.cause != Cause::Drill);
+            self.watch = self.watch.take().or_else(|| watch.map(|watch| Watch::remembered(watch, now)));
+            self.doubt = doubt;
+        }
+        if self.frozen.is_none() {
+            self.frozen = memory.frozen;
+        }
+        if self.overrides.is_empty() {
+            self.overrides = memory.overrides;
+        }
+        self.schedule_drill(step);
+        self.found(step, "remembered-late");
+    }
+
     fn without_memory(&mut self, step: &mut Step<'_>) {
         let word = self.word;
         if word.draining() && word.unpack().is_ok() {
@@ -89,6 +112,7 @@ impl Deployment {
         let (was, live) = (memory.word().live(), self.word.live());
         let went_back = was != live && live == memory.after_reboot().live();
         self.unsaid.clone_from(&memory.pending);
+        self.material = self.word.generation();
         if memory.is_drill() {
             self.drill = Some(Drill::abandoned(live, step.now.moment));
             self.abort_drill(step, "its tables were made anew while it was under way".to_owned());

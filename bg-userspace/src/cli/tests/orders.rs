@@ -45,6 +45,8 @@ async fn a_switch_says_what_it_did_what_is_proved_and_what_comes_next() {
         vip: Some(false),
         vip_detail: Some("status 502\x1b[2J".to_owned()),
         took_ms: 3,
+        last_old_is_probe: true,
+        ..Proof::default()
     };
     let rows = [
         (switched(), SWITCHED),
@@ -60,7 +62,7 @@ async fn a_switch_says_what_it_did_what_is_proved_and_what_comes_next() {
         (
             Switched { staying: Some(1), proof: bad, ..plain() },
             "shop: blue → green  generation 8  (661 ns; 1 flow stays on blue)\n\
-             proof  blue got a new flow 40.0 µs AFTER the switch\n\
+             proof  blue got a new flow 40.0 µs AFTER the switch (a probe of bg's own)\n\
              \x20      the VIP does NOT answer as it should: status 502\\u{1b}[2J\n",
         ),
     ];
