@@ -19,6 +19,7 @@ mod removal;
 mod services;
 mod values;
 
+pub use hooks::LONGEST as LONGEST_HOOK;
 pub use name::{Instance, Name};
 pub use removal::{refuse_removal, removed};
 

@@ -110,9 +110,9 @@ impl Script {
                 | Event::Swept { .. }
                 | Event::Counted(_)
                 | Event::Journalled { .. }
+                | Event::Remembered { .. }
                 | Event::Hooked(_)
                 | Event::Asked { .. }
-                | Event::Probed(_)
                 | Event::Stop
                 | Event::Detach { .. } => {
                     panic!("not in the script: {event:?}")

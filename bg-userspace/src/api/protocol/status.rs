@@ -70,6 +70,9 @@ pub struct Deployment {
     /// The order or drill that is under way, in words.
     #[serde(default)]
     pub under_way: Option<String>,
+    /// Why roles and versions are not to be relied on, if they are not.
+    #[serde(default)]
+    pub doubt: Option<String>,
     /// Seconds until a drill begins by itself.
     #[serde(default)]
     pub drill_in_s: Option<u64>,
@@ -101,6 +104,7 @@ impl Deployment {
             last_switch: None,
             overrides: Vec::new(),
             under_way: None,
+            doubt: None,
             drill_in_s: None,
             drift: None,
         }

@@ -151,6 +151,10 @@ async fn each_thing_that_is_out_of_the_ordinary_has_its_line() {
             "green 10.2.0.2 is down by order, whatever probes say; until: bgctl health auto shop --colour green \
              --backend 10.2.0.2",
         ),
+        (
+            Deployment { doubt: Some("entry 7: it is missing".to_owned()), ..plain.clone() },
+            "DOUBTFUL roles and versions: entry 7: it is missing; mend: bgctl history --verify, then bgctl stage",
+        ),
         (Deployment { under_way: Some("a drill".to_owned()), ..plain.clone() }, "under way: a drill"),
         (Deployment { drill_in_s: Some(90_000), ..plain.clone() }, "the next drill is in 1d 1h"),
         (

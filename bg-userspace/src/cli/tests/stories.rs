@@ -161,6 +161,12 @@ fn every_kind() -> Vec<(Entry, &'static str)> {
         (
             bg(),
             None,
+            What::JournalGap { lost: 3, since: 7, why: text("there is no space left") },
+            "GAP: 3 entries are missing: there is no space left",
+        ),
+        (
+            bg(),
+            None,
             What::JournalRebuilt { why: text("it was corrupt"), aside: Some(text("/x.old")) },
             "the journal begins anew: it was corrupt; the old one is /x.old",
         ),
