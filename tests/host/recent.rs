@@ -1,5 +1,11 @@
 //! What is remembered of one packet for the next makes it cheaper, and changes nothing.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where something is not as it must be"
+)]
+
 use crate::fake::{Fake, Frame};
 use crate::run;
 use bg_common::{Colour, Fate, Flow, PinnedFlows, Tick, Via, Word};
