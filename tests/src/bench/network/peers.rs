@@ -162,3 +162,15 @@ fn said(program: &str, option: &str) -> Result<String> {
     command.arg("-c").arg(format!("{program} {option} 2>&1"));
     output(command).with_context(|| format!("{program} is not installed"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_there_is_the_reason_to_go_without() {
+        let error = said("bg-no-such-program", "-v").unwrap_err();
+        assert!(error.to_string().contains("bg-no-such-program is not installed"), "{error:#}");
+        assert_eq!(missing(Variant::Plain), None);
+    }
+}
