@@ -23,6 +23,7 @@ pub mod names;
 #[cfg(feature = "user")]
 mod pod;
 pub mod reason;
+pub mod recent;
 pub mod service;
 pub mod table;
 pub mod traffic;
@@ -37,6 +38,7 @@ pub use endpoint::Endpoint;
 pub use flow::{Flow, FlowKey};
 pub use names::Name;
 pub use reason::{Reason, Verdict};
+pub use recent::{End, Recent, RecentKey};
 pub use service::{Frontend, Ring, Service};
 pub use traffic::Traffic;
 pub use word::{Fate, Word};

@@ -1,6 +1,6 @@
 //! Marks the table types as plain old data, beside the proof of their sizes.
 
-use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Name, Service, Traffic, Word};
+use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Name, Recent, Service, Traffic, Word};
 
 macro_rules! pod {
     ($($ty:ty: $size:literal),* $(,)?) => {$(
@@ -21,6 +21,7 @@ pod! {
     FlowKey: 24,
     Flow: 16,
     Traffic: 128,
+    Recent: 96,
     Bucket<Frontend>: 128,
     Bucket<u64>: 128,
 }
