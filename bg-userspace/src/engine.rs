@@ -64,6 +64,8 @@ pub struct Engine {
     read: Option<Moment>,
     wiring: Option<(AttachPlan, Vec<DeploymentSpec>)>,
     wired: Moment,
+    /// Why the last reload was refused, if it was.
+    refused_reload: Option<Refusal>,
     counting: bool,
     counted: Option<Moment>,
     orders: u64,
@@ -116,6 +118,7 @@ impl Engine {
             read: None,
             wiring: None,
             wired: Moment::default(),
+            refused_reload: None,
             counting: false,
             counted: None,
             orders: 0,
@@ -179,6 +182,7 @@ impl Engine {
             Event::Wire { attach, deployments, configured, reply } => {
                 let _ = reply.send(self.wire(attach, deployments, configured));
             }
+            Event::Reloaded(refusal) => self.refused_reload = refusal,
             Event::Lifetimes(lifetimes) => self.settings.lifetimes = lifetimes,
             Event::Swept { began, sweep } => self.swept(began, sweep),
             Event::Counted(counters) => self.counters_read(counters),

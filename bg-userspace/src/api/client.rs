@@ -13,6 +13,7 @@ use super::protocol::{
     Status, SwitchRequest, Switched, Verified, order_path,
 };
 use crate::dataplane::Detached;
+use crate::paths;
 use crate::refusal::Refusal;
 use query::{quoted, with_query};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,9 @@ const VERIFIED_WITHIN: Duration = Duration::from_secs(305);
 pub struct Client {
     socket: PathBuf,
     agent: String,
+    /// Whose daemon it is, and by which configuration: for what mends its absence.
+    instance: Option<String>,
+    config: PathBuf,
 }
 
 /// Why there is no answer.
@@ -57,7 +61,14 @@ impl Client {
     /// A client of the daemon that listens at `socket`.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned(), agent: concat!("bgctl/", env!("CARGO_PKG_VERSION")).to_owned() }
+        let agent = concat!("bgctl/", env!("CARGO_PKG_VERSION")).to_owned();
+        Self { socket: socket.to_owned(), agent, instance: None, config: paths::DEFAULT_CONFIG.into() }
+    }
+
+    /// Says whose daemon it speaks to, and by which configuration that goes.
+    #[must_use]
+    pub fn to(self, instance: &str, config: &Path) -> Self {
+        Self { instance: Some(instance.to_owned()), config: config.to_owned(), ..self }
     }
 
     /// Says on whose behalf it speaks, for the record.

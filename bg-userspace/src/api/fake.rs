@@ -111,6 +111,7 @@ impl Script {
                 | Event::Counted(_)
                 | Event::Journalled { .. }
                 | Event::Remembered { .. }
+                | Event::Reloaded(_)
                 | Event::Hooked(_)
                 | Event::Asked { .. }
                 | Event::Stop
@@ -150,6 +151,7 @@ impl Script {
             path: Some(crate::dataplane::Path::Redirect),
             deployments: deployments.unwrap_or_default(),
             attachments: Vec::new(),
+            refused_reload: None,
         }
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn status(kernel: &dyn Kernel, target: &Target) -> Result<Status, Ref
         path: status::path(&attachments),
         deployments: words.iter().map(deployment).collect(),
         attachments,
+        refused_reload: None,
     })
 }
 

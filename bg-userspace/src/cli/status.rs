@@ -40,7 +40,7 @@ pub(super) async fn run(
     if global.json {
         return render::json(&status, env);
     }
-    let Status { instance, daemon, path, deployments, attachments } = &status;
+    let Status { instance, daemon, path, deployments, attachments, refused_reload } = &status;
     let bgctl = bgctl(*daemon);
     let daemon = if *daemon { "daemon running" } else { "read from the kernel's tables" };
     let path = match path {
@@ -49,6 +49,12 @@ pub(super) async fn run(
         None => "nothing is attached",
     };
     writeln!(env.out, "instance {instance}, {daemon}, {path}\n")?;
+    if let Some(Refusal { what, at, mend, .. }) = refused_reload {
+        let [what, at, mend] = [what, at, mend].map(|text| super::say::clean(text));
+        let said = format!("{what} ({at}); the one before is in force; mend: {mend}");
+        render::facts(&[("reload REFUSED".to_owned(), said)], env)?;
+        writeln!(env.out)?;
+    }
     if deployments.is_empty() {
         writeln!(env.out, "no deployment: add a [deployment.NAME] to the configuration")?;
     } else {
@@ -105,7 +111,9 @@ fn overview(deployments: &[Deployment], env: &Env<'_>) -> Table {
 fn state(deployment: &Deployment, colour: Colour) -> Cell {
     let Deployment { live, draining, paused, bake_left_s, confirm_left_s, .. } = deployment;
     if colour != *live {
-        return if *draining { shaded("drains", colour) } else { Cell::new("") };
+        // For a moment after a switch it drains, whether or not there is anything to.
+        let drains = *draining && (*deployment.open.of(colour) > 0 || deployment.drain.is_none());
+        return if drains { shaded("drains", colour) } else { Cell::new("") };
     }
     let word = match (paused, confirm_left_s, bake_left_s) {
         (true, ..) => "paused",

@@ -151,14 +151,11 @@ async fn hear(mut news: mpsc::UnboundedReceiver<News>, bus: Bus, reporter: Repor
             reporter.report(Event::Remembered { memories, doubt });
         }
         for (seq, record) in &entries {
-            match &record.what {
-                What::JournalGap { lost, since: _, why } => {
-                    tracing::warn!(lost, why, "entries are missing in the journal");
-                }
-                What::JournalRebuilt { why, aside } => {
-                    tracing::warn!(why, aside, "the journal was begun anew");
-                }
-                _ => {}
+            if let What::JournalGap { lost, since: _, why } = &record.what {
+                tracing::warn!(lost, why, "entries are missing in the journal");
+            }
+            if let What::JournalRebuilt { why, aside } = &record.what {
+                tracing::warn!(why, aside, "the journal was begun anew");
             }
             bus.publish(u64::try_from(*seq).ok(), SystemTime::now(), record);
         }

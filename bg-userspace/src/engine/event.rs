@@ -70,6 +70,8 @@ pub enum Event {
         /// Where the answer goes.
         reply: Reply<Wired>,
     },
+    /// The configuration was read again, or that was refused.
+    Reloaded(Option<Refusal>),
     /// Idle flows live so long from here on.
     Lifetimes(Lifetimes),
     /// The flows were counted.
@@ -251,6 +253,12 @@ impl Handle {
         configured: Vec<Configured>,
     ) -> Result<Wired, Refusal> {
         self.ask(|reply| Event::Wire { attach, deployments, configured, reply }).await
+    }
+
+    /// Tells how the last reload of the configuration has ended: why it was refused, if it was.
+    pub async fn reloaded(&self, refusal: Option<Refusal>) {
+        // An engine that has ended tells no status.
+        let _ = self.events.send(Event::Reloaded(refusal)).await;
     }
 
     /// Changes the lifetimes of idle flows.

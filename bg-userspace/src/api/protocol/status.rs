@@ -19,6 +19,9 @@ pub struct Status {
     pub deployments: Vec<Deployment>,
     /// The programs on the interfaces.
     pub attachments: Vec<Attachment>,
+    /// Why the last reload of the configuration was refused, if it was; the one before is in force.
+    #[serde(default)]
+    pub refused_reload: Option<crate::refusal::Refusal>,
 }
 
 /// How a deployment stands. What the tables alone do not tell is missing when no daemon answered.

@@ -36,7 +36,8 @@ pub(super) fn of(deployment: &Deployment, bgctl: &str, env: &Env<'_>) -> Vec<Fac
         let left = deployment.paused_left_s.map(|left| format!(" for {} more", span(left)));
         said.push(format!("new flows are held{}; at once: {bgctl} resume {name}", left.unwrap_or_default()));
     }
-    said.extend(deployment.drain.as_ref().map(|of| drain::sentence(live.other(), of)));
+    let drain = deployment.drain.as_ref().filter(|drain| drain.open != Some(0));
+    said.extend(drain.map(|of| drain::sentence(live.other(), of)));
     said.extend(overrides.iter().map(|one| health::overruled(name, one)));
     said.extend(doubt.as_ref().map(|why| {
         format!("DOUBTFUL roles and versions: {}; mend: bgctl history --verify, then bgctl stage", clean(why))

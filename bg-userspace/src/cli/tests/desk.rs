@@ -63,6 +63,11 @@ impl Desk {
         desk
     }
 
+    /// Writes the configuration.
+    pub(super) fn configure(&self, text: &str) {
+        std::fs::write(self.dir.path().join("bg.toml"), text).unwrap();
+    }
+
     /// Runs what is typed; words in apostrophes stay together.
     pub(super) async fn run(&self, line: &str) -> Ran {
         let quoted = line.split('\'').enumerate();
