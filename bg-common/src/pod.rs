@@ -1,8 +1,8 @@
 //! Marks the table types as plain old data, beside the proof of their sizes.
 
 use crate::{
-    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Name, NatKey, Recent, Service, Settings, Source,
-    Traffic, Word,
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Name, NatKey,
+    Recent, Service, Settings, Source, Traffic, Word,
 };
 
 macro_rules! pod {

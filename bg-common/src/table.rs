@@ -2,8 +2,8 @@
 
 use crate::names::{self, Name};
 use crate::{
-    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason, Recent, Service, Settings, Source,
-    Traffic, Word,
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason,
+    Recent, Service, Settings, Source, Traffic, Word,
 };
 
 /// A kind of table, numbered as `enum bpf_map_type` in include/uapi/linux/bpf.h.

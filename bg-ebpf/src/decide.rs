@@ -292,7 +292,12 @@ fn keeps(packet: &Packet, frontend: &Frontend, flow: &Flow, place: In, now: Tick
 ///
 /// Preview rules, canary share and frontend roles are decided here when they come.
 #[inline(always)]
-pub(crate) fn choose<T: Tables>(packet: &Packet, tables: &T, service: &Service, word: Word) -> Result<u32, Reason> {
+pub(crate) fn choose<T: Tables>(
+    packet: &Packet,
+    tables: &T,
+    service: &Service,
+    word: Word,
+) -> Result<u32, Reason> {
     let midstream = packet.is_tcp() && !packet.is_bare_syn();
     if word.is_paused() && !midstream {
         return Err(Reason::Paused);

@@ -1,8 +1,8 @@
 //! The seam to the tables.
 
 use bg_common::{
-    Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason, Recent, Service, Settings, SliceId, Source,
-    Tick, Traffic, Word,
+    Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason, Recent,
+    Service, Settings, SliceId, Source, Tick, Traffic, Word,
 };
 
 /// What was inserted.

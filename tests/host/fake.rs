@@ -1,8 +1,8 @@
 //! Tables in ordinary memory, and a frame in a vector.
 
 use bg_common::{
-    Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason, Recent, Service, Settings, SliceId, Source,
-    Tick, Traffic, Word,
+    Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason, Recent,
+    Service, Settings, SliceId, Source, Tick, Traffic, Word,
 };
 use bg_ebpf::checksum::Change;
 use bg_ebpf::tables::Insert;

@@ -10,8 +10,8 @@ use bg_common::names::{
     MAX_FRAGMENTED, MAX_FRONTENDS, MAX_NAT, MAX_RING, MAX_SERVICES, Name,
 };
 use bg_common::{
-    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason, Recent,
-    Service, Settings, SliceId, Source, Tick, Traffic, Word,
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason,
+    Recent, Service, Settings, SliceId, Source, Tick, Traffic, Word,
 };
 use bg_ebpf::tables::{Insert, Nat, Pin, Sockets, Tables};
 use bg_ebpf::{Packet, Rewrite};

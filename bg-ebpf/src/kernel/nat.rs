@@ -3,7 +3,7 @@
 use super::buffer::TcFrame;
 use super::maps::KernelTables;
 use super::tc::{ANSWER, Step, answer_sender, send_to_client, step};
-use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use bg_common::Via;
@@ -12,11 +12,22 @@ use bg_ebpf::{Detour, Hop, Tables as _, nat, parse, reply};
 /// To a backend, when everything else has been done: the gateway takes the client's place.
 #[classifier]
 fn bg_nat_egress(context: TcContext) -> i32 {
-    match step(egress(&mut TcFrame::new(context.skb.skb))) {
+    match to_backend(context.skb.skb) {
         // Nothing that is answered leaves for a backend.
         ANSWER => TC_ACT_SHOT as i32,
         done => done,
     }
+}
+
+/// With the stack to itself, as the next.
+#[inline(never)]
+fn to_backend(buffer: *mut __sk_buff) -> Step {
+    step(egress(&mut TcFrame::new(buffer)))
+}
+
+#[inline(never)]
+fn to_client(buffer: *mut __sk_buff) -> Step {
+    step(ingress(&mut TcFrame::new(buffer)))
 }
 
 #[inline(always)]
@@ -34,7 +45,7 @@ fn egress(frame: &mut TcFrame<false>) -> Result<Step, Detour> {
 #[classifier]
 fn bg_nat_ingress(context: TcContext) -> i32 {
     let buffer = context.skb.skb;
-    match step(ingress(&mut TcFrame::new(buffer))) {
+    match to_client(buffer) {
         ANSWER => answer_sender(buffer),
         done => done,
     }

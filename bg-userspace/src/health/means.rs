@@ -9,6 +9,7 @@ use super::question::{Question, Whom};
 use super::spec::{Ask, ProbeSpec, WhoAnswered, protocol};
 use super::tls::Trust;
 use super::{command, grpc, http, tcp, udp};
+use crate::dataplane::Protocol;
 use crate::model::Moment;
 use crate::model::event::OwnFlows;
 use crate::model::policy::Finding;

@@ -36,7 +36,8 @@ pub(super) fn missing(config: &Config, deployments: &[DeploymentSpec]) -> Vec<St
     let mut notes = Vec::new();
     for (wanted, planned) in config.deployments.iter().zip(deployments) {
         for service in wanted.services.iter().filter(|service| service.source_nat != SourceNat::Never) {
-            let Some(plan) = planned.services.iter().find(|plan| plan.name == service.name.to_string()) else {
+            let Some(plan) = planned.services.iter().find(|plan| plan.name == service.name.to_string())
+            else {
                 continue;
             };
             let backends = plan.backends.iter().flatten();

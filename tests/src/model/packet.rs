@@ -100,7 +100,7 @@ fn ipv4(frame: &[u8], l3: usize) -> Result<Packet, Reason> {
         return Err(Reason::Truncated);
     }
     if header[0] & 0xf > 5 {
-        return Err(Reason::IpOptions);
+        return Err(Reason::OtherProtocol);
     }
     let more_fragments = header[6] & 0x20 != 0;
     let fragment_offset = u16::from_be_bytes([header[6] & 0x1f, header[7]]);

@@ -4,7 +4,8 @@ use super::super::state::{Op, ServiceState, State};
 use super::{endpoint, flaps, forget_backend, forget_frontend, reconcile};
 use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec, SourceSpec};
 use bg_common::{
-    Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, Ring, Service, Settings, SliceId, Source, Via, Word,
+    Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, Ring, Service, Settings, SliceId, Source, Via,
+    Word,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
