@@ -126,6 +126,26 @@ fn bare(text: &str) -> String {
 }
 
 #[test]
+fn a_fate_is_told_to_both_sides_of_a_replaced_client() {
+    for way in WAYS {
+        let Some(lab) = lab(way, 1, Zones::Veth, "neighbours") else { continue };
+        let machine = &blue(&lab)[0];
+        let mut kept = frontends(service::WEB).map(|target| dial(&machine.namespace, target, 0).unwrap());
+        for stream in &mut kept {
+            assert_eq!(get(stream, false).unwrap().colour, Colour::Blue);
+        }
+        lab.daemon.json(&["switch", "--fate", "reset"]).unwrap();
+        for stream in &mut kept {
+            let ended = get(stream, false).unwrap_err();
+            assert_eq!(ended.kind(), std::io::ErrorKind::ConnectionReset, "{way:?}: {ended}");
+        }
+        for target in frontends(service::WEB) {
+            assert_eq!(request(&machine.namespace, target).unwrap().colour, Colour::Green, "{way:?}");
+        }
+    }
+}
+
+#[test]
 fn without_the_option_a_machine_does_not_reach_itself_and_it_is_counted() {
     let Some(lab) = lab(Way::Redirect, 1, Zones::Veth, "never") else { return };
     let machine = &blue(&lab)[0].namespace;
