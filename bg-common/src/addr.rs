@@ -183,10 +183,14 @@ impl fmt::Debug for Port {
 pub struct Proto(pub u8);
 
 impl Proto {
+    /// ICMP, RFC 792.
+    pub const ICMP: Self = Self(1);
     /// TCP, RFC 9293.
     pub const TCP: Self = Self(6);
     /// UDP, RFC 768.
     pub const UDP: Self = Self(17);
+    /// ICMPv6, RFC 4443.
+    pub const ICMP6: Self = Self(58);
 }
 
 impl fmt::Display for Proto {

@@ -69,7 +69,7 @@ reasons! {
     17 Midstream Forward "midstream" "TCP without a pin and without SYN, sent to the live colour.",
     18 MidstreamDrain Forward "midstream-drain" "TCP without a pin and without SYN during a drain, sent to the old colour.",
     19 HopLimit Pass "hop-limit" "Its hop limit is used up; the kernel tells the sender.",
-    20 TooBig Pass "too-big" "A reply larger than the way to the client takes; the kernel tells the backend.",
+    20 TooBig Pass "too-big" "Larger than the way on takes, where the program would redirect it; the kernel tells the sender.",
     21 NoRoute Pass "no-route" "The way to the client is not one to redirect to; the kernel routes the reply.",
     22 MappedAddress Pass "mapped-address" "An IPv6 packet with an address that stands for an IPv4 one, which no host sends.",
     23 OwnAddress Drop "own-address" "A machine of a slice asks for a service that it would serve itself: it would get its own packet back.",
@@ -78,6 +78,9 @@ reasons! {
     26 BackendDown Answer "backend-down" "TCP of a flow whose backend is down, and whose flows are to be reset.",
     27 Refused Answer "refused" "A SYN for a service that has no backend and says so.",
     28 Moved Forward "moved" "A datagram of a flow whose colour is not live or whose backend is down, decided anew.",
+    37 IcmpError Forward "icmp-error" "An ICMP error about a packet of a flow, translated outside and in what it quotes.",
+    38 IcmpNoFlow Pass "icmp-no-flow" "An ICMP error about a packet that no flow of ours has sent.",
+    39 IcmpQuote Pass "icmp-quote" "An ICMP error that quotes too little to tell a flow, or nothing of a known form.",
 }
 
 impl Reason {

@@ -90,14 +90,14 @@ pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, R
 
 /// Which table a pin is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum In {
+pub(crate) enum In {
     Flows,
     HalfOpen,
 }
 
 /// A flow's pin.
 #[inline(always)]
-fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
+pub(crate) fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
     match tables.flow(key) {
         Some(pin) => Some((In::Flows, pin)),
         None => find_later(tables, key),

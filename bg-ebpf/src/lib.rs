@@ -12,6 +12,7 @@ pub mod checksum;
 pub mod decide;
 pub mod fate;
 pub mod hash;
+pub mod icmp;
 pub mod packet;
 pub mod parse;
 pub mod reset;

@@ -37,19 +37,19 @@ pub struct Rewrite {
     pub way: Way,
 }
 
-mod offset {
+pub(crate) mod offset {
     //! Of fields in their headers.
-    pub(super) const V4_TTL: usize = 8;
-    pub(super) const V4_CHECKSUM: usize = 10;
-    pub(super) const V4_SOURCE: usize = 12;
-    pub(super) const V4_DESTINATION: usize = 16;
-    pub(super) const V6_HOP_LIMIT: usize = 7;
-    pub(super) const V6_SOURCE: usize = 8;
-    pub(super) const V6_DESTINATION: usize = 24;
-    pub(super) const SOURCE_PORT: usize = 0;
-    pub(super) const DESTINATION_PORT: usize = 2;
-    pub(super) const TCP_CHECKSUM: usize = 16;
-    pub(super) const UDP_CHECKSUM: usize = 6;
+    pub(crate) const V4_TTL: usize = 8;
+    pub(crate) const V4_CHECKSUM: usize = 10;
+    pub(crate) const V4_SOURCE: usize = 12;
+    pub(crate) const V4_DESTINATION: usize = 16;
+    pub(crate) const V6_HOP_LIMIT: usize = 7;
+    pub(crate) const V6_SOURCE: usize = 8;
+    pub(crate) const V6_DESTINATION: usize = 24;
+    pub(crate) const SOURCE_PORT: usize = 0;
+    pub(crate) const DESTINATION_PORT: usize = 2;
+    pub(crate) const TCP_CHECKSUM: usize = 16;
+    pub(crate) const UDP_CHECKSUM: usize = 6;
 }
 
 impl Rewrite {

@@ -8,6 +8,7 @@
 )]
 
 mod fates;
+mod icmp;
 mod pauses;
 
 use crate::packet::{self, flag, patched};
@@ -137,6 +138,8 @@ pub fn all() -> Vec<Case> {
             fates::refusals(family),
             pauses::pauses(family),
             pauses::deadlines(family),
+            icmp::to_slice(family),
+            icmp::to_client(family),
         ]
         .concat()
         {

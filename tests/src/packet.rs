@@ -95,6 +95,19 @@ pub fn echo_request(from: IpAddr, to: IpAddr) -> Vec<u8> {
     frame
 }
 
+/// An ICMP error of the addresses' family: its type, code, the four bytes behind its checksum, and what it quotes.
+#[must_use]
+pub fn icmp_error(from: IpAddr, to: IpAddr, (kind, code, word): (u8, u8, [u8; 4]), quote: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let ip = ip(from, to, HOPS);
+    let written = match from {
+        IpAddr::V4(_) => ip.icmpv4_raw(kind, code, word).write(&mut frame, quote),
+        IpAddr::V6(_) => ip.icmpv6_raw(kind, code, word).write(&mut frame, quote),
+    };
+    written.expect("an ICMP error of a test fits");
+    frame
+}
+
 fn ip(from: IpAddr, to: IpAddr, hops: u8) -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
     on_top(PacketBuilder::ethernet2(CLIENT_MAC, GATEWAY_MAC), from, to, hops)
 }
