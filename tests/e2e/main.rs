@@ -10,6 +10,7 @@
 
 mod chaos;
 mod harness;
+mod icmp;
 mod lab;
 mod lifecycle;
 mod orders;

@@ -115,4 +115,5 @@ fn every_packet_case_holds_on_the_host_library() {
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 
+mod icmp;
 mod properties;

@@ -14,6 +14,7 @@ pub mod foreign;
 pub mod netns;
 pub mod packet;
 pub(crate) mod paint;
+pub mod ping;
 pub mod process;
 pub mod run;
 pub mod servers;

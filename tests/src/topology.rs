@@ -7,12 +7,16 @@
 //!
 //! With bridged zones the gateway's ends are ports of `br-blue` and `br-green`, one network per slice.
 
+mod routers;
+
 use crate::netns::Namespace;
 use crate::run;
 use anyhow::Result;
 use bg_common::Colour;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub use routers::NARROW;
 
 /// The client's addresses.
 pub const CLIENT: [IpAddr; 2] = [
