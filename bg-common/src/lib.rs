@@ -19,11 +19,13 @@ pub mod clock;
 pub mod colour;
 pub mod endpoint;
 pub mod flow;
+pub mod fragment;
 pub mod names;
 #[cfg(feature = "user")]
 mod pod;
 pub mod reason;
 pub mod service;
+pub mod settings;
 pub mod table;
 pub mod traffic;
 pub mod word;
@@ -35,9 +37,11 @@ pub use clock::{Began, Tick};
 pub use colour::{Colour, SliceId};
 pub use endpoint::Endpoint;
 pub use flow::{Flow, FlowKey};
+pub use fragment::{Fragment, FragmentKey};
 pub use names::Name;
 pub use reason::{Reason, Verdict};
 pub use service::{Frontend, Ring, Service};
+pub use settings::Settings;
 pub use traffic::Traffic;
 pub use word::{Fate, Word};
 

@@ -24,6 +24,11 @@ pub const BACKENDS_BY_ADDR: &str = "BACKENDS_BY_ADDR";
 pub const FLOWS: &str = "FLOWS";
 /// Pins of flows whose client has not come back yet: LRU hash, as [`FLOWS`].
 pub const HALF_OPEN: &str = "HALF_OPEN";
+/// Where the fragments of a datagram go: LRU hash, [`FragmentKey`](crate::FragmentKey) →
+/// [`Fragment`](crate::Fragment).
+pub const FRAGMENTS: &str = "FRAGMENTS";
+/// What programs know of the whole configuration: array of one [`Settings`](crate::Settings).
+pub const SETTINGS: &str = "SETTINGS";
 /// What each slice carries: per-CPU array, [`SliceId`](crate::SliceId) → [`Traffic`](crate::Traffic).
 pub const TRAFFIC: &str = "TRAFFIC";
 /// How often each reason applied: per-CPU array, [`Reason`](crate::Reason) → `u64`.
@@ -57,6 +62,8 @@ pub const ENDPOINT_BUCKETS: u32 = 32_768;
 pub const DEFAULT_FLOWS: u32 = 262_144;
 /// Half-open pins, unless configured.
 pub const DEFAULT_HALF_OPEN: u32 = 65_536;
+/// Datagrams in fragments that are remembered at once.
+pub const MAX_FRAGMENTED: u32 = 8_192;
 
 /// A name, zero-padded. Array slots that hold none are all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

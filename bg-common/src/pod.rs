@@ -1,6 +1,9 @@
 //! Marks the table types as plain old data, beside the proof of their sizes.
 
-use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Name, Service, Traffic, Word};
+use crate::{
+    Backend, Bucket, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Name, Service, Settings,
+    Traffic, Word,
+};
 
 macro_rules! pod {
     ($($ty:ty: $size:literal),* $(,)?) => {$(
@@ -20,6 +23,9 @@ pod! {
     Backend: 32,
     FlowKey: 24,
     Flow: 16,
+    FragmentKey: 40,
+    Fragment: 16,
+    Settings: 8,
     Traffic: 128,
     Bucket<Frontend>: 128,
     Bucket<u64>: 128,

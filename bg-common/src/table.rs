@@ -1,7 +1,10 @@
 //! The form of every table. The built programs and the pinned tables are both held against it.
 
 use crate::names::{self, Name};
-use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Reason, Service, Traffic, Word};
+use crate::{
+    Backend, Bucket, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Reason, Service, Settings,
+    Traffic, Word,
+};
 
 /// A kind of table, numbered as `enum bpf_map_type` in include/uapi/linux/bpf.h.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +52,7 @@ const fn table<K, V>(name: &'static str, kind: Kind, max_entries: u32, flags: u3
 }
 
 /// Every table.
-pub const TABLES: [Table; 13] = [
+pub const TABLES: [Table; 15] = [
     table::<u32, Word>(names::DEPLOYMENTS, Kind::Array, names::MAX_DEPLOYMENTS, MMAPABLE),
     table::<u32, Name>(names::DEPLOYMENT_NAMES, Kind::Array, names::MAX_DEPLOYMENTS, 0),
     table::<u32, Service>(names::SERVICES, Kind::Array, names::MAX_SERVICES, MMAPABLE),
@@ -61,6 +64,8 @@ pub const TABLES: [Table; 13] = [
     table::<u32, Bucket<u64>>(names::BACKENDS_BY_ADDR, Kind::Array, names::ENDPOINT_BUCKETS, 0),
     table::<FlowKey, Flow>(names::FLOWS, Kind::Hash, names::DEFAULT_FLOWS, 0),
     table::<FlowKey, Flow>(names::HALF_OPEN, Kind::LruHash, names::DEFAULT_HALF_OPEN, 0),
+    table::<FragmentKey, Fragment>(names::FRAGMENTS, Kind::LruHash, names::MAX_FRAGMENTED, 0),
+    table::<u32, Settings>(names::SETTINGS, Kind::Array, 1, 0),
     table::<u32, Traffic>(names::TRAFFIC, Kind::PerCpuArray, names::MAX_DEPLOYMENTS * 2, 0),
     table::<u32, u64>(names::REASONS, Kind::PerCpuArray, Reason::SLOTS, 0),
 ];

@@ -6,9 +6,10 @@
 use crate::fate::{Outlook, cut, outlook, word_of};
 use crate::hash;
 use crate::packet::{Family, Packet};
+use crate::parse::Detour;
 use crate::rewrite::Rewrite;
 use crate::tables::{Insert, Pin, Tables};
-use bg_common::{Backend, Flow, FlowKey, Frontend, Reason, Service, Tick, Via, Word};
+use bg_common::{Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, Tick, Via, Word};
 
 /// How a rewritten packet leaves, where the hook can choose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,18 +20,29 @@ pub enum Way {
     Client,
 }
 
-/// Decides about a packet that comes from clients.
+/// Decides about a plain packet that comes from clients.
 ///
 /// # Errors
 ///
-/// The reason why it is refused.
+/// The reason why it is refused, or that it may be for a whole address, which the slow path looks up.
 #[inline(always)]
-pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Detour> {
     let Some(frontend) = tables.frontend(&packet.destination()) else {
-        return Ok(None);
+        return if tables.settings().whole_addresses() { Err(Detour::Rare) } else { Ok(None) };
     };
     let key = FlowKey::new(packet.src, packet.src_port, packet.proto, frontend.service);
-    let backend = backend_of(packet, tables, &frontend, &key)?;
+    Ok(Some(Rewrite::to_slice(packet, to_backend(packet, tables, &frontend, &key)?.1)))
+}
+
+/// The backend that a packet for a frontend goes to, with its index, and counts it.
+#[inline(always)]
+pub(crate) fn to_backend<'a, T: Tables>(
+    packet: &Packet,
+    tables: &'a T,
+    frontend: &Frontend,
+    key: &FlowKey,
+) -> Result<(u32, &'a Backend), Reason> {
+    let (id, backend) = backend_of(packet, tables, frontend, key)?;
     if backend.endpoint().addr() == packet.src {
         return Err(Reason::OwnAddress);
     }
@@ -38,22 +50,63 @@ pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>
         traffic.packets_in += u64::from(packet.segments);
         traffic.bytes_in += u64::from(packet.len);
     });
-    Ok(Some(Rewrite::to_slice(backend)))
+    Ok((id, backend))
 }
 
-/// Decides about a packet that may be a reply of a slice.
+/// Decides about a plain packet that may be a reply of a slice.
 ///
 /// # Errors
 ///
-/// The reason why it is none, although it comes from a backend.
+/// The reason why it is none, although it comes from a backend, or that it may be one of a whole address, which the
+/// slow path looks up.
 #[inline(always)]
-pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Detour> {
+    match reply_of(packet, tables) {
+        Ok(None) | Err(Reason::DirectReply | Reason::StaleReply) if tables.settings().whole_addresses() => {
+            Err(Detour::Rare)
+        }
+        Err(reason) => Err(reason.into()),
+        Ok(Some(reply)) => Ok(Some(reply.rewrite(packet))),
+        Ok(None) => Ok(None),
+    }
+}
+
+/// A reply of a slice.
+pub(crate) struct Reply {
+    /// Where its client sent to.
+    pub(crate) at: Endpoint,
+    /// The pin of its flow.
+    pub(crate) flow: Flow,
+}
+
+impl Reply {
+    #[inline(always)]
+    pub(crate) const fn rewrite(&self, packet: &Packet) -> Rewrite {
+        Rewrite::to_client(packet, &self.at)
+    }
+}
+
+/// Whether a packet is a reply of a backend with a port of its own, or of none.
+#[inline(always)]
+pub(crate) fn reply_of<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Reply>, Reason> {
     let Some(id) = tables.backend_at(&packet.source()) else {
         return Ok(None);
     };
     let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
     let key = FlowKey::new(packet.dst, packet.dst_port, packet.proto, backend.service());
-    let (_, pin) = find(tables, &key).ok_or(Reason::DirectReply)?;
+    from_backend(packet, tables, id, backend, &key).map(Some)
+}
+
+/// The reply that a packet of a backend is, if the flow's pin says so, and counts it.
+#[inline(always)]
+pub(crate) fn from_backend<T: Tables>(
+    packet: &Packet,
+    tables: &T,
+    id: u32,
+    backend: &Backend,
+    key: &FlowKey,
+) -> Result<Reply, Reason> {
+    let (_, pin) = find(tables, key).ok_or(Reason::DirectReply)?;
     let flow = pin.get();
     if flow.backend != id {
         return Err(Reason::StaleReply);
@@ -65,9 +118,9 @@ pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, 
         cut(&pin, &flow, now);
         return Err(reason);
     }
-    let frontend = tables.frontend_addr(flow.frontend).ok_or(Reason::BrokenTable)?;
+    let at = tables.frontend_addr(flow.frontend).ok_or(Reason::BrokenTable)?;
     answered(packet, tables, &pin, &flow, backend, now);
-    Ok(Some(Rewrite::to_client(&frontend)))
+    Ok(Reply { at, flow })
 }
 
 /// Decides about a packet from a zone: most are replies, but a slice may be a client too.
@@ -76,16 +129,21 @@ pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, 
 ///
 /// The reason why it is refused.
 #[inline(always)]
-pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Detour> {
     let back = reply(packet, tables);
-    // What is over is answered, and not a new flow of the slice's.
-    if matches!(back, Ok(Some(_)) | Err(Reason::ResetByFate | Reason::BackendDown)) {
+    if matches!(back, Ok(Some(_)) | Err(Detour::Rare)) || back.is_err_and(is_over) {
         return back;
     }
     match forward(packet, tables)? {
         Some(rewrite) => Ok(Some(rewrite)),
         None => back,
     }
+}
+
+/// Whether a reply is of a flow that is over: it is answered, and not a new flow of the slice's.
+#[inline(always)]
+pub(crate) fn is_over(detour: Detour) -> bool {
+    matches!(detour, Detour::Refused(Reason::ResetByFate | Reason::BackendDown))
 }
 
 /// Which table a pin is in.
@@ -122,14 +180,14 @@ enum Pinned<'a> {
     Not(Option<Word>),
 }
 
-/// The backend of a packet's flow: the pinned one, or a new choice.
+/// The backend of a packet's flow, and its index: the pinned one, or a new choice.
 #[inline(always)]
 fn backend_of<'a, T: Tables>(
     packet: &Packet,
     tables: &'a T,
     frontend: &Frontend,
     key: &FlowKey,
-) -> Result<&'a Backend, Reason> {
+) -> Result<(u32, &'a Backend), Reason> {
     let now = tables.now();
     // Nearly every packet ends in the first branch: it has no more in it than that takes.
     let (stale, word) = if let Some(pin) = tables.flow(key) {
@@ -138,7 +196,7 @@ fn backend_of<'a, T: Tables>(
                 if !shares_port(tables, frontend, &flow) {
                     client_spoke(packet, &pin, &flow, now);
                 }
-                return Ok(backend);
+                return Ok((flow.backend, backend));
             }
             Pinned::Not(word) => (Some(In::Flows), word),
         }
@@ -152,7 +210,7 @@ fn backend_of<'a, T: Tables>(
                         come_back(packet, tables, key, &pin, &flow, now);
                     }
                 }
-                return Ok(backend);
+                return Ok((flow.backend, backend));
             }
             Pinned::Not(word) => (Some(place), word),
         }
@@ -208,7 +266,7 @@ fn new_flow<'a, T: Tables>(
     now: Tick,
     stale: Option<In>,
     word: Option<Word>,
-) -> Result<&'a Backend, Reason> {
+) -> Result<(u32, &'a Backend), Reason> {
     let service = tables.service(frontend.service).ok_or(Reason::BrokenTable)?;
     let moved = word.is_some();
     // Read once for each packet: what it is decided by is one state of the deployment.
@@ -219,7 +277,7 @@ fn new_flow<'a, T: Tables>(
     let id = choose(packet, tables, &service, word)?;
     let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
     if packet.is_rst() {
-        return Ok(backend);
+        return Ok((id, backend));
     }
     match stale {
         Some(In::Flows) => tables.remove_flow(key),
@@ -235,11 +293,11 @@ fn new_flow<'a, T: Tables>(
         Insert::Exists => {
             // Another CPU was first.
             let first = tables.half_open(key).map_or(id, |pin| pin.get().backend);
-            return tables.backend(first).ok_or(Reason::BrokenTable);
+            return Ok((first, tables.backend(first).ok_or(Reason::BrokenTable)?));
         }
         Insert::Full => tables.count(Reason::HalfOpenFull),
     }
-    Ok(backend)
+    Ok((id, backend))
 }
 
 /// Whether a pin decides about this packet.

@@ -2,7 +2,7 @@
 //! the kernel, where `main.rs` gives it real packets and real tables. It knows neither.
 //!
 //! In the order of a packet's way: [`view`] and [`tables`] are the two seams to the outside;
-//! [`parse`] reads the headers, [`decide`] chooses where the packet belongs, asking [`fate`] whether its flow
+//! [`parse`] reads the headers, or, where they are rare, [`walk`] does; [`decide`] chooses where the packet belongs, asking [`fate`] whether its flow
 //! may stay there; [`rewrite`] changes it and mends its checksums with [`checksum`], or [`reset`] makes the
 //! answer of it that ends its connection.
 
@@ -15,15 +15,19 @@ pub mod hash;
 pub mod icmp;
 pub mod packet;
 pub mod parse;
+pub mod rare;
 pub mod reset;
 pub mod rewrite;
 pub mod tables;
 pub mod view;
+pub mod walk;
 
 pub use decide::{Way, forward, reply, zone};
 pub use packet::Packet;
-pub use parse::parse;
+pub use parse::{Detour, parse};
+pub use rare::{forward_rare, reply_rare, zone_rare};
 pub use reset::reset;
 pub use rewrite::{Hop, Rewrite};
 pub use tables::{Pin, Tables};
 pub use view::View;
+pub use walk::parse_rare;

@@ -1,6 +1,9 @@
 //! The seam to the tables.
 
-use bg_common::{Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word};
+use bg_common::{
+    Backend, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Reason, Service, Settings, SliceId,
+    Tick, Traffic, Word,
+};
 
 /// What was inserted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +40,9 @@ pub trait Tables {
 
     /// The time in nanoseconds, from the finer of the two clocks.
     fn now_ns(&self) -> u64;
+
+    /// What holds for all packets.
+    fn settings(&self) -> Settings;
 
     /// The frontend at an address, port and protocol.
     fn frontend(&self, at: &Endpoint) -> Option<Frontend>;
@@ -76,6 +82,12 @@ pub trait Tables {
 
     /// Deletes an established pin.
     fn remove_flow(&self, key: &FlowKey);
+
+    /// What was decided with a datagram's first fragment.
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment>;
+
+    /// Remembers what was decided with a first fragment, in place of what an older datagram left under its key.
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) -> Insert;
 
     /// Changes the counters of a slice.
     fn traffic(&self, slice: SliceId, change: impl FnOnce(&mut Traffic));

@@ -1,6 +1,9 @@
 //! Tables in ordinary memory, and a frame in a vector.
 
-use bg_common::{Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word};
+use bg_common::{
+    Backend, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Reason, Service, Settings, SliceId,
+    Tick, Traffic, Word,
+};
 use bg_ebpf::checksum::Change;
 use bg_ebpf::tables::Insert;
 use bg_ebpf::{Pin, Tables, View};
@@ -27,6 +30,8 @@ pub(crate) struct Fake {
     backends_by_addr: HashMap<Endpoint, u32>,
     flows: Flows,
     half_open: Flows,
+    settings: Settings,
+    fragments: RefCell<HashMap<FragmentKey, Fragment>>,
     traffic: RefCell<HashMap<u32, Traffic>>,
     counted: RefCell<Vec<Reason>>,
 }
@@ -58,6 +63,8 @@ impl Fake {
             backends_by_addr: world.backends.iter().map(|(id, backend)| (backend.endpoint(), *id)).collect(),
             flows: Flows::default(),
             half_open: Flows::default(),
+            settings: world.settings,
+            fragments: RefCell::default(),
             traffic: RefCell::default(),
             counted: RefCell::default(),
         }
@@ -126,12 +133,19 @@ impl Tables for Fake {
         u64::from(self.now.get().0) * Tick::NANOS
     }
 
+    fn settings(&self) -> Settings {
+        self.settings
+    }
+
     fn frontend(&self, at: &Endpoint) -> Option<Frontend> {
         self.frontends.get(at).copied()
     }
 
     fn frontend_addr(&self, id: u32) -> Option<Endpoint> {
-        self.frontends.iter().find(|(_, frontend)| u32::from(frontend.id) == id).map(|(at, _)| *at)
+        self.frontends
+            .iter()
+            .find(|(_, frontend)| !frontend.is_vip() && u32::from(frontend.id) == id)
+            .map(|(at, _)| *at)
     }
 
     fn service(&self, id: u32) -> Option<Service> {
@@ -181,6 +195,15 @@ impl Tables for Fake {
 
     fn remove_flow(&self, key: &FlowKey) {
         self.flows.borrow_mut().remove(key);
+    }
+
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.fragments.borrow().get(key).copied()
+    }
+
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) -> Insert {
+        self.fragments.borrow_mut().insert(*key, *fragment);
+        Insert::Done
     }
 
     fn traffic(&self, slice: SliceId, change: impl FnOnce(&mut Traffic)) {

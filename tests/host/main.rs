@@ -5,25 +5,55 @@
 mod fake;
 
 use bg_common::{Reason, Verdict, Via};
-use bg_ebpf::{Hop, parse};
+use bg_ebpf::{Detour, Hop, Packet, icmp, parse, parse_rare};
 use bg_tests::cases::{self, Case, Hook, Outcome};
 use bg_tests::packet::difference;
 use bg_tests::world::World;
 use fake::{Fake, Frame};
 
+fn fast(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Detour> {
+    let packet = parse(frame)?;
+    let rewrite = match hook {
+        Hook::ToSlice => bg_ebpf::forward(&packet, fake),
+        Hook::Zone => bg_ebpf::zone(&packet, fake),
+        Hook::ToClient => bg_ebpf::reply(&packet, fake),
+    };
+    Ok(rewrite?.ok_or(Reason::NotOurs)?.apply(&packet, frame, Hop::Keep)?)
+}
+
+fn rare(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Reason> {
+    let mut packet = parse_rare(frame)?;
+    if let icmp::Message::Error(kind) = icmp::read(&mut packet, frame)? {
+        return error(fake, hook, &packet, kind, frame);
+    }
+    let rewrite = match hook {
+        Hook::ToSlice => bg_ebpf::forward_rare(&packet, fake),
+        Hook::Zone => bg_ebpf::zone_rare(&packet, fake),
+        Hook::ToClient => bg_ebpf::reply_rare(&packet, fake),
+    };
+    rewrite?.ok_or(packet.none_of_ours())?.apply(&packet, frame, Hop::Keep)
+}
+
+fn error(fake: &Fake, hook: Hook, packet: &Packet, kind: u8, frame: &mut Frame) -> Result<(), Reason> {
+    let quote = icmp::Quote::read(packet, kind, frame)?;
+    let rewrite = match hook {
+        Hook::ToSlice => icmp::forward(packet, &quote, fake),
+        Hook::Zone => icmp::zone(packet, &quote, fake),
+        Hook::ToClient => icmp::reply(packet, &quote, fake),
+    };
+    let rewrite = rewrite?.ok_or(Reason::NotOurs)?;
+    icmp::apply(&rewrite, packet, &quote, frame, Hop::Keep)?;
+    bg_ebpf::Tables::count(fake, Reason::IcmpError);
+    Ok(())
+}
+
 /// What the programs do, over the fake tables.
 fn run(fake: &Fake, hook: Hook, frame: &mut Frame) -> Outcome {
-    if let Some(outcome) = icmp(fake, hook, frame) {
-        return outcome;
-    }
-    let handled = parse(frame).and_then(|packet| {
-        let rewrite = match hook {
-            Hook::ToSlice => bg_ebpf::forward(&packet, fake),
-            Hook::Zone => bg_ebpf::zone(&packet, fake),
-            Hook::ToClient => bg_ebpf::reply(&packet, fake),
-        };
-        rewrite?.ok_or(Reason::NotOurs)?.apply(&packet, frame, Hop::Keep)
-    });
+    let handled = match fast(fake, hook, frame) {
+        Err(Detour::Rare) => rare(fake, hook, frame),
+        Err(Detour::Refused(reason)) => Err(reason),
+        Ok(()) => Ok(()),
+    };
     match handled {
         Ok(()) => Outcome::Becomes(frame.0.clone()),
         Err(reason) => {
@@ -38,57 +68,6 @@ fn run(fake: &Fake, hook: Hook, frame: &mut Frame) -> Outcome {
             }
         }
     }
-}
-
-fn icmp(fake: &Fake, hook: Hook, frame: &mut Frame) -> Option<Outcome> {
-    use bg_ebpf::View;
-    use bg_ebpf::packet::Family;
-    let bytes = frame.0.clone();
-    let sliced = etherparse::SlicedPacket::from_ethernet(&bytes).ok()?;
-    let (family, src, dst, l4, proto, hop_limit) = match sliced.net? {
-        etherparse::NetSlice::Ipv4(ip) => (
-            Family::V4,
-            bg_common::Addr::from_v4(ip.header().source()),
-            bg_common::Addr::from_v4(ip.header().destination()),
-            34,
-            ip.header().protocol().0,
-            ip.header().ttl(),
-        ),
-        etherparse::NetSlice::Ipv6(ip) => (
-            Family::V6,
-            bg_common::Addr::from_v6(ip.header().source()),
-            bg_common::Addr::from_v6(ip.header().destination()),
-            54,
-            ip.header().next_header().0,
-            ip.header().hop_limit(),
-        ),
-        _ => return None,
-    };
-    if !matches!(proto, 1 | 58) {
-        return None;
-    }
-    let message = bg_ebpf::icmp::Message { family, src, dst, hop_limit, l3: 14, l4, end: frame.0.len() };
-    let [kind] = frame.read::<1>(l4)?;
-    if !bg_ebpf::icmp::is_error(family, kind) {
-        return None;
-    }
-    let handled = bg_ebpf::icmp::Quote::read(frame, &message, kind).and_then(|quote| {
-        let rewrite = match hook {
-            Hook::ToSlice => bg_ebpf::icmp::forward(&message, &quote, fake),
-            Hook::Zone => bg_ebpf::icmp::zone(&message, &quote, fake),
-            Hook::ToClient => bg_ebpf::icmp::reply(&message, &quote, fake),
-        }?
-        .ok_or(Reason::NotOurs)?;
-        bg_ebpf::Tables::count(fake, Reason::IcmpError);
-        bg_ebpf::icmp::apply(&rewrite, &message, &quote, frame, Hop::Keep)
-    });
-    Some(match handled {
-        Ok(()) => Outcome::Becomes(frame.0.clone()),
-        Err(reason) => {
-            bg_ebpf::Tables::count(fake, reason);
-            Outcome::Untouched
-        }
-    })
 }
 
 fn check(case: &Case) -> Result<(), String> {
@@ -115,5 +94,5 @@ fn every_packet_case_holds_on_the_host_library() {
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 
-mod icmp;
+mod errors;
 mod properties;

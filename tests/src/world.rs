@@ -13,7 +13,7 @@ use bg_common::bucket::{Bucket, Slot, choices, place};
 use bg_common::names::ENDPOINT_BUCKETS;
 use bg_common::{
     Backend, Began, Colour, Endpoint, Flow, FlowKey, Frontend, PinnedFlows, Port, Proto, Ring, Service,
-    SliceId, Tick, Via,
+    Settings, SliceId, Tick, Via,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -135,6 +135,8 @@ pub struct World {
     pub ring: Vec<u32>,
     /// Backend ids and backends.
     pub backends: Vec<(u32, Backend)>,
+    /// What holds for all packets.
+    pub settings: Settings,
 }
 
 impl World {
@@ -197,6 +199,10 @@ impl World {
                 (SICK_DNS, 7, at(1, 54, Proto::UDP)),
             ] {
                 world.frontends.push((at, Frontend::live(service, id + family.offset() as u16)));
+            }
+            for number in [1, 2] {
+                let at = Endpoint::whole(family.vip(number, 0).ip().into());
+                world.frontends.push((at, Frontend::vip()));
             }
         }
         world

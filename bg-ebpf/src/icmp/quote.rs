@@ -1,18 +1,19 @@
 //! Reads the packet that an ICMP error quotes, as far as it is quoted.
 
-use super::Message;
-use crate::packet::Family;
+use super::HEADER;
+use crate::packet::{Family, Packet, Part};
 use crate::view::View;
+use crate::walk::{extensions, has_ports};
 use bg_common::{Addr, Endpoint, Port, Proto, Reason};
 
-/// Length of an ICMP header, and of what RFC 792 quotes behind the network header.
-const EIGHT: usize = 8;
+/// What RFC 792 quotes behind the network header, at least.
+const TRANSPORT: usize = 8;
 /// Offset of the length of the quote in an ICMPv4 header, in words of four bytes (RFC 4884, section 4).
 const V4_LENGTH: usize = 5;
 /// The same of an ICMPv6 header, in words of eight bytes.
 const V6_LENGTH: usize = 4;
 
-/// The beginning of the packet that an error is about. Fields are as on the wire.
+/// The beginning of the packet that an error is about. Fields are as on the wire, offsets those of the frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Quote {
     /// Source address.
@@ -21,11 +22,11 @@ pub struct Quote {
     pub dst: Addr,
     /// Protocol.
     pub proto: Proto,
-    /// Source port.
+    /// Source port; the identifier of an echo request; else 0.
     pub src_port: Port,
-    /// Destination port.
+    /// Destination port; the identifier of an echo reply; else 0.
     pub dst_port: Port,
-    /// Offset of its network header in the frame.
+    /// Offset of its network header.
     pub l3: usize,
     /// Offset of its transport header.
     pub l4: usize,
@@ -48,16 +49,17 @@ impl Quote {
         Endpoint::new(self.dst, self.dst_port, self.proto)
     }
 
-    /// Reads what `message` quotes.
+    /// Reads what `packet`, an error of type `kind`, quotes.
     ///
     /// # Errors
     ///
     /// [`Reason::IcmpQuote`] when what is quoted does not tell a flow.
     #[inline(always)]
-    pub fn read<V: View>(view: &V, message: &Message, kind: u8) -> Result<Self, Reason> {
-        let l3 = message.l4 + EIGHT;
-        let end = end(view, message, kind).ok_or(Reason::IcmpQuote)?;
-        match message.family {
+    pub fn read<V: View>(packet: &Packet, kind: u8, view: &V) -> Result<Self, Reason> {
+        let l3 = packet.l4() + HEADER;
+        let end =
+            end(packet, kind, view).filter(|_| packet.part() == Part::Whole).ok_or(Reason::IcmpQuote)?;
+        match packet.family {
             Family::V4 => v4(view, l3, end),
             Family::V6 => v6(view, l3, end),
         }
@@ -65,18 +67,24 @@ impl Quote {
     }
 }
 
-/// Where the quote ends: with the message, unless that says that more than a quote is in it (RFC 4884).
+/// Where the quote ends: with the packet, unless the error says that more than a quote is in it (RFC 4884).
 #[inline(always)]
-fn end<V: View>(view: &V, message: &Message, kind: u8) -> Option<usize> {
-    let quote = message.l4 + EIGHT;
-    let length = match (message.family, kind) {
-        (Family::V4, _) => usize::from(u8::from_be_bytes(view.read(message.l4 + V4_LENGTH)?)) * 4,
-        // Destination unreachable and time exceeded; the others have other things there.
-        (Family::V6, 1 | 3) => usize::from(u8::from_be_bytes(view.read(message.l4 + V6_LENGTH)?)) * 8,
-        (Family::V6, _) => 0,
+fn end<V: View>(packet: &Packet, kind: u8, view: &V) -> Option<usize> {
+    let (l3, l4) = (packet.l3(), packet.l4());
+    let (end, length) = match (packet.family, kind) {
+        (Family::V4, _) => {
+            let total = usize::from(u16::from_be_bytes(view.read(l3 + 2)?));
+            (l3 + total, usize::from(u8::from_be_bytes(view.read(l4 + V4_LENGTH)?)) * 4)
+        }
+        (Family::V6, _) => {
+            let payload = usize::from(u16::from_be_bytes(view.read(l3 + 4)?));
+            // Destination unreachable and time exceeded; the others have other things there.
+            let words = if matches!(kind, 1 | 3) { u8::from_be_bytes(view.read(l4 + V6_LENGTH)?) } else { 0 };
+            (l3 + 40 + payload, usize::from(words) * 8)
+        }
     };
-    let said = if length == 0 { message.end } else { quote + length };
-    Some(if said < message.end { said } else { message.end })
+    let said = if length == 0 { end } else { l4 + HEADER + length };
+    Some(if said < end { said } else { end })
 }
 
 /// RFC 791, section 3.1. Options are stepped over: what matters stands before them.
@@ -107,28 +115,24 @@ fn v6<V: View>(view: &V, l3: usize, end: usize) -> Option<Quote> {
     if version >> 4 != 6 || src.is_v4() || dst.is_v4() {
         return None;
     }
-    transport(view, Proto(next), [src, dst], [l3, l3 + 40, end])
+    let beyond = extensions(view, next, l3 + 40).ok().filter(|beyond| beyond.part != Part::Later)?;
+    transport(view, beyond.proto, [src, dst], [l3, beyond.l4, end])
 }
 
-/// The ports: they stand at the beginning of both transport headers.
+/// The ports, which stand at the beginning of every transport header that has them, or the identifier of an echo.
 #[inline(always)]
 fn transport<V: View>(view: &V, proto: Proto, [src, dst]: [Addr; 2], at: [usize; 3]) -> Option<Quote> {
     let [l3, l4, end] = at;
-    let [ports] = within(view.words::<1>(l4), l4 + EIGHT, end)?;
-    if !matches!(proto, Proto::TCP | Proto::UDP) {
-        return None;
-    }
-    let [src_high, src_low, dst_high, dst_low] = ports.to_ne_bytes();
-    Some(Quote {
-        src,
-        dst,
-        proto,
-        src_port: Port::from_wire([src_high, src_low]),
-        dst_port: Port::from_wire([dst_high, dst_low]),
-        l3,
-        l4,
-        end,
-    })
+    let [first, second] = within(view.words::<2>(l4), l4 + TRANSPORT, end)?;
+    let ([kind, a, b, c], [high, low, ..]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    let (src_port, dst_port) = match (proto, kind) {
+        (Proto::ICMP, 8) | (Proto::ICMP6, 128) => ([high, low], [0, 0]),
+        (Proto::ICMP, 0) | (Proto::ICMP6, 129) => ([0, 0], [high, low]),
+        _ if has_ports(proto) => ([kind, a], [b, c]),
+        _ => ([0, 0], [0, 0]),
+    };
+    let (src_port, dst_port) = (Port::from_wire(src_port), Port::from_wire(dst_port));
+    Some(Quote { src, dst, proto, src_port, dst_port, l3, l4, end })
 }
 
 /// What was read, if the quote reaches as far as `upto`.

@@ -3,10 +3,10 @@
 //! All of it by writes into the frame: what a message changes, its own checksum takes back, so the sum of the whole
 //! frame, which a device may have taken, stays right. Such messages are small and never left to a device.
 
-use super::{Message, Quote};
+use super::Quote;
 use crate::checksum::{Change, Delta};
-use crate::packet::Family;
-use crate::rewrite::{End, Hop, Rewrite, offset};
+use crate::packet::{Family, Packet};
+use crate::rewrite::{End, Hop, Rewrite, checksum_at, offset};
 use crate::view::View;
 use bg_common::{Proto, Reason};
 
@@ -25,27 +25,27 @@ const ICMP_CHECKSUM: usize = 2;
 #[inline(always)]
 pub fn apply<V: View>(
     rewrite: &Rewrite,
-    message: &Message,
+    packet: &Packet,
     quote: &Quote,
     view: &mut V,
     hop: Hop,
 ) -> Result<(), Reason> {
-    let inside = quoted(rewrite, message.family, quote, view).ok_or(Reason::Rewrite)?;
+    let inside = quoted(rewrite, packet.family, quote, view).ok_or(Reason::Rewrite)?;
     let (own, old) = match rewrite.end {
-        End::Destination => (message.dst, quote.src),
-        End::Source => (message.src, quote.dst),
+        End::Destination => (packet.dst, quote.src),
+        End::Source => (packet.src, quote.dst),
     };
-    let v6 = message.family == Family::V6;
+    let v6 = packet.family == Family::V6;
     let outside = if own == old { Delta::new().replace_addr(v6, &own, &rewrite.addr) } else { Delta::new() };
     // Only ICMPv6 has a pseudo-header (RFC 4443, section 2.3).
     let covered = if v6 { inside.and(outside) } else { inside };
-    mend(view, message.l4 + ICMP_CHECKSUM, covered).ok_or(Reason::Rewrite)?;
+    mend(view, packet.l4() + ICMP_CHECKSUM, covered).ok_or(Reason::Rewrite)?;
     if own == old {
-        write_addr(view, message.family, message.l3, rewrite.end, rewrite).ok_or(Reason::Rewrite)?;
+        write_addr(view, packet.family, packet.l3(), rewrite.end, rewrite).ok_or(Reason::Rewrite)?;
     }
-    match message.family {
-        Family::V4 => outer_v4(message, view, outside, hop),
-        Family::V6 => outer_v6(message, view, hop),
+    match packet.family {
+        Family::V4 => outer_v4(packet, view, outside, hop),
+        Family::V6 => outer_v6(packet, view, hop),
     }
     .ok_or(Reason::Rewrite)
 }
@@ -64,12 +64,15 @@ fn quoted<V: View>(rewrite: &Rewrite, family: Family, quote: &Quote, view: &mut 
         addresses,
         port: (port != rewrite.port).then_some((port.to_wire(), rewrite.port.to_wire())),
         v6,
-        udp: quote.proto == Proto::UDP,
+        udp: matches!(quote.proto, Proto::UDP | Proto::UDP_LITE),
     };
-    let mut sum = addresses.replace2(port.to_wire(), rewrite.port.to_wire());
-    view.write(quote.l4 + at, rewrite.port.to_wire())?;
-    let checksum = quote.l4 + if change.udp { offset::UDP_CHECKSUM } else { offset::TCP_CHECKSUM };
-    if checksum + 2 <= quote.end {
+    let mut sum = addresses;
+    if let Some((old, new)) = change.port {
+        view.write(quote.l4 + at, new)?;
+        sum = sum.replace2(old, new);
+    }
+    let checksum = checksum_at(quote.proto, family).map(|at| quote.l4 + at);
+    if let Some(checksum) = checksum.filter(|at| at + 2 <= quote.end) {
         let old = view.read::<2>(checksum)?;
         let new = change.apply(old);
         view.write(checksum, new)?;
@@ -102,22 +105,22 @@ fn write_addr<V: View>(view: &mut V, family: Family, l3: usize, end: End, new: &
 }
 
 #[inline(always)]
-fn outer_v4<V: View>(message: &Message, view: &mut V, addresses: Delta, hop: Hop) -> Option<()> {
+fn outer_v4<V: View>(packet: &Packet, view: &mut V, addresses: Delta, hop: Hop) -> Option<()> {
     let mut delta = addresses;
     if hop == Hop::Take {
-        let (proto, ttl) = (Proto::ICMP.0, message.hop_limit.wrapping_sub(1));
-        delta = delta.replace2([message.hop_limit, proto], [ttl, proto]);
-        view.write(message.l3 + offset::V4_TTL, [ttl])?;
+        let (proto, ttl) = (Proto::ICMP.0, packet.hop_limit.wrapping_sub(1));
+        delta = delta.replace2([packet.hop_limit, proto], [ttl, proto]);
+        view.write(packet.l3() + offset::V4_TTL, [ttl])?;
     }
-    mend(view, message.l3 + offset::V4_CHECKSUM, delta)
+    mend(view, packet.l3() + offset::V4_CHECKSUM, delta)
 }
 
 #[inline(always)]
-fn outer_v6<V: View>(message: &Message, view: &mut V, hop: Hop) -> Option<()> {
+fn outer_v6<V: View>(packet: &Packet, view: &mut V, hop: Hop) -> Option<()> {
     if hop == Hop::Take {
-        let [next, hops] = view.read::<2>(message.l3 + offset::V6_HOP_LIMIT - 1)?;
+        let [next, hops] = view.read::<2>(packet.l3() + offset::V6_HOP_LIMIT - 1)?;
         let taken = hops.wrapping_sub(1);
-        view.write(message.l3 + offset::V6_HOP_LIMIT, [taken])?;
+        view.write(packet.l3() + offset::V6_HOP_LIMIT, [taken])?;
         view.uncovered(Delta::new().replace2([next, hops], [next, taken]));
     }
     Some(())

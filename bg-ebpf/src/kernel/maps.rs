@@ -1,16 +1,17 @@
 //! The tables, and the only access to them.
 
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
+use aya_ebpf::bindings::{BPF_ANY, BPF_F_MMAPABLE, BPF_NOEXIST};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use bg_common::bucket::choices;
 use bg_common::names::{
-    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS,
-    MAX_RING, MAX_SERVICES, Name,
+    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRAGMENTED,
+    MAX_FRONTENDS, MAX_RING, MAX_SERVICES, Name,
 };
 use bg_common::{
-    Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word,
+    Backend, Bucket, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Reason, Service, Settings,
+    SliceId, Tick, Traffic, Word,
 };
 use bg_ebpf::tables::{Insert, Pin, Tables};
 
@@ -36,6 +37,10 @@ static BACKENDS_BY_ADDR: Array<Bucket<u64>> = Array::with_max_entries(ENDPOINT_B
 static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(DEFAULT_FLOWS, 0);
 #[map]
 static HALF_OPEN: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(DEFAULT_HALF_OPEN, 0);
+#[map]
+static FRAGMENTS: LruHashMap<FragmentKey, Fragment> = LruHashMap::with_max_entries(MAX_FRAGMENTED, 0);
+#[map]
+static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 #[map]
 static TRAFFIC: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(MAX_DEPLOYMENTS * 2, 0);
 #[map]
@@ -118,6 +123,11 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn settings(&self) -> Settings {
+        copy(SETTINGS.get_ptr(0)).unwrap_or_default()
+    }
+
+    #[inline(always)]
     fn frontend(&self, at: &Endpoint) -> Option<Frontend> {
         in_buckets(&FRONTENDS, at)
     }
@@ -184,6 +194,16 @@ impl Tables for KernelTables {
     fn remove_flow(&self, key: &FlowKey) {
         // As in `remove_half_open`.
         let _ = FLOWS.remove(key);
+    }
+
+    #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        copy(FRAGMENTS.get_ptr(key))
+    }
+
+    #[inline(always)]
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) -> Insert {
+        inserted(FRAGMENTS.insert(key, fragment, u64::from(BPF_ANY)))
     }
 
     #[inline(always)]
