@@ -25,8 +25,8 @@ const HEADER: usize = 8;
 pub enum Message {
     /// No ICMP; or an echo message, whose flow is that of any packet with a port; or a later fragment.
     Packet,
-    /// An error of this type.
-    Error(u8),
+    /// An error, about the packet that it quotes.
+    Error,
 }
 
 /// Reads the ICMP header of a packet that has one. That of an echo message has a port: its identifier, on the side of
@@ -48,7 +48,7 @@ pub fn read<V: View>(packet: &mut Packet, view: &V) -> Result<Message, Reason> {
     match (packet.family, kind) {
         // Destination unreachable, time exceeded, parameter problem; with IPv6 packet too big, too. Redirects are no
         // errors: they are for the next hop alone.
-        (Family::V4, 3 | 11 | 12) | (Family::V6, 1..=4) => Ok(Message::Error(kind)),
+        (Family::V4, 3 | 11 | 12) | (Family::V6, 1..=4) => Ok(Message::Error),
         (Family::V4, 8) | (Family::V6, 128) => {
             packet.src_port = Port::from_wire([high, low]);
             Ok(Message::Packet)

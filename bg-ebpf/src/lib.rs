@@ -2,7 +2,7 @@
 //! the kernel, where `main.rs` gives it real packets and real tables. It knows neither.
 //!
 //! In the order of a packet's way: [`view`] and [`tables`] are the two seams to the outside;
-//! [`parse`] reads the headers, or, where they are rare, [`walk`] does; [`decide`] chooses where the packet belongs, asking [`fate`] whether its flow
+//! [`parse`] reads the headers, or, where they are rare, [`walk`] does; [`decide`] chooses where the packet belongs, or [`reply`] whom it answers, or [`rare`] either; asking [`fate`] whether its flow
 //! may stay there; [`rewrite`] changes it and mends its checksums with [`checksum`], or [`reset`] makes the
 //! answer of it that ends its connection.
 
@@ -16,16 +16,18 @@ pub mod icmp;
 pub mod packet;
 pub mod parse;
 pub mod rare;
+pub mod reply;
 pub mod reset;
 pub mod rewrite;
 pub mod tables;
 pub mod view;
 pub mod walk;
 
-pub use decide::{Way, forward, reply, zone};
+pub use decide::{Way, forward, zone};
 pub use packet::Packet;
 pub use parse::{Detour, parse};
 pub use rare::{forward_rare, reply_rare, zone_rare};
+pub use reply::reply;
 pub use reset::reset;
 pub use rewrite::{Hop, Rewrite};
 pub use tables::{Pin, Tables};

@@ -1,8 +1,9 @@
 //! Decides about what the slow path has read: as [`decide`](crate::decide), and besides about fragments and about
 //! frontends that own a whole address.
 
-use crate::decide::{Reply, from_backend, is_over, reply_of, to_backend};
+use crate::decide::to_backend;
 use crate::packet::{Family, Packet, Part, Rare};
+use crate::reply::{Reply, from_backend, is_over, reply_of};
 use crate::rewrite::Rewrite;
 use crate::tables::{Insert, Tables};
 use bg_common::{Endpoint, FlowKey, Fragment, FragmentKey, Frontend, Proto, Reason};

@@ -23,8 +23,8 @@ fn fast(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Detour> {
 
 fn rare(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Reason> {
     let mut packet = parse_rare(frame)?;
-    if let icmp::Message::Error(kind) = icmp::read(&mut packet, frame)? {
-        return error(fake, hook, &packet, kind, frame);
+    if icmp::read(&mut packet, frame)? == icmp::Message::Error {
+        return error(fake, hook, &packet, frame);
     }
     let rewrite = match hook {
         Hook::ToSlice => bg_ebpf::forward_rare(&packet, fake),
@@ -34,8 +34,8 @@ fn rare(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Reason> {
     rewrite?.ok_or(packet.none_of_ours())?.apply(&packet, frame, Hop::Keep)
 }
 
-fn error(fake: &Fake, hook: Hook, packet: &Packet, kind: u8, frame: &mut Frame) -> Result<(), Reason> {
-    let quote = icmp::Quote::read(packet, kind, frame)?;
+fn error(fake: &Fake, hook: Hook, packet: &Packet, frame: &mut Frame) -> Result<(), Reason> {
+    let quote = icmp::Quote::read(packet, frame)?;
     let rewrite = match hook {
         Hook::ToSlice => icmp::forward(packet, &quote, fake),
         Hook::Zone => icmp::zone(packet, &quote, fake),

@@ -49,16 +49,15 @@ impl Quote {
         Endpoint::new(self.dst, self.dst_port, self.proto)
     }
 
-    /// Reads what `packet`, an error of type `kind`, quotes.
+    /// Reads what `packet`, an error, quotes.
     ///
     /// # Errors
     ///
     /// [`Reason::IcmpQuote`] when what is quoted does not tell a flow.
     #[inline(always)]
-    pub fn read<V: View>(packet: &Packet, kind: u8, view: &V) -> Result<Self, Reason> {
+    pub fn read<V: View>(packet: &Packet, view: &V) -> Result<Self, Reason> {
         let l3 = packet.l4() + HEADER;
-        let end =
-            end(packet, kind, view).filter(|_| packet.part() == Part::Whole).ok_or(Reason::IcmpQuote)?;
+        let end = end(packet, view).filter(|_| packet.part() == Part::Whole).ok_or(Reason::IcmpQuote)?;
         match packet.family {
             Family::V4 => v4(view, l3, end),
             Family::V6 => v6(view, l3, end),
@@ -69,8 +68,9 @@ impl Quote {
 
 /// Where the quote ends: with the packet, unless the error says that more than a quote is in it (RFC 4884).
 #[inline(always)]
-fn end<V: View>(packet: &Packet, kind: u8, view: &V) -> Option<usize> {
+fn end<V: View>(packet: &Packet, view: &V) -> Option<usize> {
     let (l3, l4) = (packet.l3(), packet.l4());
+    let [kind] = view.read(l4)?;
     let (end, length) = match (packet.family, kind) {
         (Family::V4, _) => {
             let total = usize::from(u16::from_be_bytes(view.read(l3 + 2)?));

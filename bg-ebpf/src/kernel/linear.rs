@@ -1,7 +1,7 @@
 //! The part of a frame that lies in one piece and can be read and written directly: all of an XDP
 //! frame, the linear part of a socket buffer.
 
-use aya_ebpf::helpers::generated::bpf_xdp_adjust_tail;
+use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len};
 use aya_ebpf::programs::XdpContext;
 
 /// From where to where it reaches, as addresses. `FAR`: offsets are not constants.
@@ -56,6 +56,13 @@ impl<const FAR: bool> Linear<FAR> {
 fn opaque(value: usize) -> usize {
     // SAFETY: a local variable is valid for reads.
     unsafe { (&raw const value).read_volatile() }
+}
+
+/// Length of an XDP frame, all its pieces together.
+#[inline(always)]
+pub(super) fn whole_len(frame: &XdpContext) -> u32 {
+    // SAFETY: the context is valid for the whole run.
+    (unsafe { bpf_xdp_get_buff_len(frame.ctx) }) as u32
 }
 
 /// Makes an XDP frame longer or shorter by so many bytes; `None` when the kernel refuses. A [`Linear`] of before

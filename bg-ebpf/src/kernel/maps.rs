@@ -13,7 +13,10 @@ use bg_common::{
     Backend, Bucket, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Reason, Service, Settings,
     SliceId, Tick, Traffic, Word,
 };
+use bg_ebpf::icmp::Quote;
 use bg_ebpf::tables::{Insert, Pin, Tables};
+use bg_ebpf::{Packet, Rewrite};
+use core::mem::MaybeUninit;
 
 #[map]
 static DEPLOYMENTS: Array<Word> = Array::with_max_entries(MAX_DEPLOYMENTS, BPF_F_MMAPABLE);
@@ -45,6 +48,14 @@ static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 static TRAFFIC: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(MAX_DEPLOYMENTS * 2, 0);
 #[map]
 static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::SLOTS, 0);
+
+/// What the subprograms of the slow path hand to each other, [`Scratch`] for each CPU: packet programs do not interrupt
+/// each other there. Nothing outlasts a packet in it, so it is no part of the contract and is not pinned.
+///
+/// It is a table and not on the stack, of which there is little; and the verifier, which knows nothing of a table's
+/// contents, looks at each subprogram once, and not once for each kind of packet.
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
 const EEXIST: i32 = -17;
 
@@ -222,4 +233,78 @@ impl Tables for KernelTables {
             unsafe { *count += 1 };
         }
     }
+}
+
+/// A packet on the slow path. Zeroed memory holds nothing.
+struct Scratch {
+    kept: u32,
+    packet: MaybeUninit<Packet>,
+    rewrite: MaybeUninit<Rewrite>,
+    quote: MaybeUninit<Quote>,
+}
+
+const PACKET: u32 = 1 << 0;
+const REWRITE: u32 = 1 << 1;
+const QUOTE: u32 = 1 << 2;
+
+#[inline(always)]
+fn scratch() -> Option<*mut Scratch> {
+    SCRATCH.get_ptr_mut(0)
+}
+
+/// Keeps what was read; `None` if the kernel has no such table.
+#[inline(always)]
+pub(super) fn keep_packet(packet: Packet) -> Option<()> {
+    // SAFETY: as in `copy`; the entry is this CPU's, and each subprogram holds it once.
+    let scratch = unsafe { &mut *scratch()? };
+    scratch.packet.write(packet);
+    scratch.kept = PACKET;
+    Some(())
+}
+
+/// Keeps what was decided about it.
+#[inline(always)]
+pub(super) fn keep_rewrite(rewrite: Rewrite) -> Option<()> {
+    // SAFETY: as in `keep_packet`.
+    let scratch = unsafe { &mut *scratch()? };
+    scratch.rewrite.write(rewrite);
+    scratch.kept |= REWRITE;
+    Some(())
+}
+
+/// Keeps what it quotes.
+#[inline(always)]
+pub(super) fn keep_quote(quote: Quote) -> Option<()> {
+    // SAFETY: as in `keep_packet`.
+    let scratch = unsafe { &mut *scratch()? };
+    scratch.quote.write(quote);
+    scratch.kept |= QUOTE;
+    Some(())
+}
+
+/// What was read.
+#[inline(always)]
+pub(super) fn packet() -> Option<&'static Packet> {
+    // SAFETY: as in `keep_packet`.
+    let scratch = unsafe { &*scratch()? };
+    // SAFETY: the bit says that it was written.
+    (scratch.kept & PACKET != 0).then(|| unsafe { scratch.packet.assume_init_ref() })
+}
+
+/// What was decided about it.
+#[inline(always)]
+pub(super) fn rewrite() -> Option<&'static Rewrite> {
+    // SAFETY: as in `keep_packet`.
+    let scratch = unsafe { &*scratch()? };
+    // SAFETY: the bit says that it was written.
+    (scratch.kept & REWRITE != 0).then(|| unsafe { scratch.rewrite.assume_init_ref() })
+}
+
+/// What it quotes.
+#[inline(always)]
+pub(super) fn quote() -> Option<&'static Quote> {
+    // SAFETY: as in `keep_packet`.
+    let scratch = unsafe { &*scratch()? };
+    // SAFETY: the bit says that it was written.
+    (scratch.kept & QUOTE != 0).then(|| unsafe { scratch.quote.assume_init_ref() })
 }

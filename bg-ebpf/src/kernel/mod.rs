@@ -3,10 +3,10 @@
 //! No function here is `#[cold]`: that would put it into a section of its own, and aya-obj 0.3 takes two subprograms
 //! at the same offset of two sections for one.
 
+mod buffer;
 mod icmp;
 mod linear;
 mod maps;
-mod scratch;
 mod tc;
 mod xdp;
 

@@ -1,15 +1,14 @@
 //! XDP: frames as they come off a wire, checksums complete.
 
-use super::linear::{Linear, move_end};
-use super::maps::KernelTables;
-use super::{icmp, refuse, scratch};
+use super::linear::{Linear, move_end, whole_len};
+use super::maps::{self, KernelTables};
+use super::{icmp, refuse};
 use aya_ebpf::bindings::{xdp_action, xdp_md};
-use aya_ebpf::helpers::generated::bpf_xdp_get_buff_len;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use bg_common::{Reason, Verdict};
 use bg_ebpf::checksum::Change;
-use bg_ebpf::icmp::forward as forward_error;
+use bg_ebpf::icmp::{Message, forward as forward_error};
 use bg_ebpf::{Detour, Hop, View, forward, forward_rare, parse, parse_rare, reset};
 
 /// A frame; `FAR` on the slow path.
@@ -38,8 +37,7 @@ impl<const FAR: bool> View for XdpFrame<FAR> {
 
     #[inline(always)]
     fn whole_len(&self) -> u32 {
-        // SAFETY: the context is valid for the whole run.
-        unsafe { bpf_xdp_get_buff_len(self.context.ctx) as u32 }
+        whole_len(&self.context)
     }
 
     #[inline(always)]
@@ -89,7 +87,7 @@ const DECIDE: Step = 0x101;
 const REWRITE: Step = 0x102;
 /// The frame is to be answered.
 const ANSWER: Step = 0x103;
-/// It is an ICMP error, and what it quotes is to be read,
+/// It is an ICMP error: what it quotes is to be read,
 const ERROR: Step = 0x104;
 /// and decided about,
 const DECIDE_ERROR: Step = 0x105;
@@ -157,8 +155,10 @@ fn read(metadata: *mut xdp_md) -> Step {
 
 #[inline(always)]
 fn read_rare(frame: &XdpFrame<true>) -> Result<Step, Detour> {
-    let is_error = icmp::keep(parse_rare(frame)?, frame)?;
-    Ok(if is_error { ERROR } else { DECIDE })
+    Ok(match icmp::keep(parse_rare(frame)?, frame)? {
+        Message::Packet => DECIDE,
+        Message::Error => ERROR,
+    })
 }
 
 #[inline(never)]
@@ -168,10 +168,9 @@ fn decide() -> Step {
 
 #[inline(always)]
 fn decide_rare() -> Result<Step, Detour> {
-    // SAFETY: `read` has kept it.
-    let packet = unsafe { scratch::packet() }.ok_or(Reason::BrokenTable)?;
+    let packet = maps::packet().ok_or(Reason::BrokenTable)?;
     let rewrite = forward_rare(packet, &KernelTables)?.ok_or(packet.none_of_ours())?;
-    scratch::keep_rewrite(rewrite).ok_or(Reason::BrokenTable)?;
+    maps::keep_rewrite(rewrite).ok_or(Reason::BrokenTable)?;
     Ok(REWRITE)
 }
 
@@ -182,10 +181,8 @@ fn rewrite(metadata: *mut xdp_md) -> Step {
 
 #[inline(always)]
 fn rewrite_rare(frame: &mut XdpFrame<true>) -> Result<Step, Detour> {
-    // SAFETY: `read` has kept it.
-    let packet = unsafe { scratch::packet() }.ok_or(Reason::BrokenTable)?;
-    // SAFETY: `decide` has kept it.
-    let rewrite = unsafe { scratch::rewrite() }.ok_or(Reason::BrokenTable)?;
+    let packet = maps::packet().ok_or(Reason::BrokenTable)?;
+    let rewrite = maps::rewrite().ok_or(Reason::BrokenTable)?;
     rewrite.apply(packet, frame, Hop::Keep)?;
     Ok(xdp_action::XDP_PASS)
 }
@@ -208,11 +205,9 @@ fn translate(metadata: *mut xdp_md) -> Step {
 
 #[inline(always)]
 fn translate_error(frame: &mut XdpFrame<true>) -> Result<Step, Detour> {
-    // SAFETY: `read` has kept it.
-    let packet = unsafe { scratch::packet() }.ok_or(Reason::BrokenTable)?;
-    // SAFETY: `decide_error` has kept it.
-    let rewrite = unsafe { scratch::rewrite() }.ok_or(Reason::BrokenTable)?;
-    icmp::apply(packet, rewrite, frame, Hop::Keep)?;
+    let packet = maps::packet().ok_or(Reason::BrokenTable)?;
+    let rewrite = maps::rewrite().ok_or(Reason::BrokenTable)?;
+    icmp::apply(rewrite, packet, frame, Hop::Keep)?;
     Ok(xdp_action::XDP_PASS)
 }
 
