@@ -38,12 +38,12 @@ fn carry(lab: &Lab, target: SocketAddr) {
 }
 
 /// Makes a path, starts bg on it, and has a megabyte carried over both families; each has to meet `reason`.
-fn discovers(way: Way, offload: bool, reason: Option<&str>, make: impl Fn(&Lab)) {
+fn discovers<T>(way: Way, offload: bool, reason: Option<&str>, make: impl Fn(&Lab) -> T) {
     if !way.is_possible() {
         return;
     }
     let mut lab = Lab::idle(&Plan { offload, ..Plan::default() }, &way.settings());
-    make(&lab);
+    let _path = make(&lab);
     lab.daemon.launch().unwrap();
     for target in frontends(service::LINES) {
         let before = reason.map(|reason| counted(&lab, reason));
@@ -62,18 +62,14 @@ const LARGE: [Way; 2] = [Way::Stack, Way::Redirect];
 #[test]
 fn a_narrow_path_to_the_client_is_discovered_by_the_slice() {
     for (way, offload) in WAYS.map(|way| (way, false)).into_iter().chain(LARGE.map(|way| (way, true))) {
-        discovers(way, offload, Some("icmp-error"), |lab| {
-            lab.topology.route_client().unwrap();
-        });
+        discovers(way, offload, Some("icmp-error"), |lab| lab.topology.route_client().unwrap());
     }
 }
 
 #[test]
 fn a_narrow_path_behind_the_gateway_is_discovered_by_the_client() {
     for (way, offload) in WAYS.map(|way| (way, false)).into_iter().chain(LARGE.map(|way| (way, true))) {
-        discovers(way, offload, Some("icmp-error"), |lab| {
-            lab.topology.route_machine(blue(lab)).unwrap();
-        });
+        discovers(way, offload, Some("icmp-error"), |lab| lab.topology.route_machine(blue(lab)).unwrap());
     }
 }
 
