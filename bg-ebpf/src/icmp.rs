@@ -57,7 +57,7 @@ pub fn read<V: View>(packet: &mut Packet, view: &V) -> Result<Message, Reason> {
             packet.dst_port = Port::from_wire([high, low]);
             Ok(Message::Packet)
         }
-        // Neighbour discovery among them: a VIP has the gateway for a neighbour.
+        // Neighbour discovery among them (RFC 4861), which stays on its link, whoever has the address.
         _ => Err(Reason::OtherProtocol),
     }
 }

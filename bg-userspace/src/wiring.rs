@@ -11,12 +11,12 @@ mod tests;
 
 pub(crate) use hooks::XDP_MTU;
 
-use crate::config::{Config, Deployment, Service};
+use crate::config::{Config, Deployment, Part, Service};
 use crate::dataplane::{AttachPlan, AttachSpec, BackendSpec, DeploymentSpec, Hook, Path, ServiceSpec, Side};
 use crate::model::policy::NoBackend;
 use crate::net::{Link, LinkKind, PeerEnd, Survey, VipHome, tap};
 use crate::refusal::Refusal;
-use bg_common::{Colour, Via, Word};
+use bg_common::{Via, Word};
 use std::net::{IpAddr, SocketAddr};
 
 /// How a gateway is wired.
@@ -144,18 +144,22 @@ fn via(path: Path, link: &Link, is_uplink: bool) -> Via {
 }
 
 fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr) -> BackendSpec) -> DeploymentSpec {
-    let service = |service: &Service| ServiceSpec {
-        name: service.name.to_string(),
-        protocol: service.protocol,
-        frontends: service.frontends(),
-        backends: Colour::BOTH
-            .map(|colour| wanted.backends(service, colour).into_iter().map(&backend).collect()),
-        refuse: wanted.policy.no_backend == NoBackend::Refuse,
+    let refuse = wanted.policy.no_backend == NoBackend::Refuse;
+    let service = |service: &Service| {
+        let protocol = service.protocol;
+        let spec = |Part { name, frontends, backends }| ServiceSpec {
+            name,
+            protocol,
+            frontends,
+            backends: backends.map(|slice: Vec<_>| slice.into_iter().map(&backend).collect()),
+            refuse,
+        };
+        wanted.parts(service).into_iter().map(spec).collect::<Vec<_>>()
     };
     DeploymentSpec {
         name: wanted.name.to_string(),
         initial: Word::initial(wanted.initial),
-        services: wanted.services.iter().map(service).collect(),
+        services: wanted.services.iter().flat_map(service).collect(),
     }
 }
 

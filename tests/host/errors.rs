@@ -31,6 +31,8 @@ fn case(family: Family, hook: Hook, packet: Vec<u8>) -> Case {
         outcome: Outcome::Untouched,
         reasons: Vec::new(),
         after: Vec::new(),
+        earlier: Vec::new(),
+        whole: false,
     }
 }
 

@@ -70,8 +70,11 @@ fn run(fake: &Fake, hook: Hook, frame: &mut Frame) -> Outcome {
     }
 }
 
-fn check(case: &Case) -> Result<(), String> {
-    let fake = Fake::new(&World::new(Via::Stack, 0), case);
+fn check(world: &World, case: &Case) -> Result<(), String> {
+    let fake = Fake::new(world, case);
+    for earlier in &case.earlier {
+        run(&fake, case.hook, &mut Frame(earlier.clone()));
+    }
     let mut frame = Frame(case.packet.clone());
     let outcome = run(&fake, case.hook, &mut frame);
     let mut wrong = String::new();
@@ -90,7 +93,13 @@ fn check(case: &Case) -> Result<(), String> {
 
 #[test]
 fn every_packet_case_holds_on_the_host_library() {
-    let failures: Vec<String> = cases::all().iter().filter_map(|case| check(case).err()).collect();
+    let worlds = [World::new(Via::Stack, 0), World::of_ports(Via::Stack, 0)];
+    let failures: Vec<String> = cases::all()
+        .iter()
+        .flat_map(|case| worlds.iter().map(move |world| (case, world)))
+        .filter(|(case, world)| world.settings.whole_addresses() || !case.whole)
+        .filter_map(|(case, world)| check(world, case).err())
+        .collect();
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 

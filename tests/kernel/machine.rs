@@ -3,7 +3,10 @@
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use bg_common::{Backend, Bucket, Endpoint, Flow, FlowKey, Reason, Service, Settings, Tick, Word, names};
+use bg_common::{
+    Backend, Bucket, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Reason, Service, Settings, Tick, Word,
+    names,
+};
 use bg_tests::cases::Outcome;
 use bg_tests::world::{self, In, PinRow, World};
 use bg_userspace::dataplane::kernel::OBJECT;
@@ -112,6 +115,9 @@ impl Machine {
             let keys: Vec<FlowKey> = table.keys().map(Result::unwrap).collect();
             keys.iter().for_each(|key| table.remove(key).unwrap());
         }
+        let mut fragments = self.hash::<FragmentKey, Fragment>(names::FRAGMENTS);
+        let keys: Vec<FragmentKey> = fragments.keys().map(Result::unwrap).collect();
+        keys.iter().for_each(|key| fragments.remove(key).unwrap());
         let cpus = aya::util::nr_cpus().unwrap();
         let mut reasons: PerCpuArray<_, u64> = self.ebpf.map_mut(names::REASONS).unwrap().try_into().unwrap();
         for index in 0..Reason::SLOTS {

@@ -8,8 +8,11 @@
 )]
 
 mod fates;
+mod fragments;
+mod headers;
 mod icmp;
 mod pauses;
+mod whole;
 
 use crate::packet::{self, flag, patched};
 use crate::world::{
@@ -61,6 +64,10 @@ pub struct Case {
     pub reasons: Vec<Reason>,
     /// Pins after; all of them.
     pub after: Vec<PinRow>,
+    /// Packets that the program has met before this one. Their reasons and pins count.
+    pub earlier: Vec<Vec<u8>>,
+    /// Whether a frontend has a whole address. Without one the outcome is the same, unless this is said.
+    pub whole: bool,
 }
 
 impl Case {
@@ -74,6 +81,8 @@ impl Case {
             outcome: Outcome::Untouched,
             reasons: Vec::new(),
             after: Vec::new(),
+            earlier: Vec::new(),
+            whole: false,
         }
     }
 
@@ -95,6 +104,10 @@ impl Case {
 
     fn answered(self, reason: Reason, packet: Vec<u8>) -> Self {
         Self { outcome: Outcome::Answered(packet), reasons: vec![reason], ..self }
+    }
+
+    fn earlier(self, packets: impl Into<Vec<Vec<u8>>>) -> Self {
+        Self { earlier: packets.into(), ..self }
     }
 
     fn because(self, reason: Reason) -> Self {
@@ -140,6 +153,10 @@ pub fn all() -> Vec<Case> {
             pauses::deadlines(family),
             icmp::to_slice(family),
             icmp::to_client(family),
+            icmp::whole(family),
+            headers::headers(family),
+            fragments::fragments(family),
+            whole::whole(family),
         ]
         .concat()
         {
@@ -147,7 +164,7 @@ pub fn all() -> Vec<Case> {
             cases.push(case);
         }
     }
-    cases.extend(headers());
+    cases.extend(malformed());
     cases.extend(truncated());
     cases
 }
@@ -485,23 +502,14 @@ fn not_ours(family: Family) -> Vec<Case> {
     ]
 }
 
-/// A frame with these tags.
-fn tagged(mut frame: Vec<u8>, tags: &[[u8; 2]]) -> Vec<u8> {
-    for tag in tags.iter().rev() {
-        frame.splice(12..12, [tag[0], tag[1], 0, 100]);
-    }
-    frame
-}
-
 /// What is not read passes untouched and is counted under a reason of its own.
-fn headers() -> Vec<Case> {
+fn malformed() -> Vec<Case> {
     let syn = |family: Family| packet::tcp(family.client(), family.vip(1, 80), flag::SYN, b"");
     let v4 = || syn(Family::V4);
     let v6 = || syn(Family::V6);
     let datagram = |family: Family| packet::udp(family.client(), family.vip(1, 53), b"question");
     let dns = |family: Family| packet::udp(family.client(), family.backend(DNS_BLUE), b"question");
     let untouched = |name, packet, reason| Case::new(name, Hook::ToSlice, packet).because(reason);
-    let to_blue = || packet::tcp(Family::V4.client(), Family::V4.backend(WEB_BLUE), flag::SYN, b"");
     let mut rows = vec![
         untouched("ARP", patched(v4(), 12, &[0x08, 0x06]), Reason::NotIp),
         untouched("IPv4 with the version of IPv6", patched(v4(), 14, &[0x65]), Reason::Truncated),
@@ -512,9 +520,6 @@ fn headers() -> Vec<Case> {
         untouched("an IPv6 payload past the frame", patched(v6(), 18, &[0xff, 0xff]), Reason::Truncated),
         untouched("an IPv6 payload without room for TCP", patched(v6(), 18, &[0, 19]), Reason::Truncated),
         untouched("ESP", patched(v4(), 23, &[50]), Reason::OtherProtocol),
-        Case::new("a VLAN tag", Hook::ToSlice, tagged(v4(), &[[0x81, 0]]))
-            .becomes(tagged(to_blue(), &[[0x81, 0]]))
-            .after([begun(Family::V4, WEB_BLUE)]),
         Case::new("Don't Fragment is no fragment", Hook::ToSlice, patched(v4(), 20, &[0x40, 0x00]))
             .becomes(patched(
                 packet::tcp(Family::V4.client(), Family::V4.backend(WEB_BLUE), flag::SYN, b""),

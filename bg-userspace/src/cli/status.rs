@@ -10,7 +10,7 @@ use super::target::Target;
 use super::{Global, StatusArgs, health, offline};
 use crate::api::client::Client;
 use crate::api::protocol::{Deployment, Service, Status};
-use crate::dataplane::{Attachment, Path, Protocol};
+use crate::dataplane::{Attachment, Path};
 use crate::refusal::Refusal;
 use bg_common::Colour;
 use comfy_table::{Attribute, Cell, Table};
@@ -123,10 +123,7 @@ fn services(deployments: &[Deployment], all: bool, env: &mut Env<'_>) -> Result 
     let mut table = table(&["SERVICE", "FRONTENDS", "BLUE", "GREEN"], env);
     for (deployment, service) in services.iter().take(shown) {
         let Service { name, protocol, frontends, backends } = service;
-        let protocol = match protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
+        let protocol = protocol.word();
         let frontends = frontends.iter().map(|frontend| format!("{protocol} {frontend}")).collect::<Vec<_>>();
         let slice = |colour| {
             let text = lines(backends.of(colour));

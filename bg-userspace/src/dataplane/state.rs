@@ -1,6 +1,6 @@
 //! What the tables hold, as a value: read from the kernel once, then changed together with it.
 
-use bg_common::{Backend, Endpoint, Frontend, Name, Ring, Service, Word};
+use bg_common::{Backend, Endpoint, Frontend, Name, Ring, Service, Settings, Word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Contents of the tables that only user space changes.
@@ -18,6 +18,8 @@ pub(super) struct State {
     pub(super) backends: BTreeMap<u32, Backend>,
     /// Where backends listen → backend id.
     pub(super) backends_by_addr: BTreeMap<Endpoint, u32>,
+    /// What holds for all packets.
+    pub(super) settings: Settings,
 }
 
 /// One service.
@@ -57,6 +59,7 @@ pub(super) enum Op {
     ClearFrontendAddr(u32),
     MapFrontend(Endpoint, Frontend),
     UnmapFrontend(Endpoint),
+    Settings(Settings),
 }
 
 impl State {
@@ -82,7 +85,8 @@ impl State {
     pub(super) fn retired(&self) -> Retired {
         let rings = self.services.values().flat_map(|service| service.rings.iter());
         let serving: BTreeSet<u32> = rings.flat_map(|(_, ids)| ids.iter().copied()).collect();
-        let listening: BTreeSet<u32> = self.frontends.values().map(|frontend| frontend.id.into()).collect();
+        let frontends = self.frontends.values().filter(|frontend| !frontend.is_vip());
+        let listening: BTreeSet<u32> = frontends.map(|frontend| frontend.id.into()).collect();
         Retired {
             backends: self
                 .backends

@@ -7,7 +7,9 @@ use super::state::{Op, ServiceState, State};
 use super::table::{Table, refusal};
 use crate::refusal::Refusal;
 use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuValues};
-use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Ring, Service, SliceId, Traffic, Word, names};
+use bg_common::{
+    Backend, Colour, Endpoint, Frontend, Name, Ring, Service, Settings, SliceId, Traffic, Word, names,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +30,7 @@ pub(super) struct Tables {
     ring: Table<u32, u32>,
     backends: Table<u32, Backend>,
     backends_by_addr: Buckets<u64>,
+    settings: Table<u32, Settings>,
     traffic: PerCpuArray<MapData, Traffic>,
 }
 
@@ -58,6 +61,7 @@ impl Tables {
             ring: Table::open(dir, names::RING)?,
             backends: Table::open(dir, names::BACKENDS)?,
             backends_by_addr: Buckets::open(dir, names::BACKENDS_BY_ADDR)?,
+            settings: Table::open(dir, names::SETTINGS)?,
             traffic: open_per_cpu(dir, names::TRAFFIC)?,
         })
     }
@@ -100,6 +104,7 @@ impl Tables {
         self.backends_by_addr.each(|at, id| {
             state.backends_by_addr.insert(*at, *id as u32);
         })?;
+        state.settings = self.settings.get(&0)?.unwrap_or_default();
         Ok(state)
     }
 
@@ -148,6 +153,7 @@ impl Tables {
             Op::ClearFrontendAddr(id) => self.frontend_addrs.set(id, &Endpoint::default()),
             Op::MapFrontend(at, frontend) => self.frontends.set(at, frontend),
             Op::UnmapFrontend(at) => self.frontends.remove(at),
+            Op::Settings(settings) => self.settings.set(&0, settings),
         }
     }
 

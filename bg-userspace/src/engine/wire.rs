@@ -82,9 +82,10 @@ impl Engine {
             let Some(down) = self.down.get(&deployment.name).filter(|down| !down.is_empty()) else {
                 continue;
             };
-            for service in &mut deployment.services {
-                for (colour, backends) in Colour::BOTH.into_iter().zip(&mut service.backends) {
-                    let dead = |backend: &BackendSpec| is_down(down, &service.name, colour, backend);
+            for spec in deployment.services.iter_mut().filter(|spec| spec.sheds()) {
+                let service = spec.service().to_owned();
+                for (colour, backends) in Colour::BOTH.into_iter().zip(&mut spec.backends) {
+                    let dead = |backend: &BackendSpec| is_down(down, &service, colour, backend);
                     backends.iter_mut().filter(|backend| dead(backend)).for_each(|it| it.serving = false);
                 }
             }

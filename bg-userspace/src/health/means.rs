@@ -9,7 +9,6 @@ use super::question::{Question, Whom};
 use super::spec::{Ask, ProbeSpec, WhoAnswered, protocol};
 use super::tls::Trust;
 use super::{command, grpc, http, tcp, udp};
-use crate::dataplane::Protocol;
 use crate::model::Moment;
 use crate::model::policy::Finding;
 use bg_common::Colour;
@@ -110,7 +109,7 @@ impl Means {
         to: Option<SocketAddr>,
     ) -> (Moment, Result<(), Failure>, Option<SocketAddr>) {
         let room = match protocol(&spec.ask) {
-            Some(Protocol::Tcp | Protocol::Udp) => &self.conversations,
+            Some(_) => &self.conversations,
             None => &self.commands,
         };
         // The semaphores are never closed.

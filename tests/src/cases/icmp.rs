@@ -2,7 +2,7 @@
 
 use super::{AGE, Case, Hook, green_draining, web_pin};
 use crate::packet::{self, flag};
-use crate::world::{DNS, DNS_BLUE, Family, In, PinRow, WEB_BLUE, WEB_GREEN};
+use crate::world::{DNS, DNS_BLUE, Family, In, PinRow, WEB_BLUE, WEB_GREEN, WHOLE_BLUE};
 use bg_common::{Colour, Fate, Flow, Proto, Reason, Word};
 use std::net::{IpAddr, SocketAddr};
 
@@ -396,5 +396,100 @@ pub(super) fn to_client(family: Family) -> Vec<Case> {
             .after([question]),
         );
     }
+    rows
+}
+
+/// Errors about flows of a VIP that owns every port and protocol, echoes among them.
+pub(super) fn whole(family: Family) -> Vec<Case> {
+    let play = Play::of(family);
+    let (client, vip, blue) = (family.client(), family.vip(3, 0).ip(), family.backend(WHOLE_BLUE).ip());
+    let own = unreachable(family);
+    let icmp = Proto(if family == Family::V4 { 1 } else { 58 });
+    const ID: u16 = 0x4711;
+    let echo = |from, to, half| packet::echo(from, to, half, ID);
+    type Speech<'a> = (&'a str, Proto, [u16; 2], Box<dyn Fn(IpAddr, bool) -> Vec<u8> + 'a>);
+    let speeches: [Speech<'_>; 4] = [
+        (
+            "TCP",
+            Proto::TCP,
+            [40_000, 22],
+            Box::new(|at, back| {
+                let at = SocketAddr::new(at, 22);
+                if back { segment(at, client) } else { segment(client, at) }
+            }),
+        ),
+        (
+            "an echo",
+            icmp,
+            [ID, 0],
+            Box::new(|at, back| {
+                if back {
+                    echo(at, client.ip(), packet::Echo::Reply)
+                } else {
+                    echo(client.ip(), at, packet::Echo::Request)
+                }
+            }),
+        ),
+        (
+            "GRE",
+            Proto(47),
+            [0, 0],
+            Box::new(|at, back| {
+                let (from, to) = if back { (at, client.ip()) } else { (client.ip(), at) };
+                packet::raw(from, to, 47, b"\0\0\x08\0whatever it carries")
+            }),
+        ),
+        (
+            "SCTP",
+            Proto::SCTP,
+            [40_000, 22],
+            Box::new(|at, back| {
+                let (from, to) = if back { (at, client.ip()) } else { (client.ip(), at) };
+                let [source, destination] = if back { [22, 40_000_u16] } else { [40_000, 22] };
+                let ports = [source.to_be_bytes(), destination.to_be_bytes()].concat();
+                packet::raw(from, to, Proto::SCTP.0, &[&ports[..], &[7; 24]].concat())
+            }),
+        ),
+    ];
+    let mut rows = Vec::new();
+    for (what, proto, [from, to], speech) in speeches {
+        let pin = PinRow::whole(In::Established, family, proto, from, to, WHOLE_BLUE)
+            .state(Flow::ANSWERED)
+            .age(AGE);
+        let pinned = |case: Case| Case { whole: true, ..case.before([pin]).after([pin]) };
+        for transport in [8, 13] {
+            let about = |at: IpAddr, back| begin(family, &speech(at, back), transport);
+            let to_vip = |at| packet::icmp_error(router(family), at, own, &about(at, true));
+            rows.push(pinned(play.translated(
+                format!("an error about {what} ({transport}) from a whole address goes to the backend"),
+                Hook::ToSlice,
+                to_vip(vip),
+                to_vip(blue),
+            )));
+            let to_client = |at| packet::icmp_error(at, client.ip(), own, &about(at, false));
+            for hook in [Hook::Zone, Hook::ToClient] {
+                rows.push(pinned(play.translated(
+                    format!("an error about {what} ({transport}) to a whole address is the VIP's ({hook:?})"),
+                    hook,
+                    to_client(blue),
+                    to_client(vip),
+                )));
+            }
+        }
+        let error = packet::icmp_error(router(family), vip, own, &begin(family, &speech(vip, true), 8));
+        let unknown = play.case(
+            format!("an error about {what} of no flow from a whole address reaches no slice"),
+            Hook::ToSlice,
+            error,
+        );
+        rows.push(Case { whole: true, ..unknown.because(Reason::IcmpNoFlow).before([]).after([]) });
+    }
+    let other = packet::echo(client.ip(), vip, packet::Echo::Reply, ID);
+    let kind = 14 + header(family);
+    let timestamp = packet::patched(other, kind, &[if family == Family::V4 { 13 } else { 130 }]);
+    let passes = play
+        .case("other ICMP to a whole address is the gateway's", Hook::ToSlice, timestamp)
+        .because(Reason::OtherProtocol);
+    rows.push(Case { whole: true, ..passes });
     rows
 }
