@@ -150,3 +150,20 @@ fn the_gateway_answers_an_echo_request_to_a_vip(lab: Lab) {
         ping(&lab.topology.client, vip, 7).unwrap_or_else(|why| panic!("{vip}: {why}"));
     }
 }
+
+#[test]
+fn a_slice_answers_an_echo_request_to_a_whole_address() {
+    const WHOLE: [&str; 2] = ["198.51.100.11", "2001:db8:c::11"];
+    for way in WAYS.into_iter().filter(|way| way.is_possible()) {
+        let tables =
+            format!("[deployment.{DEPLOYMENT}.service.everything]\nvips = {WHOLE:?}\nport = \"any\"\n");
+        let lab = Lab::of(&Plan::default(), &Settings { tables, ..way.settings() });
+        // The gateway itself stays silent.
+        lab.topology.gateway.sysctl("net/ipv4/icmp_echo_ignore_all", "1").unwrap();
+        lab.topology.gateway.sysctl("net/ipv6/icmp/echo_ignore_all", "1").unwrap();
+        for vip in WHOLE {
+            let vip = vip.parse().unwrap();
+            ping(&lab.topology.client, vip, 7).unwrap_or_else(|why| panic!("{way:?} {vip}: {why}"));
+        }
+    }
+}
