@@ -4,7 +4,7 @@
 //! In the order of a packet's way: [`view`] and [`tables`] are the two seams to the outside;
 //! [`parse`] reads the headers, or, where they are rare, [`walk`] does; [`decide`] chooses where the packet belongs, or [`reply`] whom it answers, or [`rare`] either; asking [`fate`] whether its flow
 //! may stay there; [`rewrite`] changes it and mends its checksums with [`checksum`], or [`reset`] makes the
-//! answer of it that ends its connection.
+//! answer of it that ends its connection. [`icmp`] does all of this for errors about other packets.
 
 #![no_std]
 
