@@ -10,6 +10,7 @@
 
 mod contract;
 mod fates;
+mod headers;
 mod instance;
 mod machine;
 mod pins;
