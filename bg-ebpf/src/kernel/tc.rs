@@ -193,7 +193,8 @@ fn bg_tc_egress(context: TcContext) -> i32 {
     .run(&context)
 }
 
-#[inline(never)]
+/// A part of the entry, as in `xdp`: there is room for it and one of the other steps on the stack.
+#[inline(always)]
 fn egress(buffer: *mut __sk_buff) -> Step {
     step(fast(&mut TcFrame::new(buffer), reply, leave))
 }

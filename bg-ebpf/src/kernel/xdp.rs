@@ -96,7 +96,8 @@ const TRANSLATE: Step = 0x106;
 
 /// Towards a slice, on an uplink. The kernel routes what was rewritten.
 ///
-/// Each step is a subprogram and has the stack to itself.
+/// The fast path is part of the entry, which saves it a call. Each step of the slow path is a subprogram, for which there is
+/// room on the stack beside it; where the verifier says that there is none, `fast` has to become one, too.
 #[xdp(frags)]
 fn bg_xdp_ingress(context: XdpContext) -> u32 {
     let metadata = context.ctx;
@@ -135,7 +136,7 @@ fn step(result: Result<Step, Detour>) -> Step {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 fn fast(metadata: *mut xdp_md) -> Step {
     step(ingress(&mut XdpFrame::<false>::new(metadata)))
 }
