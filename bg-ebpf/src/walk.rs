@@ -39,10 +39,10 @@ struct Network {
 }
 
 /// What comes behind the network header.
-struct Beyond {
-    proto: Proto,
-    l4: usize,
-    part: Part,
+pub(crate) struct Beyond {
+    pub(crate) proto: Proto,
+    pub(crate) l4: usize,
+    pub(crate) part: Part,
     id: u32,
     /// In bytes; of a later fragment.
     offset: u16,
@@ -135,7 +135,7 @@ fn ipv6<V: View>(view: &V, l3: usize) -> Result<Network, Reason> {
 
 /// RFC 8200, section 4. Behind the header of a later fragment there is nothing to read.
 #[inline(always)]
-fn extensions<V: View>(view: &V, first: u8, l4: usize) -> Result<Beyond, Reason> {
+pub(crate) fn extensions<V: View>(view: &V, first: u8, l4: usize) -> Result<Beyond, Reason> {
     let mut found = Beyond { proto: Proto(first), l4, part: Part::Whole, id: 0, offset: 0 };
     for _ in 0..MAX_EXTENSIONS {
         let header = found.proto.0;
@@ -211,10 +211,6 @@ fn transport<V: View>(view: &V, l3: usize, network: &Network) -> Result<Packet, 
             ports = first.to_ne_bytes();
             [_, tcp_flags, _, _] = control.to_ne_bytes();
         }
-        // It is said of a link and stays on it, whoever has the address (RFC 4861): no router passes it on.
-        Part::First | Part::Whole if proto == Proto::ICMP6 && is_of_the_link(view, l4)? => {
-            return Err(Reason::OtherProtocol);
-        }
         Part::First | Part::Whole if header != 0 => ports = view.read::<4>(l4).ok_or(Reason::Truncated)?,
         Part::First | Part::Whole => {}
     }
@@ -234,11 +230,10 @@ fn transport<V: View>(view: &V, l3: usize, network: &Network) -> Result<Packet, 
     })
 }
 
-/// Whether an ICMPv6 message is of neighbour discovery (RFC 4861, section 4).
+/// Whether a transport header begins with two ports.
 #[inline(always)]
-fn is_of_the_link<V: View>(view: &V, l4: usize) -> Result<bool, Reason> {
-    let [kind] = view.read::<1>(l4).ok_or(Reason::Truncated)?;
-    Ok(matches!(kind, 133..=137))
+pub(crate) const fn has_ports(proto: Proto) -> bool {
+    header_of(proto) != 0
 }
 
 /// Length of a transport header that begins with two ports; 0 for protocols without ports.
