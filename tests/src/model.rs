@@ -8,6 +8,8 @@
 mod answer;
 mod checksum;
 mod decide;
+mod fragments;
+mod headers;
 mod packet;
 mod pins;
 mod rewrite;
@@ -17,9 +19,10 @@ mod way;
 use bg_common::{Reason, Verdict};
 
 pub use checksum::{mirrored, sealed, verifies};
+pub use fragments::{Datagram, Went};
 pub use packet::Packet;
 pub use pins::{Key, Place, state};
-pub use tables::{Backend, Frontend, Pin, Service, Slice, Span, Tables, Word};
+pub use tables::{Backend, Frontend, Pin, Service, Slice, Span, Tables, WHOLE, Word};
 pub use way::Routes;
 
 /// A program.
@@ -110,6 +113,7 @@ impl Model {
     pub fn run(&mut self, program: Program, input: &Input<'_>) -> Output {
         self.reasons.clear();
         self.tables.touched.clear();
+        self.tables.fragments_touched.clear();
         let (action, frame) = match self.handle(program, input) {
             Ok((action, frame)) => (action, Some(frame)),
             Err(reason) => {
@@ -139,7 +143,7 @@ impl Model {
             Program::Zone => self.zone(&packet, input)?,
             Program::Egress => self.reply(&packet, input)?,
         };
-        self.leave(program, input, &packet, &decided.ok_or(Reason::NotOurs)?)
+        self.leave(program, input, &packet, &decided.ok_or(packet.foreign())?)
     }
 
     /// The answer to a packet that gets one.

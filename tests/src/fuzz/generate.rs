@@ -1,10 +1,10 @@
 //! Makes up what happens next. It looks at the model, so that flows are answered, closed, cut and used again.
 
-use super::frames::{Wanted, frame};
+use super::frames::{Dress, Wanted, dressed, frame};
 use super::network::{DEPLOYMENTS, ip};
 use super::step::{Change, Made, Step};
 use crate::dice::Dice;
-use crate::model::{Key, Model, Pin, Place, Program};
+use crate::model::{Key, Model, Pin, Place, Program, WHOLE};
 use bg_common::PinnedFlows;
 use std::net::IpAddr;
 
@@ -13,6 +13,12 @@ const FLAGS: [u8; 16] = [2, 2, 2, 2, 2, 16, 16, 16, 24, 17, 17, 4, 20, 18, 18, 0
 
 /// Half a minute and more, in ticks around those on which something depends.
 const AGES: [u32; 7] = [0, 1, 10, 440, 446, 447, 5_000];
+
+/// Of packets for whole addresses: TCP, UDP, ICMP, ICMPv6, SCTP, UDP-Lite, DCCP, GRE.
+const PROTOCOLS: [u8; 10] = [6, 6, 17, 17, 1, 58, 132, 136, 33, 47];
+
+/// Bytes of a frame.
+const LONGEST: usize = 3_000;
 
 /// So that no machine is too young for them.
 const OLDEST: u32 = 5_000;
@@ -169,7 +175,7 @@ impl Generator {
             _ => None,
         }
         .unwrap_or_else(|| self.by_anybody());
-        let mut frame = frame(&wanted);
+        let mut frame = self.made(&wanted);
         self.spoil(&mut frame);
         let program = if self.one_in(12) { self.of(&Program::ALL).unwrap_or(program) } else { program };
         // No socket buffer is made of a frame that ends inside its network header.
@@ -180,6 +186,36 @@ impl Generator {
             (0, 0)
         };
         Step::Packet { program, frame, segments }
+    }
+
+    /// The frame, one in a few with more headers than are needed.
+    fn made(&mut self, wanted: &Wanted) -> Vec<u8> {
+        if !self.one_in(6) {
+            return frame(wanted);
+        }
+        let mut dress = Dress::default();
+        if self.one_in(3) {
+            dress.tags = self.dice.below(4) as usize;
+        }
+        if self.one_in(3) {
+            dress.options = self.dice.below(11) as usize;
+        }
+        if self.one_in(2) {
+            let most = if self.one_in(8) { 10 } else { 3 };
+            for _ in 0..self.dice.below(most) {
+                let kind = self.of(&[0, 43, 51, 60, 60]).unwrap_or(60);
+                let units = if self.one_in(20) { self.byte() } else { self.dice.below(4) as u8 };
+                dress.extensions.push((kind, units, u8::from(self.one_in(10))));
+            }
+        }
+        if self.one_in(2) {
+            // Of few datagrams, so that later fragments meet first ones.
+            let offset = if self.one_in(2) { 0 } else { self.of(&[1, 2, 3, 100]).unwrap_or(1) };
+            dress.fragment = Some((self.dice.below(3) as u32, offset, self.one_in(2)));
+        }
+        let made = dressed(wanted, &dress);
+        // Neither is a test run's buffer larger than a page.
+        if made.len() > LONGEST { frame(wanted) } else { made }
     }
 
     fn by_client(&mut self, model: &Model) -> Option<(Program, Wanted)> {
@@ -193,8 +229,13 @@ impl Generator {
         let pinned = if self.one_in(2) { self.any_pin(model) } else { None };
         let (src, dst, proto) = match pinned {
             Some((_, key, pin)) if !self.one_in(8) => {
-                let (vip, port) = *model.tables.frontend_addrs.get(&pin.frontend)?;
-                ((key.0, key.1), (vip, port), key.2)
+                let (vip, port, proto) = *model.tables.frontend_addrs.get(&pin.frontend)?;
+                ((key.0, key.1), (vip, if proto == WHOLE.1 { key.4 } else { port }), key.2)
+            }
+            _ if proto == WHOLE.1 => {
+                let proto = self.of(&PROTOCOLS)?;
+                let port = self.of(&[22, 53, 80, 5_060])?;
+                (self.client(vip.is_ipv6()), (vip, port), proto)
             }
             _ => (self.client(vip.is_ipv6()), (vip, port), proto),
         };
@@ -206,7 +247,7 @@ impl Generator {
     }
 
     fn by_backend(&mut self, model: &Model) -> Option<(Program, Wanted)> {
-        let (_, (client, port, proto, service), pin) = self.any_pin(model)?;
+        let (_, (client, port, proto, service, asked), pin) = self.any_pin(model)?;
         let mut pinned = pin.backend;
         if self.one_in(10) {
             // Another one of the service's.
@@ -220,7 +261,8 @@ impl Generator {
             return None;
         }
         let program = self.of(&[Program::Zone, Program::Egress])?;
-        Some((program, self.wanted((backend.ip, backend.port), client, proto)))
+        let own = if backend.proto == WHOLE.1 { asked } else { backend.port };
+        Some((program, self.wanted((backend.ip, own), client, proto)))
     }
 
     fn by_anybody(&mut self) -> (Program, Wanted) {
@@ -231,7 +273,7 @@ impl Generator {
             (ip(v6, net, host), port)
         };
         let (src, dst) = (at(self), at(self));
-        let proto = self.of(&[6, 17]).unwrap_or(6);
+        let proto = if self.one_in(4) { self.of(&PROTOCOLS) } else { self.of(&[6, 17]) }.unwrap_or(6);
         let program = self.of(&Program::ALL).unwrap_or(Program::Xdp);
         (program, self.wanted(src, dst, proto))
     }

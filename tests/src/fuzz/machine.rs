@@ -2,7 +2,7 @@
 
 use super::network::DEPLOYMENTS;
 use crate::bench::bpf::{self, Segments};
-use crate::model::{Backend, Key, Pin, Place, Program, Slice, Tables, Word};
+use crate::model::{Backend, Datagram, Key, Pin, Place, Program, Slice, Tables, WHOLE, Went, Word};
 use crate::run;
 use crate::world::put;
 use anyhow::{Context, Result};
@@ -10,8 +10,8 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
 use aya::{Ebpf, EbpfLoader};
 use bg_common::bucket::Bucket;
 use bg_common::{
-    Began, Colour, Endpoint, Flow, FlowKey, Frontend, Proto, Reason, Ring, Service, SliceId, Tick, Traffic,
-    names,
+    Began, Colour, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Proto, Reason, Ring, Service,
+    Settings, SliceId, Tick, Traffic, names,
 };
 use bg_userspace::dataplane::kernel::OBJECT;
 use std::fs;
@@ -26,19 +26,27 @@ pub(super) struct Sizes {
     /// Half-open ones. With this, the table has no way to make room: that of the product throws out old entries, and
     /// is never full unless the kernel is out of memory.
     pub(super) half_open: Option<u32>,
+    /// Datagrams in fragments, in the same way.
+    pub(super) fragments: Option<u32>,
 }
 
 impl Sizes {
-    /// Entries of both tables.
-    pub(super) fn room(self) -> [usize; 2] {
-        [self.flows.unwrap_or(names::DEFAULT_FLOWS), self.half_open.unwrap_or(names::DEFAULT_HALF_OPEN)]
-            .map(|entries| entries as usize)
+    /// Entries of the three tables.
+    pub(super) fn room(self) -> [usize; 3] {
+        let Self { flows, half_open, fragments } = self;
+        [
+            flows.unwrap_or(names::DEFAULT_FLOWS),
+            half_open.unwrap_or(names::DEFAULT_HALF_OPEN),
+            fragments.unwrap_or(names::MAX_FRAGMENTED),
+        ]
+        .map(|entries| entries as usize)
     }
 }
 
 pub(super) struct Machine {
     programs: [OwnedFd; 4],
     flows: [HashMap<MapData, FlowKey, Flow>; 2],
+    fragments: HashMap<MapData, FragmentKey, Fragment>,
     words: Array<MapData, u64>,
     backends: Array<MapData, bg_common::Backend>,
     epoch: Array<MapData, u64>,
@@ -55,9 +63,18 @@ impl Machine {
         if let Some(entries) = sizes.flows {
             loader.map_max_entries(names::FLOWS, entries);
         }
-        let instead = sizes.half_open.map(StandIn::new).transpose()?;
-        if let Some(instead) = &instead {
-            loader.map_pin_path(names::HALF_OPEN, &*instead.0);
+        let half_open = [size_of::<FlowKey>(), size_of::<Flow>()];
+        let fragments = [size_of::<FragmentKey>(), size_of::<Fragment>()];
+        let mut instead = Vec::new();
+        for (name, entries, sizes) in
+            [(names::HALF_OPEN, sizes.half_open, half_open), (names::FRAGMENTS, sizes.fragments, fragments)]
+        {
+            if let Some(entries) = entries {
+                instead.push((name, StandIn::new(name, entries, sizes)?));
+            }
+        }
+        for (name, instead) in &instead {
+            loader.map_pin_path(name, &*instead.0);
         }
         let mut ebpf = loader.load(OBJECT).context("load the packet programs")?;
         drop(instead);
@@ -72,6 +89,7 @@ impl Machine {
         Ok(Self {
             programs,
             flows,
+            fragments: table(&mut ebpf, names::FRAGMENTS)?,
             words: table(&mut ebpf, names::DEPLOYMENTS)?,
             backends: table(&mut ebpf, names::BACKENDS)?,
             epoch: table(&mut ebpf, names::EPOCH)?,
@@ -126,6 +144,16 @@ impl Machine {
         self.flows(place).get(&flow_key(key), 0).ok()
     }
 
+    /// Where a first fragment went, as it stands in the table.
+    pub(super) fn fragment(&self, name: &Datagram) -> Option<Fragment> {
+        self.fragments.get(&fragment_key(name), 0).ok()
+    }
+
+    /// All that is remembered of fragments.
+    pub(super) fn all_fragments(&self) -> Vec<(FragmentKey, Fragment)> {
+        self.fragments.iter().filter_map(Result::ok).collect()
+    }
+
     /// All pins.
     pub(super) fn pins(&self, place: Place) -> Vec<(FlowKey, Flow)> {
         self.flows(place).iter().filter_map(Result::ok).collect()
@@ -164,6 +192,9 @@ impl Machine {
                 drop(self.flows_mut(place).remove(&key));
             }
         }
+        for (key, _) in self.all_fragments() {
+            drop(self.fragments.remove(&key));
+        }
         for index in 0..Reason::SLOTS {
             self.reasons.set(index, PerCpuValues::try_from(vec![0; self.cpus])?, 0)?;
         }
@@ -189,16 +220,15 @@ impl Machine {
     }
 }
 
-/// A table without room, in the place of that of half-open pins.
+/// A table without room, in the place of one that makes it.
 struct StandIn(PathBuf);
 
 impl StandIn {
-    fn new(entries: u32) -> Result<Self> {
+    fn new(name: &str, entries: u32, sizes: [usize; 2]) -> Result<Self> {
         let directory = PathBuf::from(run::PINS).join(run::unique());
         fs::create_dir_all(&directory)?;
-        let path = directory.join(names::HALF_OPEN);
-        let sizes = [size_of::<FlowKey>(), size_of::<Flow>()].map(|size| size as u32);
-        drop(bpf::pinned_hash(&path, sizes[0], sizes[1], entries)?);
+        let path = directory.join(name);
+        drop(bpf::pinned_hash(&path, sizes[0] as u32, sizes[1] as u32, entries)?);
         Ok(Self(path))
     }
 }
@@ -234,6 +264,11 @@ fn array<'a, V: aya::Pod>(ebpf: &'a mut Ebpf, name: &str) -> Result<Array<&'a mu
 }
 
 fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<()> {
+    let whole = tables.frontends.keys().any(|at| (at.1, at.2) == WHOLE);
+    array(ebpf, names::SETTINGS)?.set(0, Settings::default().with_whole_addresses(whole), 0)?;
+    for ip in &tables.vips {
+        bucket(ebpf, names::FRONTENDS, endpoint((*ip, WHOLE.0, WHOLE.1)), Frontend::vip())?;
+    }
     let mut ring = 0;
     for (id, plain) in &tables.services {
         let mut service = Service { deployment: plain.deployment, ..Service::default() };
@@ -272,6 +307,21 @@ where
     Ok(())
 }
 
+/// A datagram as the tables name it.
+pub(super) fn fragment_key((src, dst, proto, id): &Datagram) -> FragmentKey {
+    FragmentKey::new((*src).into(), (*dst).into(), Proto(*proto), *id)
+}
+
+/// What is remembered of a first fragment, as the tables have it.
+pub(super) fn fragment((went, seen): &(Went, u32)) -> Fragment {
+    let (end, backend, frontend) = match *went {
+        Went::Slice(backend) => (Fragment::TO_SLICE, backend, 0),
+        Went::Client(backend, frontend) => (Fragment::TO_CLIENT, backend, frontend),
+        Went::Own => (Fragment::OWN, 0, 0),
+    };
+    Fragment { end, backend, frontend, seen: Tick(*seen) }
+}
+
 fn endpoint((ip, port, proto): (std::net::IpAddr, u16, u8)) -> Endpoint {
     Endpoint::new(ip.into(), port.into(), Proto(proto))
 }
@@ -284,8 +334,8 @@ fn backend(plain: &Backend) -> bg_common::Backend {
 }
 
 /// A flow's name as the tables have it.
-pub(super) fn flow_key((client, port, proto, service): &Key) -> FlowKey {
-    FlowKey::new((*client).into(), (*port).into(), Proto(*proto), *service)
+pub(super) fn flow_key((client, port, proto, service, asked): &Key) -> FlowKey {
+    FlowKey::whole((*client).into(), (*port).into(), Proto(*proto), *service, (*asked).into())
 }
 
 /// A pin as the tables have it.

@@ -1,6 +1,7 @@
 //! What is configured while packets are compared, and a gateway for the programs' questions about routes.
 
-use crate::model::{Backend, Frontend, Routes, Service, Tables, Word};
+use super::machine::Sizes;
+use crate::model::{Backend, Frontend, Routes, Service, Tables, WHOLE, Word};
 use crate::netns::Namespace;
 use crate::run;
 use anyhow::Result;
@@ -78,7 +79,7 @@ const fn plan(deployment: u32, proto: u8, ports: (u16, u16), backends: [u8; 2], 
 /// The service that has no backends, and says so.
 const REFUSING: usize = 4;
 
-const PLANS: [Plan; 9] = [
+const PLANS: [Plan; 10] = [
     plan(0, TCP, (80, 8080), [1, 1], Via::Stack),
     plan(0, UDP, (53, 53), [2, 1], Via::Stack),
     plan(0, TCP, (81, 81), [0, 0], Via::Stack),
@@ -89,29 +90,36 @@ const PLANS: [Plan; 9] = [
     plan(2, UDP, (443, 8443), [1, 1], Via::Peer),
     // One slice alone.
     plan(2, TCP, (83, 83), [1, 0], Via::Stack),
+    // All of an address.
+    plan(1, WHOLE.1, (WHOLE.0, WHOLE.0), [2, 2], Via::Neighbour),
 ];
+
+/// The address that one service owns as a whole, beside those that services share.
+const OWNED: u8 = 12;
 
 /// Deployments.
 pub(super) const DEPLOYMENTS: u32 = 3;
 
-/// Tables with nothing pinned, and room for so many pins.
-pub(super) fn tables(room: [usize; 2]) -> Tables {
-    let mut tables = Tables { room, ..Tables::default() };
+/// Tables with nothing pinned; with or without a service that owns an address.
+pub(super) fn tables(sizes: Sizes, owned: bool) -> Tables {
+    let mut tables = empty(sizes);
     for deployment in 0..DEPLOYMENTS {
         tables.words.insert(deployment, Word(0));
     }
-    for (id, plan) in (0..).zip(&PLANS) {
+    for (id, plan) in (0..).zip(&PLANS).filter(|(_, plan)| owned || plan.proto != WHOLE.1) {
         let rings = rings(&mut tables, id, plan);
         let service = Service { deployment: plan.deployment, refuses: id as usize == REFUSING, rings };
         tables.services.insert(id, service);
         for v6 in [false, true] {
             // Two virtual addresses: their conversations share the clients' ports.
-            for vip in [10, 11] {
+            let vips: &[u8] = if plan.proto == WHOLE.1 { &[OWNED] } else { &[10, 11] };
+            for vip in vips.iter().copied() {
                 frontend(&mut tables, id, (ip(v6, 0, vip), plan.port, plan.proto));
             }
         }
     }
     for v6 in [false, true] {
+        tables.vips.extend([ip(v6, 0, 10), ip(v6, 0, 11)]);
         // What a table names, and does not exist.
         let service = PLANS.len() as u32;
         let rings = [Colour::Blue, Colour::Green].map(|colour| ((colour, v6), vec![NOWHERE]));
@@ -123,9 +131,15 @@ pub(super) fn tables(room: [usize; 2]) -> Tables {
     tables
 }
 
+/// Tables with nothing in them.
+pub(super) fn empty(sizes: Sizes) -> Tables {
+    let [established, half_open, fragment_room] = sizes.room();
+    Tables { room: [established, half_open], fragment_room, ..Tables::default() }
+}
+
 fn frontend(tables: &mut Tables, service: u32, at: (IpAddr, u16, u8)) {
     let id = tables.frontend_addrs.len() as u32;
-    tables.frontend_addrs.insert(id, (at.0, at.1));
+    tables.frontend_addrs.insert(id, at);
     tables.frontends.insert(at, Frontend { service, id });
 }
 
@@ -134,6 +148,7 @@ fn rings(tables: &mut Tables, service: u32, plan: &Plan) -> HashMap<(Colour, boo
     let mut rings: HashMap<_, Vec<u32>> = HashMap::new();
     for (colour, count) in Colour::BOTH.into_iter().zip(plan.backends) {
         for (v6, nth) in [false, true].into_iter().flat_map(|v6| (0..count).map(move |nth| (v6, nth))) {
+            // Some of their machines have another service, too.
             let net = 1 + colour as u8;
             let backend = Backend {
                 ip: ip(v6, net, 2 + nth),

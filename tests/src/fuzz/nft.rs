@@ -148,7 +148,7 @@ fn rules() -> String {
 
 /// The same in the model's words.
 fn tables() -> Tables {
-    let mut tables = Tables { room: [usize::MAX; 2], ..Tables::default() };
+    let mut tables = Tables { room: [usize::MAX; 2], fragment_room: usize::MAX, ..Tables::default() };
     tables.words.insert(0, Word(0));
     for v6 in [false, true] {
         for (service, (port, backend_port, proto)) in (0..).zip(SERVICES) {
@@ -169,7 +169,7 @@ fn tables() -> Tables {
             tables.backends_by_addr.insert((ip, backend_port, proto), id);
             let entry = tables.services.entry(service).or_default();
             entry.rings.insert((Colour::Blue, v6), vec![id]);
-            tables.frontend_addrs.insert(id, (vip, port));
+            tables.frontend_addrs.insert(id, (vip, port, proto));
             tables.frontends.insert((vip, port, proto), Frontend { service, id });
         }
     }

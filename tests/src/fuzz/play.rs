@@ -1,6 +1,6 @@
 //! Lets steps happen to programs and model alike, and compares.
 
-use super::machine::{Machine, Sizes, flow, flow_key, traffic_differs};
+use super::machine::{Machine, Sizes, flow, flow_key, fragment, fragment_key, traffic_differs};
 use super::network;
 use super::step::{Change, Made, Step, hex};
 use crate::clock;
@@ -31,7 +31,7 @@ fn tick() -> u32 {
 
 impl Player {
     pub(super) fn new(sizes: Sizes) -> Result<Self> {
-        Self::with(sizes, network::tables(sizes.room()))
+        Self::with(sizes, network::tables(sizes, true))
     }
 
     pub(super) fn with(sizes: Sizes, fresh: Tables) -> Result<Self> {
@@ -152,6 +152,12 @@ impl Player {
                 }
             }
         }
+        for name in &self.model.tables.fragments_touched {
+            let (want, got) = (self.model.tables.fragments.get(name), self.machine.fragment(name));
+            if want.map(fragment) != got {
+                how += &format!("fragments {name:?}: {got:?} instead of {want:?}\n");
+            }
+        }
         if how.is_empty() { Ok(()) } else { Err(format!("{how}the model counts {:?}\n", want.reasons)) }
     }
 
@@ -182,6 +188,18 @@ impl Player {
                 want.iter().map(|(key, want)| format!("{place:?} {key:?}: nothing instead of {want:?}\n")),
             );
         }
+        let fragments = &self.model.tables.fragments;
+        let mut want: HashMap<_, _> =
+            fragments.iter().map(|(name, went)| (fragment_key(name), fragment(went))).collect();
+        for (key, got) in self.machine.all_fragments() {
+            let want = want.remove(&key);
+            if want != Some(got) {
+                how += &format!("fragments {key:?}: {got:?} instead of {want:?}\n");
+            }
+        }
+        how.extend(
+            want.iter().map(|(key, want)| format!("fragments {key:?}: nothing instead of {want:?}\n")),
+        );
         for (reason, got) in self.machine.counted().map_err(|error| format!("{error:#}"))? {
             let want = self.model.tables.counted.get(&reason).copied().unwrap_or_default();
             if got != want {

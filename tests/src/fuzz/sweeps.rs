@@ -174,7 +174,7 @@ fn edges(sizes: Sizes) -> (Tables, Vec<At>) {
         ((v6(0xfffe), 0xffff), (v6(1), 0)),
         ((v4(0x0a00, 11), 80), (v4(0x0a01, 2), 80)),
     ];
-    let mut tables = Tables { room: sizes.room(), ..Tables::default() };
+    let mut tables = network::empty(sizes);
     let mut ways = Vec::new();
     for deployment in 0..network::DEPLOYMENTS {
         tables.words.insert(deployment, Word(0));
@@ -197,7 +197,7 @@ fn edges(sizes: Sizes) -> (Tables, Vec<At>) {
         tables.backends_by_addr.insert((ip, backend_port, proto), id + 1);
         let rings = [((Colour::Blue, ip.is_ipv6()), vec![id + 1])].into();
         tables.services.insert(id, Service { deployment: 0, refuses: false, rings });
-        tables.frontend_addrs.insert(id, (vip, port));
+        tables.frontend_addrs.insert(id, (vip, port, proto));
         tables.frontends.insert((vip, port, proto), Frontend { service: id, id });
         ways.push((vip, port, proto));
     }

@@ -3,7 +3,7 @@
 //! A packet may come with a checksum that is wrong. Whoever translates it must not hide that: the sum over all that
 //! the checksum covers is wrong by the same amount afterwards.
 
-use super::packet::{Packet, TCP, UDP};
+use super::packet::Packet;
 use std::net::IpAddr;
 
 /// The sum of 16-bit words, as a number below 65,535: 0 over data whose checksum is right.
@@ -46,11 +46,6 @@ fn header_residue(frame: &[u8], packet: &Packet) -> u32 {
     residue(&[&frame[packet.l3..packet.l4]])
 }
 
-/// Where the transport checksum lies.
-pub(super) const fn transport_field(packet: &Packet) -> usize {
-    packet.l4 + if packet.proto == TCP { 16 } else { 6 }
-}
-
 fn set(frame: &mut [u8], at: usize, value: u16) {
     frame[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
@@ -74,16 +69,16 @@ pub(super) fn carry_over(before: (&[u8], &Packet), after: (&mut [u8], &Packet)) 
         let sum = checksum(wanted, header_residue(after, is));
         set(after, is.l3 + 10, sum);
     }
-    let at = transport_field(is);
+    let Some(at) = is.checksum() else { return };
     // RFC 768: there is no checksum.
-    if is.proto == UDP && get(before, at) == 0 {
+    if is.may_lack_checksum() && get(before, at) == 0 {
         return;
     }
     let wanted = transport_residue(before, was);
     set(after, at, 0);
     let sum = checksum(wanted, transport_residue(after, is));
     // RFC 768: a checksum of zero is sent as all ones.
-    set(after, at, if is.proto == UDP && sum == 0 { 0xffff } else { sum });
+    set(after, at, if is.may_lack_checksum() && sum == 0 { 0xffff } else { sum });
 }
 
 /// Fills in both checksums of a frame, as its sender does.
@@ -93,10 +88,10 @@ pub(super) fn seal(frame: &mut [u8], packet: &Packet) {
         let sum = checksum(0, header_residue(frame, packet));
         set(frame, packet.l3 + 10, sum);
     }
-    let at = transport_field(packet);
+    let Some(at) = packet.checksum() else { return };
     set(frame, at, 0);
     let sum = checksum(0, transport_residue(frame, packet));
-    set(frame, at, if packet.proto == UDP && sum == 0 { 0xffff } else { sum });
+    set(frame, at, if packet.may_lack_checksum() && sum == 0 { 0xffff } else { sum });
 }
 
 /// The frame with right checksums; as it is when it carries no packet with ports.
@@ -119,9 +114,7 @@ pub(super) fn same(want: &[u8], got: &[u8]) -> bool {
     if !packet.is_v6() {
         fields.push(packet.l3 + 10);
     }
-    if packet.proto == TCP {
-        fields.push(transport_field(&packet));
-    }
+    fields.extend(packet.checksum().filter(|_| !packet.may_lack_checksum()));
     let mut got = got.to_vec();
     for at in fields {
         if get(want, at) == 0 && get(&got, at) == 0xffff {
@@ -152,7 +145,8 @@ pub fn mirrored(frame: &[u8]) -> Option<Vec<u8>> {
     let packet = super::packet::read(frame).ok()?;
     let mut back = frame.to_vec();
     let (first, len) = if packet.is_v6() { (packet.l3 + 8, 16) } else { (packet.l3 + 12, 4) };
-    for (at, len) in [(first, len), (packet.l4, 2)] {
+    let ports = (packet.l4, if packet.has_our_ports() && packet.has_header() { 2 } else { 0 });
+    for (at, len) in [(first, len), ports] {
         back[at..at + len].copy_from_slice(&frame[at + len..at + 2 * len]);
         back[at + len..at + 2 * len].copy_from_slice(&frame[at..at + len]);
     }

@@ -1,11 +1,15 @@
 //! Where a packet belongs.
 
-use super::packet::Packet;
+use super::fragments::Went;
+use super::packet::{Packet, Part};
 use super::pins::{Key, Place, state};
 use super::rewrite::To;
-use super::tables::{Backend, Frontend, Pin, Says, Span};
+use super::tables::{Backend, Frontend, Pin, Says, Span, WHOLE};
 use super::{Input, Model};
 use bg_common::{Colour, Fate, PinnedFlows, Reason};
+
+/// Where a packet goes; nowhere of ours; or why not.
+pub(super) type Decided = Result<Option<To>, Reason>;
 
 /// What becomes of a packet of a pinned flow.
 enum Meets {
@@ -55,26 +59,77 @@ fn position(packet: &Packet, len: usize) -> usize {
 
 impl Model {
     /// A packet that comes from clients.
-    pub(super) fn forward(&mut self, packet: &Packet, input: &Input<'_>) -> Result<Option<To>, Reason> {
+    pub(super) fn forward(&mut self, packet: &Packet, input: &Input<'_>) -> Decided {
+        let owner = self.tables.frontends.get(&(packet.dst, WHOLE.0, WHOLE.1)).copied();
+        let to_vip = owner.is_some() || self.tables.vips.contains(&packet.dst);
+        match packet.part {
+            Part::Later => match self.recall(packet, input.now) {
+                Some(Went::Slice(backend)) => return self.after_first(backend, input),
+                Some(Went::Client(..) | Went::Own) => return Ok(None),
+                None if to_vip => return Err(Reason::Orphan),
+                None => return Ok(None),
+            },
+            Part::Tiny if to_vip => return Err(Reason::TinyFragment),
+            Part::Tiny => return Ok(None),
+            Part::Whole | Part::First => {}
+        }
         let at = (packet.dst, packet.dst_port, packet.proto);
-        let Some(frontend) = self.tables.frontends.get(&at).copied() else { return Ok(None) };
-        let key = (packet.src, packet.src_port, packet.proto, frontend.service);
-        let backend = self.backend_of(packet, frontend, &key, input)?;
+        let exact = self.tables.frontends.get(&at).copied().filter(|_| packet.has_our_ports());
+        let (frontend, asked) = match (exact, owner) {
+            (Some(frontend), _) => (frontend, 0),
+            (None, Some(owner)) => (owner, packet.dst_port),
+            (None, None) => {
+                if to_vip {
+                    self.remember(packet, Went::Own, input.now);
+                }
+                return Ok(None);
+            }
+        };
+        let key = (packet.src, packet.src_port, packet.proto, frontend.service, asked);
+        let (id, backend) = self.backend_of(packet, frontend, &key, input)?;
         if backend.ip == packet.src {
             return Err(Reason::OwnAddress);
         }
         let slice = self.tables.slices.entry((backend.deployment, backend.colour)).or_default();
         slice.packets[0] += input.packets();
         slice.bytes[0] += input.frame.len() as u64;
+        self.remember(packet, Went::Slice(id), input.now);
         Ok(Some(To::Slice(backend)))
     }
 
     /// A packet that may be the answer of a slice.
-    pub(super) fn reply(&mut self, packet: &Packet, input: &Input<'_>) -> Result<Option<To>, Reason> {
-        let at = (packet.src, packet.src_port, packet.proto);
-        let Some(id) = self.tables.backends_by_addr.get(&at).copied() else { return Ok(None) };
+    pub(super) fn reply(&mut self, packet: &Packet, input: &Input<'_>) -> Decided {
+        match packet.part {
+            Part::Later => {
+                return match self.recall(packet, input.now) {
+                    Some(Went::Client(backend, frontend)) => self.after_first_reply(backend, frontend, input),
+                    _ => Ok(None),
+                };
+            }
+            Part::Tiny => return Ok(None),
+            Part::Whole | Part::First => {}
+        }
+        // A backend with a port of its own comes first. If the flow is not its, it may be that of the whole address.
+        let mut exact = Ok(None);
+        if packet.has_our_ports() {
+            let at = (packet.src, packet.src_port, packet.proto);
+            if let Some(id) = self.tables.backends_by_addr.get(&at).copied() {
+                exact = self.reply_of(packet, id, 0, input);
+            }
+        }
+        if !matches!(exact, Ok(None) | Err(Reason::DirectReply | Reason::StaleReply)) {
+            return exact;
+        }
+        match self.tables.backends_by_addr.get(&(packet.src, WHOLE.0, WHOLE.1)).copied() {
+            Some(id) => self.reply_of(packet, id, packet.src_port, input),
+            None => exact,
+        }
+    }
+
+    /// The answer of a backend, if the flow's pin says so.
+    fn reply_of(&mut self, packet: &Packet, id: u32, asked: u16, input: &Input<'_>) -> Decided {
         let backend = self.backend(id)?;
-        let key = (packet.dst, packet.dst_port, packet.proto, backend.service);
+        let key = (packet.dst, packet.dst_port, packet.proto, backend.service, asked);
         let (place, mut pin) = self.tables.pin(&key).ok_or(Reason::DirectReply)?;
         if pin.backend != id {
             return Err(Reason::StaleReply);
@@ -84,18 +139,19 @@ impl Model {
             self.cut(place, &key, pin, input.now);
             return Err(reason);
         }
-        let (ip, port) = *self.tables.frontend_addrs.get(&pin.frontend).ok_or(Reason::BrokenTable)?;
+        let at = *self.tables.frontend_addrs.get(&pin.frontend).ok_or(Reason::BrokenTable)?;
         self.count_reply(packet, &pin, &backend, input);
         if !packet.tcp.rst {
             pin.state |= state::ANSWERED;
         }
         pin.note(packet.tcp.rst, packet.tcp.fin, state::BACKEND_FIN, input.now);
         self.tables.write(place, &key, pin);
-        Ok(Some(To::Client(ip, port)))
+        self.remember(packet, Went::Client(pin.backend, pin.frontend), input.now);
+        Ok(Some(To::Client(at)))
     }
 
     /// A packet from a zone: an answer, or of a slice that is a client itself.
-    pub(super) fn zone(&mut self, packet: &Packet, input: &Input<'_>) -> Result<Option<To>, Reason> {
+    pub(super) fn zone(&mut self, packet: &Packet, input: &Input<'_>) -> Decided {
         let back = self.reply(packet, input);
         if matches!(back, Ok(Some(_)) | Err(Reason::ResetByFate | Reason::BackendDown)) {
             return back;
@@ -106,7 +162,7 @@ impl Model {
         }
     }
 
-    fn backend(&self, id: u32) -> Result<Backend, Reason> {
+    pub(super) fn backend(&self, id: u32) -> Result<Backend, Reason> {
         self.tables.backends.get(&id).copied().ok_or(Reason::BrokenTable)
     }
 
@@ -143,7 +199,7 @@ impl Model {
         frontend: Frontend,
         key: &Key,
         input: &Input<'_>,
-    ) -> Result<Backend, Reason> {
+    ) -> Result<(u32, Backend), Reason> {
         let found = self.tables.pin(key);
         let mut moves = None;
         if let Some((place, pin)) = found
@@ -154,7 +210,7 @@ impl Model {
             match meets(packet, &pin, &backend, word) {
                 Meets::Stays => {
                     self.client_spoke(packet, frontend, (place, key, pin), input.now);
-                    return Ok(backend);
+                    return Ok((pin.backend, backend));
                 }
                 Meets::Over(reason) => {
                     self.cut(place, key, pin, input.now);
@@ -204,7 +260,7 @@ impl Model {
         key: &Key,
         (old, moves): (Option<Place>, Option<Says>),
         input: &Input<'_>,
-    ) -> Result<Backend, Reason> {
+    ) -> Result<(u32, Backend), Reason> {
         let deployment = self.tables.services.get(&frontend.service).ok_or(Reason::BrokenTable)?.deployment;
         let word = match moves {
             Some(word) => word,
@@ -213,7 +269,7 @@ impl Model {
         let id = self.choose(packet, frontend.service, word)?;
         let backend = self.backend(id)?;
         if packet.tcp.rst {
-            return Ok(backend);
+            return Ok((id, backend));
         }
         if let Some(place) = old {
             self.tables.of_mut(place).remove(key);
@@ -222,7 +278,7 @@ impl Model {
             self.reasons.push(Reason::Moved);
         }
         if let Some(first) = self.tables.half_open.get(key) {
-            return self.backend(first.backend);
+            return Ok((first.backend, self.backend(first.backend)?));
         }
         let state = if packet.asks() { state::HANDSHAKE } else { 0 };
         let pin = Pin { backend: id, frontend: frontend.id, state, seen: input.now, began: input.now };
@@ -231,7 +287,7 @@ impl Model {
         } else {
             self.reasons.push(Reason::HalfOpenFull);
         }
-        Ok(backend)
+        Ok((id, backend))
     }
 
     fn choose(&mut self, packet: &Packet, service: u32, word: Says) -> Result<u32, Reason> {

@@ -1,32 +1,55 @@
-//! Reads a frame, as the standards lay it out.
+//! What a frame carries, as the standards lay it out: Ethernet with up to two tags, IPv4 with options, IPv6 with
+//! extension headers, whole datagrams and fragments.
 
+use super::headers::{Network, network};
 use bg_common::Reason;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// TCP.
 pub(super) const TCP: u8 = 6;
 /// UDP.
 pub(super) const UDP: u8 = 17;
+/// ICMPv6.
+pub(super) const ICMP6: u8 = 58;
+/// DCCP.
+pub(super) const DCCP: u8 = 33;
+/// SCTP.
+pub(super) const SCTP: u8 = 132;
+/// UDP-Lite.
+pub(super) const UDP_LITE: u8 = 136;
 
 /// Length of an Ethernet header.
 const ETHERNET: usize = 14;
 
-/// A packet with ports.
+/// Which part of its datagram a packet is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// The first fragment.
+    First,
+    /// One that has no transport header.
+    Later,
+    /// One that hides a part of the transport header.
+    Tiny,
+}
+
+/// A packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Packet {
     /// Source address.
     pub src: IpAddr,
     /// Destination address.
     pub dst: IpAddr,
-    /// 6 or 17.
+    /// What follows the network header.
     pub proto: u8,
-    /// Source port.
+    /// Source port; 0 without ports.
     pub src_port: u16,
-    /// Destination port.
+    /// Destination port; 0 without ports.
     pub dst_port: u16,
     /// Time to live, or hop limit.
     pub hops: u8,
-    /// What a TCP segment says besides; zero for UDP.
+    /// What a TCP segment says besides; zero for others.
     pub tcp: Tcp,
     /// Where its network header begins.
     pub l3: usize,
@@ -34,6 +57,10 @@ pub struct Packet {
     pub l4: usize,
     /// Where the packet ends; a frame may be longer.
     pub end: usize,
+    /// Which part of a datagram it is.
+    pub part: Part,
+    /// A fragment's datagram.
+    pub id: u32,
 }
 
 /// Of a TCP header.
@@ -62,10 +89,25 @@ impl Packet {
         self.proto == TCP
     }
 
+    /// Whether it is TCP or UDP.
+    pub(super) const fn has_our_ports(&self) -> bool {
+        matches!(self.proto, TCP | UDP)
+    }
+
     /// Whether it is IPv6.
     #[must_use]
     pub const fn is_v6(&self) -> bool {
         self.src.is_ipv6()
+    }
+
+    /// Whether it has the transport header.
+    pub(super) const fn has_header(&self) -> bool {
+        matches!(self.part, Part::Whole | Part::First)
+    }
+
+    /// Whether there are tags before the network header.
+    pub(super) const fn is_tagged(&self) -> bool {
+        self.l3 != ETHERNET
     }
 
     /// Whether it asks for a connection: SYN, and none of ACK, RST and FIN.
@@ -73,6 +115,33 @@ impl Packet {
     pub const fn asks(&self) -> bool {
         let Tcp { syn, acks, rst, fin, .. } = self.tcp;
         syn && !acks && !rst && !fin
+    }
+
+    /// Why it is none of ours, if it names nothing of ours.
+    pub(super) const fn foreign(&self) -> Reason {
+        if !self.has_header() {
+            Reason::Fragment
+        } else if self.has_our_ports() {
+            Reason::NotOurs
+        } else {
+            Reason::OtherProtocol
+        }
+    }
+
+    /// Where the checksum is that covers the addresses, if it has one here.
+    pub(super) const fn checksum(&self) -> Option<usize> {
+        let at = match self.proto {
+            TCP => 16,
+            UDP | UDP_LITE | DCCP => 6,
+            ICMP6 if self.is_v6() => 2,
+            _ => return None,
+        };
+        if self.has_header() { Some(self.l4 + at) } else { None }
+    }
+
+    /// Whether a checksum of zero means that there is none.
+    pub(super) const fn may_lack_checksum(&self) -> bool {
+        matches!(self.proto, UDP | UDP_LITE)
     }
 }
 
@@ -85,76 +154,79 @@ pub(super) fn is_a_strangers(frame: &[u8]) -> bool {
 
 /// Reads a frame's headers.
 pub(super) fn read(frame: &[u8]) -> Result<Packet, Reason> {
-    match half(frame, 12).ok_or(Reason::Truncated)? {
-        0x0800 => ipv4(frame, ETHERNET),
-        0x86dd => ipv6(frame, ETHERNET),
-        0x8100 | 0x88a8 => Err(Reason::Vlan),
-        _ => Err(Reason::NotIp),
+    let mut at = ETHERNET - 2;
+    let mut kind = half(frame, at).ok_or(Reason::Truncated)?;
+    for _ in 0..2 {
+        if matches!(kind, 0x8100 | 0x88a8) {
+            at += 4;
+            kind = half(frame, at).ok_or(Reason::Truncated)?;
+        }
     }
+    if matches!(kind, 0x8100 | 0x88a8) {
+        return Err(Reason::Vlan);
+    }
+    transport(frame, at + 2, network(frame, kind, at + 2)?)
 }
 
-/// RFC 791, section 3.1.
-fn ipv4(frame: &[u8], l3: usize) -> Result<Packet, Reason> {
-    let header: [u8; 20] = bytes(frame, l3).ok_or(Reason::Truncated)?;
-    if header[0] >> 4 != 4 || header[0] & 0xf < 5 {
-        return Err(Reason::Truncated);
-    }
-    if header[0] & 0xf > 5 {
-        return Err(Reason::OtherProtocol);
-    }
-    let more_fragments = header[6] & 0x20 != 0;
-    let fragment_offset = u16::from_be_bytes([header[6] & 0x1f, header[7]]);
-    if more_fragments || fragment_offset != 0 {
-        return Err(Reason::Fragment);
-    }
-    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    let [.., s0, s1, s2, s3, d0, d1, d2, d3] = header;
-    let (src, dst) = (Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3));
-    if length < 20 {
-        return Err(Reason::Truncated);
-    }
-    transport(frame, [src.into(), dst.into()], header[9], header[8], [l3, l3 + 20, l3 + length])
-}
-
-/// RFC 8200, section 3.
-fn ipv6(frame: &[u8], l3: usize) -> Result<Packet, Reason> {
-    let header: [u8; 40] = bytes(frame, l3).ok_or(Reason::Truncated)?;
-    if header[0] >> 4 != 6 {
-        return Err(Reason::Truncated);
-    }
-    let extension = [0, 43, 44, 51, 60, 135].contains(&header[6]);
-    if extension {
-        return Err(Reason::ExtensionHeader);
-    }
-    let address = |at| bytes::<16>(&header, at).map(Ipv6Addr::from).ok_or(Reason::Truncated);
-    let (src, dst) = (address(8)?, address(24)?);
-    if src.to_ipv4_mapped().is_some() || dst.to_ipv4_mapped().is_some() {
-        return Err(Reason::MappedAddress);
-    }
-    let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    transport(frame, [src.into(), dst.into()], header[6], header[7], [l3, l3 + 40, l3 + 40 + length])
-}
-
-fn transport(
-    frame: &[u8],
-    [src, dst]: [IpAddr; 2],
-    proto: u8,
-    hops: u8,
-    [l3, l4, end]: [usize; 3],
-) -> Result<Packet, Reason> {
-    let segment = frame.get(l4..end).ok_or(Reason::Truncated)?;
-    let shortest = match proto {
+/// Length of the part of a transport header that is needed; none where nothing is.
+const fn header_of(proto: u8) -> usize {
+    match proto {
         TCP => 20,
-        UDP => 8,
-        _ => return Err(Reason::OtherProtocol),
-    };
-    if segment.len() < shortest {
+        UDP | UDP_LITE => 8,
+        SCTP | DCCP => 12,
+        _ => 0,
+    }
+}
+
+fn transport(frame: &[u8], l3: usize, network: Network) -> Result<Packet, Reason> {
+    let Network { src, dst, proto, hops, l4, end, offset, more, id } = network;
+    if end < l4 || end > frame.len() {
         return Err(Reason::Truncated);
     }
-    let port = |at| half(segment, at).ok_or(Reason::Truncated);
-    let tcp = if proto == TCP { tcp(segment).ok_or(Reason::Truncated)? } else { Tcp::default() };
-    let (src_port, dst_port) = (port(0)?, port(2)?);
-    Ok(Packet { src, dst, proto, src_port, dst_port, hops, tcp, l3, l4, end })
+    let needed = header_of(proto);
+    let short = end - l4 < needed;
+    let part = match (offset, more) {
+        (0, false) if short => return Err(Reason::Truncated),
+        (0, false) => Part::Whole,
+        // RFC 1858: what filters go by is in the next one.
+        (0, true) if short => Part::Tiny,
+        (0, true) => Part::First,
+        // RFC 3128: it would write over what the first one says.
+        (offset, _) if src.is_ipv4() && offset < needed => Part::Tiny,
+        _ => Part::Later,
+    };
+    let mut packet = Packet {
+        src,
+        dst,
+        proto,
+        src_port: 0,
+        dst_port: 0,
+        hops,
+        tcp: Tcp::default(),
+        l3,
+        l4,
+        end,
+        part,
+        id,
+    };
+    if !packet.has_header() {
+        return Ok(packet);
+    }
+    if proto == ICMP6 {
+        // Neighbour discovery stays on its link.
+        let [kind] = bytes(frame, l4).ok_or(Reason::Truncated)?;
+        if (133..=137).contains(&kind) {
+            return Err(Reason::OtherProtocol);
+        }
+    }
+    if needed > 0 {
+        packet.src_port = half(frame, l4).ok_or(Reason::Truncated)?;
+        packet.dst_port = half(frame, l4 + 2).ok_or(Reason::Truncated)?;
+    }
+    if proto == TCP {
+        packet.tcp = tcp(&frame[l4..]).ok_or(Reason::Truncated)?;
+    }
+    Ok(packet)
 }
 
 /// RFC 9293, section 3.1.

@@ -3,8 +3,8 @@
 use super::tables::{Pin, Tables};
 use std::net::IpAddr;
 
-/// Names a flow: client, its port, protocol, service.
-pub type Key = (IpAddr, u16, u8, u32);
+/// Names a flow: client, its port, protocol, service; and of a service with all ports, the one that was asked for.
+pub type Key = (IpAddr, u16, u8, u32, u16);
 
 /// Which of the two tables a pin is in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

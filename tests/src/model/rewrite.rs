@@ -2,7 +2,7 @@
 
 use super::checksum::carry_over;
 use super::packet::Packet;
-use super::tables::Backend;
+use super::tables::{Backend, WHOLE};
 use std::net::IpAddr;
 
 /// Where a packet goes, and so which end is replaced.
@@ -11,15 +11,20 @@ pub(super) enum To {
     /// To a backend: its destination.
     Slice(Backend),
     /// To its client, from the address that it used: its source.
-    Client(IpAddr, u16),
+    Client((IpAddr, u16, u8)),
 }
 
 /// The frame with the other end, `hops` fewer hops to go, and checksums to match.
 pub(super) fn rewritten(frame: &[u8], packet: &Packet, to: &To, hops: u8) -> Vec<u8> {
     let mut is = Packet { hops: packet.hops - hops, ..*packet };
-    match *to {
-        To::Slice(Backend { ip, port, .. }) => (is.dst, is.dst_port) = (ip, port),
-        To::Client(ip, port) => (is.src, is.src_port) = (ip, port),
+    // Who has all ports leaves them as they are, and so do packets without any.
+    let (end, own_port, (ip, port, proto)) = match *to {
+        To::Slice(Backend { ip, port, proto, .. }) => (&mut is.dst, &mut is.dst_port, (ip, port, proto)),
+        To::Client(at) => (&mut is.src, &mut is.src_port, at),
+    };
+    *end = ip;
+    if proto != WHOLE.1 && packet.has_header() {
+        *own_port = port;
     }
     let mut after = frame.to_vec();
     write(&mut after, &is);
@@ -38,6 +43,8 @@ fn write(frame: &mut [u8], packet: &Packet) {
         }
     }
     put(l3 + if packet.is_v6() { 7 } else { 8 }, &[packet.hops]);
-    put(packet.l4, &packet.src_port.to_be_bytes());
-    put(packet.l4 + 2, &packet.dst_port.to_be_bytes());
+    if packet.has_our_ports() && packet.has_header() {
+        put(packet.l4, &packet.src_port.to_be_bytes());
+        put(packet.l4 + 2, &packet.dst_port.to_be_bytes());
+    }
 }

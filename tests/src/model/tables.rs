@@ -1,5 +1,6 @@
 //! What is configured, what is pinned and what is counted, in hash maps.
 
+use super::fragments::{Datagram, Went};
 use super::pins::{Key, Place};
 use bg_common::{Colour, Fate, PinnedFlows, Reason, Via};
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +14,9 @@ pub struct Frontend {
     /// Its own number.
     pub id: u32,
 }
+
+/// Protocol 255 and port 0 name all of an address.
+pub const WHOLE: (u16, u8) = (0, 255);
 
 /// A service.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -128,8 +132,8 @@ pub struct Slice {
 pub struct Tables {
     /// Address, port and protocol → frontend.
     pub frontends: HashMap<(IpAddr, u16, u8), Frontend>,
-    /// Frontend's number → address and port.
-    pub frontend_addrs: HashMap<u32, (IpAddr, u16)>,
+    /// Frontend's number → address, port and protocol.
+    pub frontend_addrs: HashMap<u32, (IpAddr, u16, u8)>,
     /// Number → service.
     pub services: HashMap<u32, Service>,
     /// Number → backend.
@@ -144,12 +148,20 @@ pub struct Tables {
     pub half_open: HashMap<Key, Pin>,
     /// Entries that fit into the two.
     pub room: [usize; 2],
+    /// Addresses that clients send to, of which the gateway keeps what nobody else has.
+    pub vips: Vec<IpAddr>,
+    /// Where first fragments went, and when.
+    pub fragments: HashMap<Datagram, (Went, u32)>,
+    /// Datagrams that can be remembered.
+    pub fragment_room: usize,
     /// What slices carry.
     pub slices: HashMap<(u32, Colour), Slice>,
     /// How often each reason was counted.
     pub counted: HashMap<Reason, u64>,
     /// Flows that were looked up for the last packet.
     pub touched: Vec<Key>,
+    /// Datagrams that were remembered for it.
+    pub fragments_touched: Vec<Datagram>,
 }
 
 impl Tables {

@@ -42,6 +42,11 @@ impl Model {
     ) -> Result<(Action, Vec<u8>), Reason> {
         let redirects = match (program, to) {
             (Program::Xdp | Program::Egress, _) => false,
+            // The kernel takes the tag off.
+            (Program::Ingress | Program::Zone, To::Slice(_)) if packet.is_tagged() => false,
+            (Program::Ingress | Program::Zone, To::Client(..)) if packet.is_tagged() => {
+                return Err(Reason::Vlan);
+            }
             (Program::Ingress | Program::Zone, To::Slice(backend)) if backend.via == Via::Stack => false,
             (Program::Ingress | Program::Zone, To::Slice(_)) if packet.hops <= 1 => {
                 // The kernel drops it, and says so.
