@@ -121,6 +121,13 @@ impl Backend {
         Endpoint::new(self.addr, self.port, self.proto)
     }
 
+    /// Whether it takes every port of every protocol, and keeps them as they are.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.proto.0 == Proto::ANY.0
+    }
+
     /// Index of its service.
     #[inline(always)]
     #[must_use]

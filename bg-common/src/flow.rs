@@ -23,6 +23,21 @@ impl FlowKey {
         Self { client, tail: Tail::new(port, proto, service) }
     }
 
+    /// The flow of a client's address and port to a port of a whole address: unlike those of other services it is
+    /// told apart by the port that the client asked for, because the slice has all of them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn whole(client: Addr, port: Port, proto: Proto, service: u32, asked: Port) -> Self {
+        Self { client, tail: Tail::new(port, proto, service).and_other_port(asked) }
+    }
+
+    /// The port that the client asked for; 0 where the service has one port only.
+    #[inline(always)]
+    #[must_use]
+    pub const fn asked(&self) -> Port {
+        self.tail.other_port()
+    }
+
     /// The client's address.
     #[inline(always)]
     #[must_use]

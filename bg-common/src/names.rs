@@ -33,6 +33,11 @@ pub const CONNECTED: &str = "CONNECTED";
 pub const SOURCES: &str = "SOURCES";
 /// Ports of the gateway that stand for clients: hash, [`NatKey`](crate::NatKey) → [`FlowKey`](crate::FlowKey).
 pub const NAT: &str = "NAT";
+/// Where the fragments of a datagram go: LRU hash, [`FragmentKey`](crate::FragmentKey) →
+/// [`Fragment`](crate::Fragment).
+pub const FRAGMENTS: &str = "FRAGMENTS";
+/// What programs know of the whole configuration: array of one [`Settings`](crate::Settings).
+pub const SETTINGS: &str = "SETTINGS";
 /// What each slice carries: per-CPU array, [`SliceId`](crate::SliceId) → [`Traffic`](crate::Traffic).
 pub const TRAFFIC: &str = "TRAFFIC";
 /// How often each reason applied: per-CPU array, [`Reason`](crate::Reason) → `u64`.
@@ -118,6 +123,8 @@ pub const MAX_NAT: u32 = 65_536;
 pub const DEFAULT_FLOWS: u32 = 262_144;
 /// Half-open pins, unless configured.
 pub const DEFAULT_HALF_OPEN: u32 = 65_536;
+/// Datagrams in fragments that are remembered at once.
+pub const MAX_FRAGMENTED: u32 = 8_192;
 
 /// A name, zero-padded. Array slots that hold none are all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,8 +1,8 @@
 //! Marks the table types as plain old data, beside the proof of their sizes.
 
 use crate::{
-    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Frontend, Name, NatKey, Recent, Service, Source,
-    Traffic, Word,
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Name, NatKey,
+    Recent, Service, Settings, Source, Traffic, Word,
 };
 
 macro_rules! pod {
@@ -23,6 +23,9 @@ pod! {
     Backend: 32,
     FlowKey: 24,
     Flow: 16,
+    FragmentKey: 40,
+    Fragment: 16,
+    Settings: 8,
     Traffic: 128,
     Connected: 56,
     Source: 32,

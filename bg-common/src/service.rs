@@ -11,7 +11,7 @@ pub struct Frontend {
     pub service: u32,
     /// Index of this frontend's own endpoint, for the way back.
     pub id: u16,
-    /// Which colour the frontend asks for; [`Frontend::LIVE`] is the only one in use.
+    /// [`Frontend::LIVE`] or one of its neighbours.
     pub role: u8,
     /// Always zero.
     pub zero: u8,
@@ -20,11 +20,27 @@ pub struct Frontend {
 impl Frontend {
     /// The frontend follows the live colour.
     pub const LIVE: u8 = 0;
+    /// No frontend, but a sign under [`Endpoint::whole`](crate::Endpoint::whole) that the address is a VIP, of which
+    /// the gateway keeps what no frontend claims.
+    pub const VIP: u8 = 255;
 
     /// A frontend that follows the live colour.
     #[must_use]
     pub const fn live(service: u32, id: u16) -> Self {
         Self { service, id, role: Self::LIVE, zero: 0 }
+    }
+
+    /// The sign of a VIP.
+    #[must_use]
+    pub const fn vip() -> Self {
+        Self { service: 0, id: 0, role: Self::VIP, zero: 0 }
+    }
+
+    /// Whether this is only the sign of a VIP.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_vip(self) -> bool {
+        self.role == Self::VIP
     }
 }
 

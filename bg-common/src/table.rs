@@ -2,8 +2,8 @@
 
 use crate::names::{self, Name};
 use crate::{
-    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Frontend, NatKey, Reason, Recent, Service, Source,
-    Traffic, Word,
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason,
+    Recent, Service, Settings, Source, Traffic, Word,
 };
 
 /// A kind of table, numbered as `enum bpf_map_type` in include/uapi/linux/bpf.h.
@@ -52,7 +52,7 @@ const fn table<K, V>(name: &'static str, kind: Kind, max_entries: u32, flags: u3
 }
 
 /// Every table.
-pub const TABLES: [Table; 19] = [
+pub const TABLES: [Table; 21] = [
     table::<u32, Word>(names::DEPLOYMENTS, Kind::Array, names::MAX_DEPLOYMENTS, MMAPABLE),
     table::<u32, Name>(names::DEPLOYMENT_NAMES, Kind::Array, names::MAX_DEPLOYMENTS, 0),
     table::<u32, Service>(names::SERVICES, Kind::Array, names::MAX_SERVICES, MMAPABLE),
@@ -68,6 +68,8 @@ pub const TABLES: [Table; 19] = [
     table::<u64, Connected>(names::CONNECTED, Kind::LruHash, names::MAX_CONNECTED, 0),
     table::<u32, Source>(names::SOURCES, Kind::Array, names::MAX_BACKENDS, 0),
     table::<NatKey, FlowKey>(names::NAT, Kind::Hash, names::MAX_NAT, 0),
+    table::<FragmentKey, Fragment>(names::FRAGMENTS, Kind::LruHash, names::MAX_FRAGMENTED, 0),
+    table::<u32, Settings>(names::SETTINGS, Kind::Array, 1, 0),
     table::<u32, Traffic>(names::TRAFFIC, Kind::PerCpuArray, names::MAX_DEPLOYMENTS * 2, 0),
     table::<u32, u64>(names::REASONS, Kind::PerCpuArray, Reason::SLOTS, 0),
     table::<u32, Recent>(names::RECENT, Kind::PerCpuArray, Recent::ENTRIES, 0),

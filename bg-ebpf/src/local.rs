@@ -66,7 +66,7 @@ pub fn send<T: Sockets>(to: &Endpoint, cookie: u64, tables: &T) -> Result<Option
         return Ok(None);
     };
     let key = flow_key(cookie, to.proto(), frontend.service);
-    let (backend, _) = backend_of(&asking(to, cookie), tables, &frontend, &key)?;
+    let backend = backend_of(&asking(to, cookie), tables, &frontend, &key)?.backend;
     tables.traffic(backend.slice(), |traffic| traffic.packets_in += 1);
     Ok(Some(backend.endpoint()))
 }
@@ -84,7 +84,7 @@ pub fn received<T: Sockets>(from: &Endpoint, cookie: u64, tables: &T) -> Option<
     if flow.backend != id {
         return None;
     }
-    answered(&asking(from, cookie), tables, &pin, &flow, backend, tables.now());
+    answered(&asking(from, cookie), tables, &pin, &flow, backend, tables.now(), false);
     tables.frontend_addr(flow.frontend)
 }
 
@@ -122,5 +122,6 @@ fn asking(to: &Endpoint, cookie: u64) -> Packet {
         tcp_flags: if to.proto().0 == Proto::TCP.0 { SYN } else { 0 },
         len: 0,
         segments: 1,
+        rare: None,
     }
 }

@@ -1,8 +1,8 @@
 //! The seam to the tables.
 
 use bg_common::{
-    Backend, Connected, Endpoint, Flow, FlowKey, Frontend, NatKey, Reason, Recent, Service, SliceId, Source,
-    Tick, Traffic, Word,
+    Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason, Recent,
+    Service, Settings, SliceId, Source, Tick, Traffic, Word,
 };
 
 /// What was inserted.
@@ -40,6 +40,9 @@ pub trait Tables {
 
     /// The time in nanoseconds, from the finer of the two clocks.
     fn now_ns(&self) -> u64;
+
+    /// What holds for all packets.
+    fn settings(&self) -> Settings;
 
     /// The frontend at an address, port and protocol.
     fn frontend(&self, at: &Endpoint) -> Option<Frontend>;
@@ -79,6 +82,12 @@ pub trait Tables {
 
     /// Deletes an established pin.
     fn remove_flow(&self, key: &FlowKey);
+
+    /// What was decided with a datagram's first fragment.
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment>;
+
+    /// Remembers what was decided with a first fragment, in place of what an older datagram left under its key.
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) -> Insert;
 
     /// Reads or writes what this CPU remembers at a slot.
     fn recent<R>(&self, slot: u32, look: impl FnOnce(&mut Recent) -> R) -> Option<R>;

@@ -19,6 +19,7 @@ mod removal;
 mod services;
 mod values;
 
+pub use hooks::LONGEST as LONGEST_HOOK;
 pub use name::{Instance, Name};
 pub use removal::{refuse_removal, removed};
 
@@ -30,7 +31,6 @@ use crate::refusal::Refusal;
 use bg_common::Colour;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -134,10 +134,10 @@ pub struct Service {
     pub protocol: Protocol,
     /// At least one.
     pub vips: Vec<IpAddr>,
-    /// Where clients connect.
-    pub port: NonZeroU16,
-    /// Where backends listen.
-    pub backend_port: NonZeroU16,
+    /// Where clients connect; 0 of a service that has its addresses as a whole.
+    pub port: u16,
+    /// Where backends listen; 0 likewise.
+    pub backend_port: u16,
     /// For which clients an address of the gateway stands towards backends.
     pub source_nat: SourceNat,
 }
@@ -152,6 +152,17 @@ pub enum SourceNat {
     Neighbours,
     /// For all.
     Always,
+}
+
+/// What goes into the tables as one service: all of it, or what belongs to one of several whole addresses.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// The service's name, and the address if it has several.
+    pub name: String,
+    /// Where clients connect.
+    pub frontends: Vec<SocketAddr>,
+    /// Where `[blue, green]` listen.
+    pub backends: [Vec<SocketAddr>; 2],
 }
 
 impl Config {
@@ -177,7 +188,33 @@ impl Deployment {
             Colour::Green => green,
         };
         let wanted = |addr: &&IpAddr| service.vips.iter().any(|vip| vip.is_ipv4() == addr.is_ipv4());
-        slice.iter().filter(wanted).map(|addr| SocketAddr::new(*addr, service.backend_port.get())).collect()
+        slice.iter().filter(wanted).map(|addr| SocketAddr::new(*addr, service.backend_port)).collect()
+    }
+
+    /// A service as the tables hold it. One with several whole addresses is one service for each: the first VIP of a
+    /// family belongs to the first machine of it, and so on.
+    #[must_use]
+    pub fn parts(&self, service: &Service) -> Vec<Part> {
+        let frontends = service.frontends();
+        let backends = Colour::BOTH.map(|colour| self.backends(service, colour));
+        let of = |family: bool| move |addr: &&SocketAddr| addr.is_ipv4() == family;
+        let several = [true, false].iter().any(|family| frontends.iter().filter(of(*family)).count() > 1);
+        if service.protocol != Protocol::Any || !several {
+            return vec![Part { name: service.name.to_string(), frontends, backends }];
+        }
+        let part = |frontend: &SocketAddr| {
+            let family = frontend.is_ipv4();
+            let nth = frontends.iter().filter(of(family)).position(|other| other == frontend);
+            let backends = backends
+                .each_ref()
+                .map(|slice| nth.and_then(|nth| slice.iter().filter(of(family)).nth(nth)).copied());
+            Part {
+                name: format!("{}/{}", service.name, frontend.ip()),
+                frontends: vec![*frontend],
+                backends: backends.map(|backend| backend.into_iter().collect()),
+            }
+        };
+        frontends.iter().map(part).collect()
     }
 }
 
@@ -185,7 +222,7 @@ impl Service {
     /// Each VIP with the port.
     #[must_use]
     pub fn frontends(&self) -> Vec<SocketAddr> {
-        self.vips.iter().map(|vip| SocketAddr::new(*vip, self.port.get())).collect()
+        self.vips.iter().map(|vip| SocketAddr::new(*vip, self.port)).collect()
     }
 }
 

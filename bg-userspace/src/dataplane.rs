@@ -27,7 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A transport protocol with ports.
+/// What a service speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -35,6 +35,21 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// Every protocol on every port: the service has its addresses as a whole. Ports are 0 and stay what they are in
+    /// each packet. As the protocol of a flow: one that is neither of the two.
+    Any,
+}
+
+impl Protocol {
+    /// As it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Any => "any",
+        }
+    }
 }
 
 /// What the tables shall hold for one deployment.
@@ -52,7 +67,7 @@ pub struct DeploymentSpec {
 /// What the tables shall hold for one service.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ServiceSpec {
-    /// Its name, unique within the deployment.
+    /// Its name, unique within the deployment: `SERVICE`, or `SERVICE/ADDRESS` for one of several whole addresses.
     pub name: String,
     /// The protocol of all its frontends and backends.
     pub protocol: Protocol,
@@ -62,6 +77,21 @@ pub struct ServiceSpec {
     pub backends: [Vec<BackendSpec>; 2],
     /// Whether a TCP connection is refused where no backend serves, instead of left without an answer.
     pub refuse: bool,
+}
+
+impl ServiceSpec {
+    /// The service that it is, or is one address of.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.name.split_once('/').map_or(&self.name, |(service, _)| service)
+    }
+
+    /// Whether a backend that is down leaves its ring. One of several whole addresses has but one backend, and nobody who
+    /// could take its place.
+    #[must_use]
+    pub fn sheds(&self) -> bool {
+        self.refuse || self.service() == self.name
+    }
 }
 
 /// One backend and the way to it.

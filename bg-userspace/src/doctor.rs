@@ -10,6 +10,7 @@ mod kernel;
 mod links;
 pub(crate) mod privileges;
 mod slices;
+mod state;
 mod vips;
 
 use crate::config::{Config, Invalid};
@@ -38,7 +39,7 @@ pub struct Finding {
     /// How bad it is.
     pub level: Level,
     /// What was looked at: `kernel`, `privileges`, `config`, `wiring`, `attachment`, `link`,
-    /// `forwarding`, `slice`, `vip`, `firewall` or `clients`.
+    /// `forwarding`, `slice`, `vip`, `firewall`, `journal`, `probes` or `clients`.
     pub topic: String,
     /// What was found, in a sentence without a full stop.
     pub text: String,
@@ -84,6 +85,7 @@ pub async fn examine(
     match config {
         Ok(config) => {
             findings.push(Finding::ok("config", "the configuration is valid"));
+            findings.extend(state::examine(config).await);
             match network(config, attached).await {
                 Ok(network) => findings.extend(network),
                 Err(refusal) => findings.push(Finding::refused("wiring", &refusal)),

@@ -28,6 +28,7 @@ mod verdict;
 pub mod view;
 mod watch;
 
+pub use before::HOOKS_WITHIN;
 pub use event::{Effect, Event, Now, Outcome};
 pub use machine::Machine;
 pub use order::{Order, OrderId, Switched};

@@ -12,12 +12,12 @@ mod tests;
 
 pub(crate) use hooks::XDP_MTU;
 
-use crate::config::{Config, Deployment, Gateway, Service, SourceNat};
+use crate::config::{Config, Deployment, Gateway, Part, Service, SourceNat};
 use crate::dataplane::{AttachPlan, AttachSpec, BackendSpec, DeploymentSpec, Hook, Path, ServiceSpec, Side};
 use crate::model::policy::NoBackend;
 use crate::net::{Link, LinkKind, PeerEnd, Survey, VipHome, tap};
 use crate::refusal::Refusal;
-use bg_common::{Colour, Via, Word};
+use bg_common::{Via, Word};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -165,20 +165,24 @@ fn via(path: Path, link: &Link, is_uplink: bool) -> Via {
 }
 
 fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr, SourceNat) -> BackendSpec) -> DeploymentSpec {
-    let service = |service: &Service| ServiceSpec {
-        name: service.name.to_string(),
-        protocol: service.protocol,
-        frontends: service.frontends(),
-        backends: Colour::BOTH.map(|colour| {
-            let addrs = wanted.backends(service, colour).into_iter();
-            addrs.map(|addr| backend(addr, service.source_nat)).collect()
-        }),
-        refuse: wanted.policy.no_backend == NoBackend::Refuse,
+    let refuse = wanted.policy.no_backend == NoBackend::Refuse;
+    let service = |service: &Service| {
+        let protocol = service.protocol;
+        let spec = |Part { name, frontends, backends }| ServiceSpec {
+            name,
+            protocol,
+            frontends,
+            backends: backends.map(|slice: Vec<_>| {
+                slice.into_iter().map(|addr| backend(addr, service.source_nat)).collect()
+            }),
+            refuse,
+        };
+        wanted.parts(service).into_iter().map(spec).collect::<Vec<_>>()
     };
     DeploymentSpec {
         name: wanted.name.to_string(),
         initial: Word::initial(wanted.initial),
-        services: wanted.services.iter().map(service).collect(),
+        services: wanted.services.iter().flat_map(service).collect(),
     }
 }
 

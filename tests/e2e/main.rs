@@ -20,6 +20,7 @@ mod ports;
 mod refusals;
 mod reload;
 mod rollback;
+mod soak;
 mod switch;
 mod traffic;
 mod vip;

@@ -1,8 +1,8 @@
 //! Tables in ordinary memory, and a frame in a vector.
 
 use bg_common::{
-    Backend, Connected, Endpoint, Flow, FlowKey, Frontend, NatKey, Reason, Recent, Service, SliceId, Source,
-    Tick, Traffic, Word,
+    Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason, Recent,
+    Service, Settings, SliceId, Source, Tick, Traffic, Word,
 };
 use bg_ebpf::checksum::Change;
 use bg_ebpf::tables::Insert;
@@ -33,6 +33,8 @@ pub(crate) struct Fake {
     pub(crate) connected: RefCell<HashMap<u64, Connected>>,
     pub(crate) sources: HashMap<u32, Source>,
     pub(crate) hidden: RefCell<HashMap<NatKey, FlowKey>>,
+    settings: Settings,
+    fragments: RefCell<HashMap<FragmentKey, Fragment>>,
     traffic: RefCell<HashMap<u32, Traffic>>,
     counted: RefCell<Vec<Reason>>,
     recent: RefCell<HashMap<u32, Recent>>,
@@ -72,6 +74,8 @@ impl Fake {
             connected: RefCell::default(),
             sources: HashMap::new(),
             hidden: RefCell::default(),
+            settings: world.settings,
+            fragments: RefCell::default(),
             traffic: RefCell::default(),
             counted: RefCell::default(),
             recent: RefCell::default(),
@@ -164,12 +168,19 @@ impl Tables for Fake {
         u64::from(self.now.get().0) * Tick::NANOS
     }
 
+    fn settings(&self) -> Settings {
+        self.settings
+    }
+
     fn frontend(&self, at: &Endpoint) -> Option<Frontend> {
         self.frontends.get(at).copied()
     }
 
     fn frontend_addr(&self, id: u32) -> Option<Endpoint> {
-        self.frontends.iter().find(|(_, frontend)| u32::from(frontend.id) == id).map(|(at, _)| *at)
+        self.frontends
+            .iter()
+            .find(|(_, frontend)| !frontend.is_vip() && u32::from(frontend.id) == id)
+            .map(|(at, _)| *at)
     }
 
     fn service(&self, id: u32) -> Option<Service> {
@@ -239,6 +250,15 @@ impl Tables for Fake {
 
     fn next_epoch(&self) {
         self.epoch.set(self.epoch.get() + 1);
+    }
+
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.fragments.borrow().get(key).copied()
+    }
+
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) -> Insert {
+        self.fragments.borrow_mut().insert(*key, *fragment);
+        Insert::Done
     }
 
     fn traffic(&self, slice: SliceId, change: impl FnOnce(&mut Traffic)) {

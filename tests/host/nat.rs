@@ -3,7 +3,7 @@
 use crate::fake::{Fake, Frame};
 use bg_common::nat::{FIRST_PORT, TRIES, port};
 use bg_common::{Colour, Flow, FlowKey, NatKey, Proto, Reason, Source, Via, Word};
-use bg_ebpf::{Hop, forward, nat, parse, reply};
+use bg_ebpf::{Detour, Hop, forward, nat, parse, reply};
 use bg_tests::packet::{flag, tcp, udp};
 use bg_tests::world::{Family, WEB, WEB_BLUE, World};
 use std::net::{IpAddr, SocketAddr};
@@ -37,7 +37,7 @@ fn neighbour(family: Family) -> SocketAddr {
 }
 
 /// The frame as it leaves the uplink's program, and then the link to the backend.
-fn to_backend(fake: &Fake, frame: Vec<u8>) -> Result<Vec<u8>, Reason> {
+fn to_backend(fake: &Fake, frame: Vec<u8>) -> Result<Vec<u8>, Detour> {
     let mut frame = Frame(frame);
     let packet = parse(&frame)?;
     forward(&packet, fake)?.ok_or(Reason::NotOurs)?.apply(&packet, &mut frame, Hop::Keep)?;
@@ -49,7 +49,7 @@ fn to_backend(fake: &Fake, frame: Vec<u8>) -> Result<Vec<u8>, Reason> {
 }
 
 /// The frame as it reaches the client.
-fn to_client(fake: &Fake, frame: Vec<u8>) -> Result<Vec<u8>, Reason> {
+fn to_client(fake: &Fake, frame: Vec<u8>) -> Result<Vec<u8>, Detour> {
     let mut frame = Frame(frame);
     let packet = parse(&frame)?;
     let (packet, rewrite) = match nat::reveal(&packet, fake) {
@@ -132,7 +132,7 @@ fn a_taken_port_is_left_to_its_flow_and_when_all_are_taken_it_is_told() {
         fake.hidden.borrow_mut().insert(at(nth), stranger);
     }
     let syn = tcp(client, family.vip(1, 80), flag::SYN, b"");
-    assert_eq!(to_backend(&fake, syn), Err(Reason::NatFull));
+    assert_eq!(to_backend(&fake, syn), Err(Detour::Refused(Reason::NatFull)));
     // A flow finds its port behind one that has become free meanwhile.
     let own = FlowKey::new(client.ip().into(), client.port().into(), Proto::TCP, WEB);
     fake.hidden.borrow_mut().insert(at(5), own);

@@ -304,6 +304,18 @@ fn zone_addrs(colour: Colour, network: u8, host: u8) -> [IpAddr; 2] {
     ]
 }
 
+/// Link-layer address of a machine on a link of its own.
+#[must_use]
+pub const fn machine_mac(machine: &Machine) -> [u8; 6] {
+    mac(machine.colour, machine.number, 2)
+}
+
+/// Link-layer address of the gateway's end of that link.
+#[must_use]
+pub const fn port_mac(machine: &Machine) -> [u8; 6] {
+    mac(machine.colour, machine.number, 1)
+}
+
 /// Link-layer address of the gateway's end (1) or the machine's end (2) of a link.
 const fn mac(colour: Colour, number: u8, end: u8) -> [u8; 6] {
     [0x02, 0, 1 + colour as u8, 0, number, end]

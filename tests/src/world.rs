@@ -1,6 +1,6 @@
 //! The network that the packet cases are played in, as table entries.
 //!
-//! One deployment with seven services. Everything exists for both families; what is IPv6 has ids that
+//! One deployment with eight services. Everything exists for both families; what is IPv6 has ids that
 //! are higher by [`V6`].
 
 #![expect(
@@ -13,7 +13,7 @@ use bg_common::bucket::{Bucket, Slot, choices, place};
 use bg_common::names::ENDPOINT_BUCKETS;
 use bg_common::{
     Backend, Began, Colour, Endpoint, Flow, FlowKey, Frontend, PinnedFlows, Port, Proto, Ring, Service,
-    SliceId, Tick, Via,
+    Settings, SliceId, Tick, Via,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -35,6 +35,9 @@ pub const SICK: u32 = 5;
 /// UDP, port 54 → 54, the same.
 pub const SICK_DNS: u32 = 6;
 
+/// Every port and protocol of the third VIP, one backend in each slice.
+pub const WHOLE: u32 = 7;
+
 /// Backend of [`WEB`] in blue.
 pub const WEB_BLUE: u32 = 0;
 /// Backend of [`WEB`] in green.
@@ -54,6 +57,10 @@ pub const POOL_SIZE: u32 = 3;
 pub const SICK_BLUE: u32 = 10;
 /// Backend of [`SICK_DNS`] in blue that serves, and so on.
 pub const SICK_DNS_BLUE: u32 = 20;
+/// Backend of [`WHOLE`] in blue. The next is that in green.
+pub const WHOLE_BLUE: u32 = 30;
+/// Backend of [`WHOLE`] in green.
+pub const WHOLE_GREEN: u32 = WHOLE_BLUE + GREEN;
 /// What to add to the backend that serves for that in green.
 pub const GREEN: u32 = 1;
 /// What to add to it for one that is down.
@@ -111,6 +118,8 @@ impl Family {
             DNS_GREEN => (2, 3, 53),
             POOL_GREEN => (2, 4, 90),
             SICK_BLUE..SICK_DNS_BLUE => (3, (id - SICK_BLUE) as u8 + 2, 83),
+            WHOLE_BLUE => (1, 9, 0),
+            WHOLE_GREEN => (2, 9, 0),
             SICK_DNS_BLUE.. => (3, (id - SICK_DNS_BLUE) as u8 + 22, 54),
             pool => (1, 4 + (pool - POOL_BLUE) as u8, 90),
         };
@@ -121,6 +130,9 @@ impl Family {
 /// The endpoint of a socket address.
 #[must_use]
 pub fn endpoint(at: SocketAddr, proto: Proto) -> Endpoint {
+    if proto == Proto::ANY {
+        return Endpoint::whole(at.ip().into());
+    }
     Endpoint::new(at.ip().into(), at.port().into(), proto)
 }
 
@@ -135,6 +147,8 @@ pub struct World {
     pub ring: Vec<u32>,
     /// Backend ids and backends.
     pub backends: Vec<(u32, Backend)>,
+    /// What holds for all packets.
+    pub settings: Settings,
 }
 
 impl World {
@@ -150,6 +164,7 @@ impl World {
             (Proto::TCP, vec![], vec![]),
             (Proto::TCP, vec![SICK_BLUE], vec![SICK_BLUE + GREEN]),
             (Proto::UDP, vec![SICK_DNS_BLUE], vec![SICK_DNS_BLUE + GREEN]),
+            (Proto::ANY, vec![WHOLE_BLUE], vec![WHOLE_GREEN]),
         ];
         for (id, (proto, blue, green)) in services.into_iter().enumerate() {
             let id = id as u32;
@@ -195,10 +210,26 @@ impl World {
                 (CLOSED, 5, at(1, 82, Proto::TCP)),
                 (SICK, 6, at(1, 83, Proto::TCP)),
                 (SICK_DNS, 7, at(1, 54, Proto::UDP)),
+                (WHOLE, 8, at(3, 0, Proto::ANY)),
             ] {
                 world.frontends.push((at, Frontend::live(service, id + family.offset() as u16)));
             }
+            for number in [1, 2] {
+                let at = Endpoint::whole(family.vip(number, 0).ip().into());
+                world.frontends.push((at, Frontend::vip()));
+            }
         }
+        world.settings = Settings::default().with_whole_addresses(true);
+        world
+    }
+
+    /// The same without [`WHOLE`]: no program looks for a whole address.
+    #[must_use]
+    pub fn of_ports(via: Via, ifindex: u32) -> Self {
+        let mut world = Self::new(via, ifindex);
+        world.frontends.retain(|(_, frontend)| frontend.is_vip() || frontend.service != WHOLE);
+        world.backends.retain(|(_, backend)| !backend.is_whole());
+        world.settings = Settings::default();
         world
     }
 }
@@ -252,6 +283,13 @@ impl PinRow {
         let frontend = if service == WEB { 0 } else { service + 1 };
         let backend = backend + family.offset();
         Self { table, key, backend, frontend: frontend + family.offset(), state: 0, age: 0, begun: None }
+    }
+
+    /// The pin of the client's flow from one port to another of [`WHOLE`]; both are 0 for a protocol without ports.
+    #[must_use]
+    pub fn whole(table: In, family: Family, proto: Proto, from: u16, to: u16, backend: u32) -> Self {
+        let key = FlowKey::whole(family.client().ip().into(), from.into(), proto, WHOLE, to.into());
+        Self { key, ..Self::new(table, family, proto, WHOLE, backend) }
     }
 
     /// With these state bits.

@@ -25,7 +25,7 @@ pub use history::{AtQuery, Entry, EventQuery, History, HistoryQuery, Kinds, Reme
 pub(crate) use meaning::Meant;
 pub use orders::{
     Changed, DrainRequest, DrillRequest, ForceRequest, FreezeRequest, OverrideRequest, PauseRequest,
-    PlanQuery, ReasonRequest, RollbackRequest, StageRequest, State, SwitchRequest,
+    PlanQuery, ReasonRequest, RollbackRequest, RolledBack, StageRequest, State, SwitchRequest,
 };
 pub use seconds::Seconds;
 pub use status::{Deployment, DrainStatus, LastSwitch, RollbackAnswer, Service, SliceStatus, Status};
@@ -61,7 +61,7 @@ pub const DETACH: &str = "/v1/detach";
 /// | --- | --- | --- |
 /// | `plan` | [`PlanQuery`] | [`Plan`] |
 /// | `switch` | [`SwitchRequest`] | [`Switched`] |
-/// | `rollback` | [`RollbackRequest`] | [`Switched`] |
+/// | `rollback` | [`RollbackRequest`] | [`RolledBack`] |
 /// | `drill` | [`DrillRequest`] | [`Drilled`] |
 /// | `confirm`, `unfreeze`, `resume` | [`ReasonRequest`] | [`Changed`] |
 /// | `stage` | [`StageRequest`] | [`Changed`] |

@@ -369,3 +369,15 @@ async fn an_impossible_instance_is_refused_before_anything_is_opened() {
     assert_eq!(code, 1);
     assert!(err.contains("has a '.' in it"), "{err}");
 }
+
+#[test]
+fn what_was_not_typed_comes_from_the_environment() {
+    let variable = |name: &str| Some(OsString::from(format!("/from/{name}")));
+    let typed = Global { config: Some("/typed".into()), ..Global::default() };
+    let filled = typed.or_from(variable);
+    assert_eq!(filled.config.as_deref(), Some("/typed".as_ref()));
+    assert_eq!(filled.socket.as_deref(), Some("/from/BG_SOCKET".as_ref()));
+    assert_eq!(filled.instance.as_deref(), Some("/from/BG_INSTANCE"));
+    let empty = Global::default().or_from(|_| Some(OsString::new()));
+    assert_eq!(empty, Global::default());
+}

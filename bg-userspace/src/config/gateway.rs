@@ -101,7 +101,7 @@ fn probe_addresses(raw: At<Vec<At<String>>>, problems: &mut Problems<'_>) -> Vec
     if raw.value.is_empty() {
         return found;
     }
-    for At { value: addr, place } in addresses("`probe_addresses`", raw, problems) {
+    for At { value: addr, place } in addresses("`probe_addresses`", raw, false, problems) {
         let family = if addr.is_ipv4() { "IPv4" } else { "IPv6" };
         if found.iter().any(|other| other.is_ipv4() == addr.is_ipv4()) {
             let what = format!("{addr} is a second {family} address");

@@ -183,7 +183,7 @@ fn load_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, R
         Program::CgroupSock(sock) if sock.fd().is_err() => sock.load(),
         _ => Ok(()),
     };
-    loaded.map_err(|error| not_loaded(&chain(&error)))?;
+    loaded.map_err(|error| not_loaded(&format!("{name}: {}", chain(&error))))?;
     Ok(program)
 }
 

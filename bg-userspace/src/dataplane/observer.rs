@@ -204,7 +204,7 @@ fn established_ticks(lifetimes: &Lifetimes, proto: Proto, flow: &Flow) -> u32 {
         lifetimes.closed
     } else if flow.half_closed() {
         lifetimes.half_closed
-    } else if proto == Proto::UDP {
+    } else if proto != Proto::TCP {
         lifetimes.udp
     } else {
         lifetimes.established
@@ -223,11 +223,18 @@ fn row(
     let backend = state.backends.get(&flow.backend)?;
     let slice = backend.slice();
     let at = backend.endpoint();
+    // A whole address has the port that the client asked for.
+    let asked =
+        |addr: SocketAddr| if addr.port() == 0 { (addr.ip(), key.asked().get()).into() } else { addr };
     Some(FlowRow {
         client: client(key, at.addr().is_v4()),
-        protocol: if key.proto() == Proto::UDP { Protocol::Udp } else { Protocol::Tcp },
-        frontend: *frontends.get(&flow.frontend)?,
-        backend: socket_addr(at.addr(), at.port()),
+        protocol: match key.proto() {
+            Proto::TCP => Protocol::Tcp,
+            Proto::UDP => Protocol::Udp,
+            _ => Protocol::Any,
+        },
+        frontend: asked(*frontends.get(&flow.frontend)?),
+        backend: asked(socket_addr(at.addr(), at.port())),
         deployment: state.deployments.get(&slice.deployment())?.clone(),
         service: state.services.get(&key.service())?.name.clone(),
         colour: slice.colour(),

@@ -18,6 +18,7 @@ pub(super) fn endpoint(addr: &SocketAddr, protocol: Protocol) -> Endpoint {
     let proto = match protocol {
         Protocol::Tcp => Proto::TCP,
         Protocol::Udp => Proto::UDP,
+        Protocol::Any => return Endpoint::whole(addr.ip().into()),
     };
     Endpoint::new(addr.ip().into(), addr.port().into(), proto)
 }
@@ -32,6 +33,10 @@ pub(super) fn reconcile(have: &State, want: &[DeploymentSpec]) -> Result<(Vec<Op
     let mut plan = Plan::new(have);
     let mut wanted_services = BTreeSet::new();
     let mut wanted_frontends = BTreeSet::new();
+    let services = want.iter().flat_map(|deployment| &deployment.services);
+    if services.clone().any(|service| service.protocol == Protocol::Any) {
+        plan.whole_addresses(true);
+    }
     for deployment in want {
         let id = plan.deployment(deployment)?;
         for service in &deployment.services {
@@ -44,8 +49,17 @@ pub(super) fn reconcile(have: &State, want: &[DeploymentSpec]) -> Result<(Vec<Op
             }
         }
     }
+    for addr in services.flat_map(|service| &service.frontends) {
+        let at = Endpoint::whole(addr.ip().into());
+        // One service may have the address, and another some ports of it.
+        if wanted_frontends.insert(at) {
+            plan.vip(at);
+        }
+    }
     plan.drop_unwanted(want, &wanted_services, &wanted_frontends);
     plan.release_removed();
+    // While a pin may name a backend that had an address as a whole, its replies are looked for.
+    plan.whole_addresses(plan.state.backends_by_addr.keys().any(Endpoint::is_whole));
     Ok((plan.ops, plan.state))
 }
 
@@ -247,7 +261,8 @@ impl Plan {
     }
 
     fn frontend(&mut self, at: Endpoint, service: u32) -> Result<(), Refusal> {
-        if self.state.frontends.get(&at).is_some_and(|frontend| frontend.service == service) {
+        let known = self.state.frontends.get(&at).filter(|frontend| !frontend.is_vip());
+        if known.is_some_and(|frontend| frontend.service == service) {
             return Ok(());
         }
         let id = match self.frontend_ids.get(&at) {
@@ -266,6 +281,22 @@ impl Plan {
         self.ops.push(Op::MapFrontend(at, frontend));
         self.state.frontends.insert(at, frontend);
         Ok(())
+    }
+
+    /// The sign that an address is a VIP.
+    fn vip(&mut self, at: Endpoint) {
+        if self.state.frontends.insert(at, Frontend::vip()) != Some(Frontend::vip()) {
+            self.ops.push(Op::MapFrontend(at, Frontend::vip()));
+        }
+    }
+
+    /// Whether programs look for whole addresses.
+    fn whole_addresses(&mut self, any: bool) {
+        let settings = self.state.settings.with_whole_addresses(any);
+        if settings != self.state.settings {
+            self.state.settings = settings;
+            self.ops.push(Op::Settings(settings));
+        }
     }
 
     fn drop_unwanted(

@@ -1,6 +1,6 @@
 //! What the tables hold, as a value: read from the kernel once, then changed together with it.
 
-use bg_common::{Backend, Endpoint, Frontend, Name, Ring, Service, Source, Word};
+use bg_common::{Backend, Endpoint, Frontend, Name, Ring, Service, Settings, Source, Word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Contents of the tables that only user space changes.
@@ -20,6 +20,8 @@ pub(super) struct State {
     pub(super) backends_by_addr: BTreeMap<Endpoint, u32>,
     /// Backend id → whose address is replaced, also where that was given up.
     pub(super) sources: BTreeMap<u32, Source>,
+    /// What holds for all packets.
+    pub(super) settings: Settings,
 }
 
 /// One service.
@@ -61,6 +63,7 @@ pub(super) enum Op {
     ClearFrontendAddr(u32),
     MapFrontend(Endpoint, Frontend),
     UnmapFrontend(Endpoint),
+    Settings(Settings),
 }
 
 impl State {
@@ -87,7 +90,8 @@ impl State {
     pub(super) fn retired(&self) -> Retired {
         let rings = self.services.values().flat_map(|service| service.rings.iter());
         let serving: BTreeSet<u32> = rings.flat_map(|(_, ids)| ids.iter().copied()).collect();
-        let listening: BTreeSet<u32> = self.frontends.values().map(|frontend| frontend.id.into()).collect();
+        let frontends = self.frontends.values().filter(|frontend| !frontend.is_vip());
+        let listening: BTreeSet<u32> = frontends.map(|frontend| frontend.id.into()).collect();
         Retired {
             backends: self
                 .backends

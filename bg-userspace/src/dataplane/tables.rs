@@ -8,7 +8,7 @@ use super::table::{Table, refusal};
 use crate::refusal::Refusal;
 use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use bg_common::{
-    Backend, Colour, Endpoint, Frontend, Name, Ring, Service, SliceId, Source, Traffic, Word, names,
+    Backend, Colour, Endpoint, Frontend, Name, Ring, Service, Settings, SliceId, Source, Traffic, Word, names,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,6 +32,7 @@ pub(super) struct Tables {
     backends: Table<u32, Backend>,
     backends_by_addr: Buckets<u64>,
     sources: Table<u32, Source>,
+    settings: Table<u32, Settings>,
     traffic: PerCpuArray<MapData, Traffic>,
 }
 
@@ -65,6 +66,7 @@ impl Tables {
             backends: Table::open(dir, names::BACKENDS)?,
             backends_by_addr: Buckets::open(dir, names::BACKENDS_BY_ADDR)?,
             sources: Table::open(dir, names::SOURCES)?,
+            settings: Table::open(dir, names::SETTINGS)?,
             traffic: open_per_cpu(dir, names::TRAFFIC)?,
         })
     }
@@ -112,6 +114,7 @@ impl Tables {
                 state.sources.insert(*id, *source);
             }
         })?;
+        state.settings = self.settings.get(&0)?.unwrap_or_default();
         Ok(state)
     }
 
@@ -170,6 +173,7 @@ impl Tables {
             Op::ClearFrontendAddr(id) => self.frontend_addrs.set(id, &Endpoint::default()),
             Op::MapFrontend(at, frontend) => self.frontends.set(at, frontend),
             Op::UnmapFrontend(at) => self.frontends.remove(at),
+            Op::Settings(settings) => self.settings.set(&0, settings),
         }
     }
 

@@ -25,6 +25,7 @@ pub(super) fn complete(bare: Deployment, view: View, probes: &[ProbeVerdict]) ->
         drain,
         last,
         under_way,
+        doubt,
         drill_in,
         overrides,
         ..
@@ -43,6 +44,7 @@ pub(super) fn complete(bare: Deployment, view: View, probes: &[ProbeVerdict]) ->
         last_switch: last.map(|(switched, at)| LastSwitch { at, switched }),
         overrides,
         under_way,
+        doubt,
         drill_in_s: seconds(drill_in),
         drift,
         ..bare

@@ -88,6 +88,7 @@ impl Engine {
             path: way,
             deployments,
             attachments,
+            refused_reload: self.refused_reload.clone(),
         })
     }
 

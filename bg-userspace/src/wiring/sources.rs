@@ -35,10 +35,11 @@ pub(super) fn links(deployments: &[DeploymentSpec]) -> BTreeSet<u32> {
 pub(super) fn missing(config: &Config, deployments: &[DeploymentSpec]) -> Vec<String> {
     let mut notes = Vec::new();
     for (wanted, planned) in config.deployments.iter().zip(deployments) {
-        for (service, plan) in wanted.services.iter().zip(&planned.services) {
-            if service.source_nat == SourceNat::Never {
+        for service in wanted.services.iter().filter(|service| service.source_nat != SourceNat::Never) {
+            let Some(plan) = planned.services.iter().find(|plan| plan.name == service.name.to_string())
+            else {
                 continue;
-            }
+            };
             let backends = plan.backends.iter().flatten();
             notes.extend(backends.filter(|backend| backend.source.is_none()).map(|backend| {
                 format!(

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config;
 use crate::net::{Address, Route, RouteTo};
+use bg_common::Colour;
 
 const DEVICE: LinkKind = LinkKind::Device;
 const ZONE: LinkKind = LinkKind::Veth(PeerEnd::Elsewhere);

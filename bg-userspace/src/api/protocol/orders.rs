@@ -1,6 +1,6 @@
 //! Orders as requests. What each orders is said in `meaning`.
 
-use super::{PlanId, Seconds};
+use super::{PlanId, Seconds, Switched};
 use bg_common::{Colour, Fate};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -174,6 +174,16 @@ pub struct Changed {
     pub generation: u16,
     /// What is so from here on, in a sentence.
     pub what: String,
+}
+
+/// What a rollback has done.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RolledBack {
+    /// What was live before the last switch is live.
+    Switched(Switched),
+    /// A drill is over, or on its way home.
+    Drill(Changed),
 }
 
 impl DrillRequest {

@@ -4,7 +4,8 @@ use super::super::state::{Op, ServiceState, State};
 use super::{endpoint, flaps, forget_backend, forget_frontend, reconcile};
 use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec, SourceSpec};
 use bg_common::{
-    Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, Ring, Service, SliceId, Source, Via, Word,
+    Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, Ring, Service, Settings, SliceId, Source, Via,
+    Word,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ struct Tables {
     backends_by_addr: BTreeMap<Endpoint, u32>,
     frontends: BTreeMap<Endpoint, Frontend>,
     frontend_addrs: BTreeMap<u32, Endpoint>,
+    settings: Settings,
     sources: BTreeMap<u32, Source>,
 }
 
@@ -54,12 +56,18 @@ impl Tables {
             Op::ClearFrontendAddr(id) => drop(self.frontend_addrs.remove(id)),
             Op::MapFrontend(at, frontend) => drop(self.frontends.insert(*at, *frontend)),
             Op::UnmapFrontend(at) => drop(self.frontends.remove(at)),
+            Op::Settings(settings) => self.settings = *settings,
         }
     }
 
     /// Whatever a packet finds leads to a backend of the service, colour and family that it was sent to.
     fn check_ways(&self) {
         for (at, frontend) in &self.frontends {
+            if frontend.is_vip() {
+                assert!(at.is_whole(), "a sign stands where packets are looked up");
+                continue;
+            }
+            assert!(!at.is_whole() || self.settings.whole_addresses(), "nobody looks for it");
             assert_eq!(
                 self.frontend_addrs.get(&frontend.id.into()),
                 Some(at),
@@ -103,6 +111,7 @@ impl Tables {
             frontend_addrs: self.frontend_addrs.clone(),
             backends: self.backends.clone(),
             backends_by_addr: self.backends_by_addr.clone(),
+            settings: self.settings,
             sources: self.sources.clone(),
         }
     }
@@ -158,6 +167,43 @@ fn what_is_there_already_is_left_alone() {
     let want = [deployment("shop", vec![service(0, &[10], &[1, 2], &[1])])];
     assert!(!apply(&mut tables, &want).is_empty());
     assert_eq!(apply(&mut tables, &want), []);
+}
+
+fn whole(vip: u8, blue: u8, green: u8) -> ServiceSpec {
+    let frontends = vec![format!("192.0.2.{vip}:0").parse().unwrap()];
+    let backends = [(1, blue), (2, green)].map(|(net, host)| {
+        vec![BackendSpec::serving(format!("10.{net}.0.{host}:0").parse().unwrap(), Via::Stack, 1)]
+    });
+    let name = format!("whole/192.0.2.{vip}");
+    ServiceSpec { name, protocol: Protocol::Any, frontends, backends, refuse: false }
+}
+
+#[test]
+fn programs_look_for_whole_addresses_as_long_as_there_can_be_replies_from_one() {
+    let mut tables = Tables::default();
+    let ports = deployment("shop", vec![service(0, &[10, 11], &[1], &[1])]);
+    apply(&mut tables, std::slice::from_ref(&ports));
+    assert_eq!(
+        tables.frontends.values().filter(|frontend| frontend.is_vip()).count(),
+        2,
+        "a sign for each VIP"
+    );
+    assert!(!tables.settings.whole_addresses());
+    let both = [ports.clone(), deployment("all", vec![whole(10, 9, 9), whole(12, 8, 8)])];
+    apply(&mut tables, &both);
+    assert!(tables.settings.whole_addresses());
+    assert_eq!(apply(&mut tables, &both), []);
+    apply(&mut tables, &[ports]);
+    assert!(tables.settings.whole_addresses(), "pinned flows still get replies");
+    let at = |addr: &str| endpoint(&format!("{addr}:0").parse().unwrap(), Protocol::Any);
+    assert!(tables.frontends[&at("192.0.2.10")].is_vip(), "another service has ports of it");
+    assert_eq!(tables.frontends.get(&at("192.0.2.12")), None);
+    let mut state = tables.state();
+    for id in state.retired().backends {
+        forget_backend(&mut state, id).iter().for_each(|op| tables.execute(op));
+    }
+    apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1], &[1])])]);
+    assert!(!tables.settings.whole_addresses());
 }
 
 #[test]
@@ -281,7 +327,7 @@ fn ids_that_pins_may_name_are_not_given_away() {
     apply(&mut tables, &[deployment("mail", vec![service(1, &[11], &[1], &[1])])]);
     assert!(!tables.services.contains_key(&service_id), "an old pin would lead to the new service");
     assert!(!tables.deployments.contains_key(&0), "old pins would count as the new deployment's");
-    assert!(tables.frontends.values().all(|new| new.id != frontend.id));
+    assert!(tables.frontends.values().all(|new| new.is_vip() || new.id != frontend.id));
 
     let mut state = tables.state();
     let retired = state.retired();
