@@ -33,7 +33,7 @@ fn ask(namespace: &Namespace, target: SocketAddr) -> std::io::Result<Stamp> {
     let mut answer = [0; 64];
     let length = socket.recv(&mut answer)?;
     let text = String::from_utf8_lossy(answer.get(..length).unwrap_or_default()).into_owned();
-    Ok(text.split(' ').next().unwrap().parse().unwrap())
+    text.split(' ').next().unwrap_or_default().parse().map_err(std::io::Error::other)
 }
 
 fn count(lab: &Lab, name: &str) -> u64 {
