@@ -20,7 +20,7 @@ use bg_common::{Reason, Verdict};
 
 pub use checksum::{mirrored, sealed, verifies};
 pub use fragments::{Datagram, Went};
-pub use packet::Packet;
+pub use packet::{Packet, is_icmp};
 pub use pins::{Key, Place, state};
 pub use tables::{Backend, Frontend, Pin, Service, Slice, Span, Tables, WHOLE, Word};
 pub use way::Routes;

@@ -4,7 +4,7 @@ use super::machine::{Machine, Sizes, flow, flow_key, fragment, fragment_key, tra
 use super::network;
 use super::step::{Change, Made, Step, hex};
 use crate::clock;
-use crate::model::{Action, Input, Key, Model, Output, Pin, Place, Program, Tables, Word, verifies};
+use crate::model::{Action, Input, Key, Model, Output, Pin, Place, Program, Tables, Word, is_icmp, verifies};
 use crate::packet::difference;
 use anyhow::Result;
 use bg_common::{Colour, Flow};
@@ -122,6 +122,9 @@ impl Player {
     }
 
     fn packet(&mut self, program: Program, frame: &[u8], segments: (u16, u16)) -> Result<(), String> {
+        if is_icmp(frame) {
+            return Ok(());
+        }
         let (before, begun) = (tick(), clock::now());
         let returned = self.machine.run(program, frame, segments, &mut self.out);
         let (ended, after) = (clock::now(), tick());

@@ -152,6 +152,19 @@ pub(super) fn is_a_strangers(frame: &[u8]) -> bool {
     !group && to.iter().any(|byte| *byte != 0)
 }
 
+/// ICMP.
+const ICMP: u8 = 1;
+
+/// Whether a frame is of ICMP, of either family.
+pub fn is_icmp(frame: &[u8]) -> bool {
+    let tags =
+        (0..2).take_while(|tag| matches!(half(frame, ETHERNET - 2 + 4 * tag), Some(0x8100 | 0x88a8))).count();
+    let at = ETHERNET - 2 + 4 * tags;
+    let proto =
+        half(frame, at).and_then(|kind| network(frame, kind, at + 2).ok()).map(|network| network.proto);
+    matches!(proto, Some(ICMP | ICMP6))
+}
+
 /// Reads a frame's headers.
 pub(super) fn read(frame: &[u8]) -> Result<Packet, Reason> {
     let mut at = ETHERNET - 2;
