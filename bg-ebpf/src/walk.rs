@@ -18,6 +18,9 @@ pub const MAX_EXTENSIONS: usize = 8;
 /// Up to where a transport header may reach.
 pub const MAX_HEADERS: usize = 512;
 
+/// Type, code and checksum (RFC 4443, section 2.1).
+const ICMP6_HEADER: usize = 4;
+
 mod next {
     //! IPv6 extension headers (IANA "IPv6 Extension Header Types") that something can follow.
     pub(super) const HOP_BY_HOP: u8 = 0;
@@ -210,6 +213,10 @@ fn transport<V: View>(view: &V, l3: usize, network: &Network) -> Result<Packet, 
             let [first, _, _, control, _] = view.words::<5>(l4).ok_or(Reason::Truncated)?;
             ports = first.to_ne_bytes();
             [_, tcp_flags, _, _] = control.to_ne_bytes();
+        }
+        // What a frame has behind its packet is not the packet's.
+        Part::First | Part::Whole if proto == Proto::ICMP6 && payload < ICMP6_HEADER => {
+            return Err(Reason::Truncated);
         }
         // It is said of a link and stays on it, whoever has the address (RFC 4861): no router passes it on.
         Part::First | Part::Whole if proto == Proto::ICMP6 && is_of_the_link(view, l4)? => {

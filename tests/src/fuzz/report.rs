@@ -8,9 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// Reasons that no test run can come to, and why.
-pub const UNREACHABLE: [(Reason, &str); 1] =
-    [(Reason::Rewrite, "the kernel refuses a change of headers that were read only when it has no memory")];
+/// Reasons that the four programs cannot come to in a test run, and why.
+pub const UNREACHABLE: [(Reason, &str); 3] = [
+    (Reason::Rewrite, "the kernel refuses a change of headers that were read only when it has no memory"),
+    (Reason::NatFull, "the programs that replace clients' addresses are not compared"),
+    (Reason::LocalFull, "the kernel makes no test run of programs for sockets"),
+];
 
 /// Steps of a difference that are told.
 const TOLD: usize = 30;

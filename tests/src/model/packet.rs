@@ -213,6 +213,9 @@ fn transport(frame: &[u8], l3: usize, network: Network) -> Result<Packet, Reason
         return Ok(packet);
     }
     if proto == ICMP6 {
+        if end - l4 < 4 {
+            return Err(Reason::Truncated);
+        }
         // Neighbour discovery stays on its link.
         let [kind] = bytes(frame, l4).ok_or(Reason::Truncated)?;
         if (133..=137).contains(&kind) {
