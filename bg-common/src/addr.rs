@@ -193,6 +193,8 @@ impl fmt::Debug for Port {
 pub struct Proto(pub u8);
 
 impl Proto {
+    /// ICMP, RFC 792.
+    pub const ICMP: Self = Self(1);
     /// TCP, RFC 9293.
     pub const TCP: Self = Self(6);
     /// UDP, RFC 768.

@@ -68,7 +68,7 @@ reasons! {
     17 Midstream Forward "midstream" "TCP without a pin and without SYN, sent to the live colour.",
     18 MidstreamDrain Forward "midstream-drain" "TCP without a pin and without SYN during a drain, sent to the old colour.",
     19 HopLimit Pass "hop-limit" "Its hop limit is used up; the kernel tells the sender.",
-    20 TooBig Pass "too-big" "A reply larger than the way to the client takes; the kernel tells the backend.",
+    20 TooBig Pass "too-big" "Larger than the way on takes, where the program would redirect it; the kernel tells the sender.",
     21 NoRoute Pass "no-route" "The way to the client is not one to redirect to; the kernel routes the reply.",
     22 MappedAddress Pass "mapped-address" "An IPv6 packet with an address that stands for an IPv4 one, which no host sends.",
     23 OwnAddress Drop "own-address" "A machine of a slice asks for a service that it would serve itself: it would get its own packet back.",
@@ -81,6 +81,9 @@ reasons! {
     30 TinyFragment Drop "tiny-fragment" "A fragment to a VIP that hides a part of the transport header.",
     31 SourceRoute Pass "source-route" "An IPv6 packet with a routing header that has further stations to name.",
     32 FragmentsFull Forward "fragments-full" "A first fragment could not be remembered: the later ones will be lost.",
+    37 IcmpError Forward "icmp-error" "An ICMP error about a packet of a flow, translated outside and in what it quotes.",
+    38 IcmpNoFlow Pass "icmp-no-flow" "An ICMP error about a packet that no flow of ours has sent.",
+    39 IcmpQuote Pass "icmp-quote" "An ICMP error that quotes too little to tell a flow, or nothing of a known form.",
     46 NatFull Drop "nat-full" "No port of the gateway was free for a flow whose client's address is to be replaced.",
     47 LocalFull Forward "local-full" "It could not be remembered what a local socket is connected to: its process is shown the backend.",
 }

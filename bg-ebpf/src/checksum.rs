@@ -17,6 +17,12 @@ impl Delta {
         Self(0)
     }
 
+    /// Both changes.
+    #[inline(always)]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// Two bytes at an even offset are replaced.
     #[inline(always)]
     pub const fn replace2(self, old: [u8; 2], new: [u8; 2]) -> Self {

@@ -6,7 +6,8 @@
 //! [`decide`] chooses where the packet belongs, or [`reply`] whom it answers, or [`rare`] either, asking [`fate`] whether
 //! its flow may stay there; [`rewrite`] changes it and mends its checksums with [`checksum`], or [`reset`] makes the
 //! answer of it that ends its connection. [`nat`] replaces the client, too, where the backend is to answer the gateway;
-//! [`local`] decides for sockets of the gateway's own processes.
+//! [`local`] decides for sockets of the gateway's own processes; [`icmp`] does all of
+//! this for errors about other packets.
 
 #![no_std]
 
@@ -14,6 +15,7 @@ pub mod checksum;
 pub mod decide;
 pub mod fate;
 pub mod hash;
+pub mod icmp;
 pub mod local;
 pub mod nat;
 mod note;

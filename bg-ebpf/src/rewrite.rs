@@ -28,21 +28,21 @@ pub struct Rewrite {
     pub way: Way,
 }
 
-mod offset {
+pub(crate) mod offset {
     //! Of fields in their headers.
-    pub(super) const V4_TTL: usize = 8;
-    pub(super) const V4_CHECKSUM: usize = 10;
-    pub(super) const V4_SOURCE: usize = 12;
-    pub(super) const V4_DESTINATION: usize = 16;
-    pub(super) const V6_HOP_LIMIT: usize = 7;
-    pub(super) const V6_SOURCE: usize = 8;
-    pub(super) const V6_DESTINATION: usize = 24;
-    pub(super) const SOURCE_PORT: usize = 0;
-    pub(super) const DESTINATION_PORT: usize = 2;
-    pub(super) const TCP_CHECKSUM: usize = 16;
-    pub(super) const UDP_CHECKSUM: usize = 6;
-    pub(super) const DCCP_CHECKSUM: usize = 6;
-    pub(super) const ICMP6_CHECKSUM: usize = 2;
+    pub(crate) const V4_TTL: usize = 8;
+    pub(crate) const V4_CHECKSUM: usize = 10;
+    pub(crate) const V4_SOURCE: usize = 12;
+    pub(crate) const V4_DESTINATION: usize = 16;
+    pub(crate) const V6_HOP_LIMIT: usize = 7;
+    pub(crate) const V6_SOURCE: usize = 8;
+    pub(crate) const V6_DESTINATION: usize = 24;
+    pub(crate) const SOURCE_PORT: usize = 0;
+    pub(crate) const DESTINATION_PORT: usize = 2;
+    pub(crate) const TCP_CHECKSUM: usize = 16;
+    pub(crate) const UDP_CHECKSUM: usize = 6;
+    pub(crate) const DCCP_CHECKSUM: usize = 6;
+    pub(crate) const ICMP6_CHECKSUM: usize = 2;
 }
 
 /// The port that a packet gets with the address of `to`: its own, if it has none or `to` has all of them.
@@ -65,11 +65,17 @@ fn checksum(packet: &Packet, udp: bool) -> Option<usize> {
     if !matches!(packet.part(), Part::Whole | Part::First) {
         return None;
     }
-    match packet.proto {
+    checksum_at(packet.proto, packet.family)
+}
+
+/// Where in a transport header the checksum stands that covers the addresses, for protocols that have one.
+#[inline(always)]
+pub(crate) fn checksum_at(proto: Proto, family: Family) -> Option<usize> {
+    match proto {
         Proto::TCP => Some(offset::TCP_CHECKSUM),
         Proto::UDP | Proto::UDP_LITE => Some(offset::UDP_CHECKSUM),
         Proto::DCCP => Some(offset::DCCP_CHECKSUM),
-        Proto::ICMP6 if packet.family == Family::V6 => Some(offset::ICMP6_CHECKSUM),
+        Proto::ICMP6 if family == Family::V6 => Some(offset::ICMP6_CHECKSUM),
         _ => None,
     }
 }

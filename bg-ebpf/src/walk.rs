@@ -18,8 +18,8 @@ pub const MAX_EXTENSIONS: usize = 8;
 /// Up to where a transport header may reach.
 pub const MAX_HEADERS: usize = 512;
 
-/// Type, code and checksum (RFC 4443, section 2.1).
-const ICMP6_HEADER: usize = 4;
+/// What every ICMP message has at least (RFC 792; RFC 4443, section 2.1 and those of the messages).
+const ICMP_HEADER: usize = 8;
 
 mod next {
     //! IPv6 extension headers (IANA "IPv6 Extension Header Types") that something can follow.
@@ -42,10 +42,10 @@ struct Network {
 }
 
 /// What comes behind the network header.
-struct Beyond {
-    proto: Proto,
-    l4: usize,
-    part: Part,
+pub(crate) struct Beyond {
+    pub(crate) proto: Proto,
+    pub(crate) l4: usize,
+    pub(crate) part: Part,
     id: u32,
     /// In bytes; of a later fragment.
     offset: u16,
@@ -138,7 +138,7 @@ fn ipv6<V: View>(view: &V, l3: usize) -> Result<Network, Reason> {
 
 /// RFC 8200, section 4. Behind the header of a later fragment there is nothing to read.
 #[inline(always)]
-fn extensions<V: View>(view: &V, first: u8, l4: usize) -> Result<Beyond, Reason> {
+pub(crate) fn extensions<V: View>(view: &V, first: u8, l4: usize) -> Result<Beyond, Reason> {
     let mut found = Beyond { proto: Proto(first), l4, part: Part::Whole, id: 0, offset: 0 };
     for _ in 0..MAX_EXTENSIONS {
         let header = found.proto.0;
@@ -215,12 +215,8 @@ fn transport<V: View>(view: &V, l3: usize, network: &Network) -> Result<Packet, 
             [_, tcp_flags, _, _] = control.to_ne_bytes();
         }
         // What a frame has behind its packet is not the packet's.
-        Part::First | Part::Whole if proto == Proto::ICMP6 && payload < ICMP6_HEADER => {
+        Part::First | Part::Whole if matches!(proto, Proto::ICMP | Proto::ICMP6) && payload < ICMP_HEADER => {
             return Err(Reason::Truncated);
-        }
-        // It is said of a link and stays on it, whoever has the address (RFC 4861): no router passes it on.
-        Part::First | Part::Whole if proto == Proto::ICMP6 && is_of_the_link(view, l4)? => {
-            return Err(Reason::OtherProtocol);
         }
         Part::First | Part::Whole if header != 0 => ports = view.read::<4>(l4).ok_or(Reason::Truncated)?,
         Part::First | Part::Whole => {}
@@ -241,11 +237,10 @@ fn transport<V: View>(view: &V, l3: usize, network: &Network) -> Result<Packet, 
     })
 }
 
-/// Whether an ICMPv6 message is of neighbour discovery (RFC 4861, section 4).
+/// Whether a transport header begins with two ports.
 #[inline(always)]
-fn is_of_the_link<V: View>(view: &V, l4: usize) -> Result<bool, Reason> {
-    let [kind] = view.read::<1>(l4).ok_or(Reason::Truncated)?;
-    Ok(matches!(kind, 133..=137))
+pub(crate) const fn has_ports(proto: Proto) -> bool {
+    header_of(proto) != 0
 }
 
 /// Length of a transport header that begins with two ports; 0 for protocols without ports.

@@ -14,6 +14,7 @@ mod gates;
 mod health;
 pub mod machine;
 mod made;
+mod memory;
 mod onward;
 pub mod order;
 mod orders;

@@ -114,11 +114,9 @@ pub fn plan(config: &Config, seen: &Survey, unreachable: Unreachable) -> Result<
     let backend = |addr: SocketAddr, nat: SourceNat| {
         let link = ways.link(addr.ip());
         let source = link.and_then(|link| sources::of(nat, addr.ip(), link, seen));
-        let via = match link.map_or(Via::Stack, |link| via(path, link, uplinks.contains(&link))) {
-            // Past the place where the source is replaced.
-            Via::Peer if source.is_some() => Via::Neighbour,
-            via => via,
-        };
+        let via = link.map_or(Via::Stack, |link| via(path, link, uplinks.contains(&link)));
+        // The short way leads past the place where the source is replaced.
+        let via = if via == Via::Peer && source.is_some() { Via::Neighbour } else { via };
         BackendSpec { source, ..BackendSpec::serving(addr, via, link.map_or(0, |link| link.index)) }
     };
     let deployments: Vec<_> = config.deployments.iter().map(|wanted| deployment(wanted, backend)).collect();

@@ -33,7 +33,7 @@ fn ask(namespace: &Namespace, target: SocketAddr) -> std::io::Result<Stamp> {
     let mut answer = [0; 64];
     let length = socket.recv(&mut answer)?;
     let text = String::from_utf8_lossy(answer.get(..length).unwrap_or_default()).into_owned();
-    Ok(text.split(' ').next().unwrap().parse().unwrap())
+    text.split(' ').next().unwrap_or_default().parse().map_err(std::io::Error::other)
 }
 
 fn count(lab: &Lab, name: &str) -> u64 {
@@ -123,6 +123,26 @@ fn peers(machine: &Machine) -> String {
 /// Endpoints written alike, whatever kind of socket they are of.
 fn bare(text: &str) -> String {
     text.replace("::ffff:", "").replace(['[', ']'], "")
+}
+
+#[test]
+fn a_fate_is_told_to_both_sides_of_a_replaced_client() {
+    for way in WAYS {
+        let Some(lab) = lab(way, 1, Zones::Veth, "neighbours") else { continue };
+        let machine = &blue(&lab)[0];
+        let mut kept = frontends(service::WEB).map(|target| dial(&machine.namespace, target, 0).unwrap());
+        for stream in &mut kept {
+            assert_eq!(get(stream, false).unwrap().colour, Colour::Blue);
+        }
+        lab.daemon.json(&["switch", "--fate", "reset"]).unwrap();
+        for stream in &mut kept {
+            let ended = get(stream, false).unwrap_err();
+            assert_eq!(ended.kind(), std::io::ErrorKind::ConnectionReset, "{way:?}: {ended}");
+        }
+        for target in frontends(service::WEB) {
+            assert_eq!(request(&machine.namespace, target).unwrap().colour, Colour::Green, "{way:?}");
+        }
+    }
 }
 
 #[test]

@@ -240,6 +240,14 @@ fn the_daemon_is_not_needed_and_detach_leaves_nothing() {
     assert_eq!(on_gateway(&lab, &group, || http(target)).unwrap().1.colour, Colour::Blue);
     let status = lab.daemon.bgctl(&["status"]).unwrap();
     assert!(status.stdout.contains("(own processes)"), "{status:?}");
+    let doctor = lab.daemon.bgctl(&["doctor", "--json"]).unwrap();
+    let findings: Value = serde_json::from_str(&doctor.stdout).unwrap();
+    let told = findings.to_string();
+    let group_is_covered =
+        format!("own processes in {} reach the VIPs, containers apart", group.path().display());
+    for kind in [group_is_covered.as_str(), "outside: ", "slices: ", "neighbours: "] {
+        assert!(told.contains(kind), "no {kind:?} in {told}");
+    }
     lab.daemon.bgctl(&["detach"]).unwrap();
     assert!(on_gateway(&lab, &group, || TcpStream::connect(target)).is_err());
     assert!(!lab.daemon.pins().exists());

@@ -11,6 +11,7 @@
 mod chaos;
 mod hairpin;
 mod harness;
+mod icmp;
 mod lab;
 mod lifecycle;
 mod local;

@@ -7,7 +7,7 @@ mod local;
 mod nat;
 
 use bg_common::{Reason, Verdict, Via};
-use bg_ebpf::{Detour, Hop, parse, parse_rare};
+use bg_ebpf::{Detour, Hop, Packet, icmp, parse, parse_rare};
 use bg_tests::cases::{self, Case, Hook, Outcome};
 use bg_tests::packet::difference;
 use bg_tests::world::World;
@@ -24,13 +24,29 @@ fn fast(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Detour> {
 }
 
 fn rare(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Reason> {
-    let packet = parse_rare(frame)?;
+    let mut packet = parse_rare(frame)?;
+    if icmp::read(&mut packet, frame)? == icmp::Message::Error {
+        return error(fake, hook, &packet, frame);
+    }
     let rewrite = match hook {
         Hook::ToSlice => bg_ebpf::forward_rare(&packet, fake),
         Hook::Zone => bg_ebpf::zone_rare(&packet, fake),
         Hook::ToClient => bg_ebpf::reply_rare(&packet, fake),
     };
     rewrite?.ok_or(packet.none_of_ours())?.apply(&packet, frame, Hop::Keep)
+}
+
+fn error(fake: &Fake, hook: Hook, packet: &Packet, frame: &mut Frame) -> Result<(), Reason> {
+    let quote = icmp::Quote::read(packet, frame)?;
+    let rewrite = match hook {
+        Hook::ToSlice => icmp::forward(packet, &quote, fake),
+        Hook::Zone => icmp::zone(packet, &quote, fake),
+        Hook::ToClient => icmp::reply(packet, &quote, fake),
+    };
+    let rewrite = rewrite?.ok_or(Reason::NotOurs)?;
+    icmp::apply(&rewrite, packet, &quote, frame, Hop::Keep)?;
+    bg_ebpf::Tables::count(fake, Reason::IcmpError);
+    Ok(())
 }
 
 /// What the programs do, over the fake tables.
@@ -89,5 +105,6 @@ fn every_packet_case_holds_on_the_host_library() {
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 
+mod errors;
 mod properties;
 mod recent;

@@ -33,13 +33,15 @@ fn family(at: &SocketAddr) -> Family {
     if at.is_ipv4() { Family::V4 } else { Family::V6 }
 }
 
-/// Random bytes behind as much of a valid header as a fourth of them need to be read that far.
+/// Random bytes behind as much of a valid header as some of them need to be read that far.
 fn with_a_beginning((kind, mut bytes): (usize, Vec<u8>)) -> Vec<u8> {
     let beginning: &[(usize, u8)] = match kind {
         0 => &[],
         1 => &[(12, 0x08), (13, 0x00), (14, 0x45), (20, 0), (21, 0), (23, 6)],
         2 => &[(12, 0x08), (13, 0x00), (14, 0x45), (16, 0), (20, 0x40), (21, 0), (23, 17)],
-        _ => &[(12, 0x86), (13, 0xdd), (14, 0x60), (18, 0), (20, 6)],
+        3 => &[(12, 0x86), (13, 0xdd), (14, 0x60), (18, 0), (20, 6)],
+        4 => &[(12, 0x08), (13, 0x00), (14, 0x45), (16, 0), (20, 0), (21, 0), (23, 1), (34, 3), (42, 0x46)],
+        _ => &[(12, 0x86), (13, 0xdd), (14, 0x60), (18, 0), (20, 58), (54, 1), (62, 0x60)],
     };
     for (at, value) in beginning {
         if let Some(byte) = bytes.get_mut(*at) {
@@ -176,7 +178,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_handled_and_only_what_is_ours_is_touched(
-        bytes in (0_usize..4, proptest::collection::vec(any::<u8>(), 0..128)).prop_map(with_a_beginning),
+        bytes in (0_usize..6, proptest::collection::vec(any::<u8>(), 0..128)).prop_map(with_a_beginning),
         hook in prop_oneof![Just(Hook::ToSlice), Just(Hook::Zone), Just(Hook::ToClient)],
     ) {
         let fake = Fake::empty(&world(), blue());

@@ -62,10 +62,10 @@ fn converse(client: &UdpSocket, server: &UdpSocket, to: SocketAddr, len: usize) 
 fn datagrams_larger_than_a_frame_go_there_and_back_whole() {
     for way in WAYS {
         let lab = datagrams(&format!("large-{way:?}").to_lowercase(), way, &Plan::default());
-        for family in 0..2 {
+        for (family, address) in VIPS.into_iter().enumerate() {
             let servers = Colour::BOTH.map(|colour| server(&lab, colour, family, SERVER));
             let old = client(&lab, family);
-            let vip = SocketAddr::new(VIPS[family], PORT);
+            let vip = SocketAddr::new(address, PORT);
             let word = lab.word();
             let (live, other) = (word.live(), word.live().other());
             converse(&old, &servers[live.index()], vip, LARGE);
@@ -228,13 +228,13 @@ fn echoes(lab: &Lab, colour: Colour, family: usize) {
 fn a_whole_address_is_switched_with_all_its_ports_and_protocols() {
     for way in WAYS {
         let lab = whole(&format!("whole-{way:?}").to_lowercase(), way);
-        for family in 0..2 {
+        for (family, address) in VIPS.into_iter().enumerate() {
             let word = lab.word();
             let (live, other) = (word.live(), word.live().other());
             for port in [22, 8443] {
                 drop(stream(&lab, live, family, port));
                 let servers = Colour::BOTH.map(|colour| server(&lab, colour, family, port));
-                converse(&client(&lab, family), &servers[live.index()], (VIPS[family], port).into(), 3000);
+                converse(&client(&lab, family), &servers[live.index()], (address, port).into(), 3000);
             }
             tunnels(&lab, live, family);
             echoes(&lab, live, family);
@@ -242,7 +242,7 @@ fn a_whole_address_is_switched_with_all_its_ports_and_protocols() {
             for port in [22, 8443] {
                 drop(stream(&lab, other, family, port));
                 let servers = Colour::BOTH.map(|colour| server(&lab, colour, family, port));
-                converse(&client(&lab, family), &servers[other.index()], (VIPS[family], port).into(), 3000);
+                converse(&client(&lab, family), &servers[other.index()], (address, port).into(), 3000);
             }
             // What has a pin stays, with ports or without; another client's goes to the new colour.
             tunnels(&lab, live, family);
@@ -256,9 +256,9 @@ fn frames_of_nine_thousand_bytes_pass_on_each_way() {
     let plan = Plan { mtu: 9000, ..Plan::default() };
     for way in WAYS {
         let lab = datagrams(&format!("jumbo-{way:?}").to_lowercase(), way, &plan);
-        for family in 0..2 {
+        for (family, address) in VIPS.into_iter().enumerate() {
             let blue = server(&lab, Colour::Blue, family, SERVER);
-            let vip = SocketAddr::new(VIPS[family], PORT);
+            let vip = SocketAddr::new(address, PORT);
             for len in [1000, 3000, 5000, 8900, 20_000] {
                 converse(&client(&lab, family), &blue, vip, len);
             }

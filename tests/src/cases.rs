@@ -10,6 +10,7 @@
 mod fates;
 mod fragments;
 mod headers;
+mod icmp;
 mod pauses;
 mod whole;
 
@@ -150,6 +151,9 @@ pub fn all() -> Vec<Case> {
             fates::refusals(family),
             pauses::pauses(family),
             pauses::deadlines(family),
+            icmp::to_slice(family),
+            icmp::to_client(family),
+            icmp::whole(family),
             headers::headers(family),
             fragments::fragments(family),
             whole::whole(family),

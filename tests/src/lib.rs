@@ -19,6 +19,7 @@ pub mod model;
 pub mod netns;
 pub mod packet;
 pub(crate) mod paint;
+pub mod ping;
 pub mod process;
 pub mod run;
 pub mod servers;

@@ -83,6 +83,30 @@ pub fn udp(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// Which half of an echo.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Echo {
+    /// The question.
+    Request,
+    /// The answer.
+    Reply,
+}
+
+/// An ICMP echo message of the addresses' family.
+#[must_use]
+pub fn echo(from: IpAddr, to: IpAddr, half: Echo, id: u16) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let ip = ip(from, to, HOPS);
+    let written = match (from, half) {
+        (IpAddr::V4(_), Echo::Request) => ip.icmpv4_echo_request(id, 1).write(&mut frame, b"hello"),
+        (IpAddr::V4(_), Echo::Reply) => ip.icmpv4_echo_reply(id, 1).write(&mut frame, b"hello"),
+        (IpAddr::V6(_), Echo::Request) => ip.icmpv6_echo_request(id, 1).write(&mut frame, b"hello"),
+        (IpAddr::V6(_), Echo::Reply) => ip.icmpv6_echo_reply(id, 1).write(&mut frame, b"hello"),
+    };
+    written.expect("an echo message of a test fits");
+    frame
+}
+
 /// A packet of any protocol.
 #[must_use]
 pub fn raw(from: IpAddr, to: IpAddr, proto: u8, payload: &[u8]) -> Vec<u8> {
@@ -184,12 +208,19 @@ pub fn settled(frame: Vec<u8>) -> Vec<u8> {
 /// An ICMP echo request of the addresses' family.
 #[must_use]
 pub fn echo_request(from: IpAddr, to: IpAddr) -> Vec<u8> {
+    echo(from, to, Echo::Request, 1)
+}
+
+/// An ICMP error of the addresses' family: its type, code, the four bytes behind its checksum, and what it quotes.
+#[must_use]
+pub fn icmp_error(from: IpAddr, to: IpAddr, (kind, code, word): (u8, u8, [u8; 4]), quote: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
+    let ip = ip(from, to, HOPS);
     let written = match from {
-        IpAddr::V4(_) => ip(from, to, HOPS).icmpv4_echo_request(1, 1).write(&mut frame, b"hello"),
-        IpAddr::V6(_) => ip(from, to, HOPS).icmpv6_echo_request(1, 1).write(&mut frame, b"hello"),
+        IpAddr::V4(_) => ip.icmpv4_raw(kind, code, word).write(&mut frame, quote),
+        IpAddr::V6(_) => ip.icmpv6_raw(kind, code, word).write(&mut frame, quote),
     };
-    written.expect("an echo request of a test fits");
+    written.expect("an ICMP error of a test fits");
     frame
 }
 

@@ -8,6 +8,8 @@
 //! With taps, whoever stands for the hypervisor carries frames between the gateway's and the machine's. Remote machines hang on
 //! a router behind the gateway's second uplink, `wan`. With bridged zones the gateway's ends are ports of `br-blue` and `br-green`, one network per slice.
 
+mod routers;
+
 use crate::hypervisor::Hypervisor;
 use crate::netns::Namespace;
 use crate::run;
@@ -16,6 +18,8 @@ use bg_common::Colour;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
+
+pub use routers::NARROW;
 
 /// The client's addresses.
 pub const CLIENT: [IpAddr; 2] = [

@@ -9,7 +9,8 @@ use aya_ebpf::bindings::{
     bpf_redir_neigh as NextHop,
 };
 use aya_ebpf::helpers::generated::{
-    bpf_csum_update, bpf_fib_lookup, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_tail,
+    bpf_check_mtu, bpf_csum_update, bpf_fib_lookup, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer,
+    bpf_skb_change_tail,
 };
 use aya_ebpf::programs::TcContext;
 use bg_common::Reason;
@@ -73,6 +74,23 @@ impl<const FAR: bool> TcFrame<FAR> {
     pub(super) fn ifindex(&self) -> u32 {
         // SAFETY: the context is valid for the whole run.
         unsafe { (*self.metadata()).ifindex }
+    }
+
+    /// Whether an interface takes the packet. A redirect does not look: what is too large gets lost there, and nobody
+    /// is told.
+    #[inline(always)]
+    pub(super) fn fits(&self, packet: &Packet, ifindex: u32) -> bool {
+        /// What every host has to take (RFC 791, section 3.1): so much is not asked about.
+        const EVERYWHERE: u32 = L3 as u32 + 576;
+        if packet.len <= EVERYWHERE {
+            return true;
+        }
+        let Some(len) = wire_len(self, packet).map(u32::from) else { return false };
+        let mut mtu = len;
+        // SAFETY: context and parameter are valid for the call. It puts the interface's MTU in the place of the length,
+        // which stays where there is no such interface: the redirect will fail.
+        let _ = unsafe { bpf_check_mtu(self.context.as_ptr(), ifindex, &raw mut mtu, 0, 0) };
+        len <= mtu
     }
 }
 

@@ -13,6 +13,7 @@ use bg_common::{
     Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason,
     Recent, Service, Settings, SliceId, Source, Tick, Traffic, Word,
 };
+use bg_ebpf::icmp::Quote;
 use bg_ebpf::tables::{Insert, Nat, Pin, Sockets, Tables};
 use bg_ebpf::{Packet, Rewrite};
 use core::mem::MaybeUninit;
@@ -319,10 +320,12 @@ struct Scratch {
     kept: u32,
     packet: MaybeUninit<Packet>,
     rewrite: MaybeUninit<Rewrite>,
+    quote: MaybeUninit<Quote>,
 }
 
 const PACKET: u32 = 1 << 0;
 const REWRITE: u32 = 1 << 1;
+const QUOTE: u32 = 1 << 2;
 
 #[inline(always)]
 fn scratch() -> Option<*mut Scratch> {
@@ -345,7 +348,17 @@ pub(super) fn keep_rewrite(rewrite: Rewrite) -> Option<()> {
     // SAFETY: as in `keep_packet`.
     let scratch = unsafe { &mut *scratch()? };
     scratch.rewrite.write(rewrite);
-    scratch.kept = PACKET | REWRITE;
+    scratch.kept |= REWRITE;
+    Some(())
+}
+
+/// Keeps what it quotes.
+#[inline(always)]
+pub(super) fn keep_quote(quote: Quote) -> Option<()> {
+    // SAFETY: as in `keep_packet`.
+    let scratch = unsafe { &mut *scratch()? };
+    scratch.quote.write(quote);
+    scratch.kept |= QUOTE;
     Some(())
 }
 
@@ -365,4 +378,13 @@ pub(super) fn rewrite() -> Option<&'static Rewrite> {
     let scratch = unsafe { &*scratch()? };
     // SAFETY: the bit says that it was written.
     (scratch.kept & REWRITE != 0).then(|| unsafe { scratch.rewrite.assume_init_ref() })
+}
+
+/// What it quotes.
+#[inline(always)]
+pub(super) fn quote() -> Option<&'static Quote> {
+    // SAFETY: as in `keep_packet`.
+    let scratch = unsafe { &*scratch()? };
+    // SAFETY: the bit says that it was written.
+    (scratch.kept & QUOTE != 0).then(|| unsafe { scratch.quote.assume_init_ref() })
 }

@@ -7,7 +7,7 @@ use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use bg_common::Via;
-use bg_ebpf::{Detour, Hop, Tables as _, nat, parse, reply};
+use bg_ebpf::{Detour, Hop, Rewrite, Tables as _, nat, parse, reply};
 
 /// To a backend, when everything else has been done: the gateway takes the client's place.
 #[classifier]
@@ -64,7 +64,7 @@ fn ingress(frame: &mut TcFrame<false>) -> Result<Step, Detour> {
     let back = if by_redirect { reply(&to_client, &KernelTables)? } else { None };
     reveal.apply(&packet, frame, Hop::Keep)?;
     match back {
-        Some(rewrite) => Ok(send_to_client(frame, &to_client, &rewrite)?),
+        Some(rewrite) => Ok(send_to_client(frame, &to_client, &rewrite, Rewrite::apply)?),
         // The kernel routes it, and it is rewritten when it leaves.
         None => Ok(TC_ACT_UNSPEC),
     }

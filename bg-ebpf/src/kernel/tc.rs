@@ -2,12 +2,13 @@
 
 use super::buffer::{Route, TcFrame, redirect, redirect_neighbour, redirect_peer};
 use super::maps::{self, KernelTables};
-use super::refuse;
+use super::{icmp, refuse};
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use bg_common::{Reason, Verdict, Via};
 use bg_ebpf::decide::Way;
+use bg_ebpf::icmp::{Message, Quote, forward as forward_error, reply as reply_error, zone as zone_error};
 use bg_ebpf::rare::sender;
 use bg_ebpf::{
     Detour, Hop, Packet, Rewrite, Tables as _, forward, forward_rare, parse, parse_rare, reply, reply_rare,
@@ -24,12 +25,20 @@ const DECIDE: Step = 0x101;
 const SEND: Step = 0x102;
 /// The packet is to be answered.
 pub(super) const ANSWER: Step = 0x103;
+/// It is an ICMP error: what it quotes is to be read,
+const ERROR: Step = 0x104;
+/// and decided about,
+const DECIDE_ERROR: Step = 0x105;
+/// and changed and sent.
+const SEND_ERROR: Step = 0x106;
 
 /// The steps of a program, each a subprogram that has the stack to itself. Nearly every packet takes the first alone.
 struct Steps {
     fast: fn(*mut __sk_buff) -> Step,
     decide: fn() -> Step,
     send: fn(*mut __sk_buff) -> Step,
+    decide_error: fn() -> Step,
+    send_error: fn(*mut __sk_buff) -> Step,
     /// Sends a RST to where the packet came from.
     answer: fn(*mut __sk_buff) -> Step,
 }
@@ -47,6 +56,15 @@ impl Steps {
         }
         if step == SEND {
             step = (self.send)(buffer);
+        }
+        if step == ERROR {
+            step = quote(buffer);
+        }
+        if step == DECIDE_ERROR {
+            step = (self.decide_error)();
+        }
+        if step == SEND_ERROR {
+            step = (self.send_error)(buffer);
         }
         if step == ANSWER { (self.answer)(buffer) } else { step }
     }
@@ -106,7 +124,15 @@ fn link_of_sender(buffer: *mut __sk_buff) -> u32 {
 /// Towards a slice.
 #[classifier]
 fn bg_tc_ingress(context: TcContext) -> i32 {
-    Steps { fast: ingress, decide: decide_ingress, send: send_rare, answer: answer_sender }.run(&context)
+    Steps {
+        fast: ingress,
+        decide: decide_ingress,
+        send: send_rare,
+        decide_error: decide_error_ingress,
+        send_error,
+        answer: answer_sender,
+    }
+    .run(&context)
 }
 
 #[inline(never)]
@@ -119,10 +145,23 @@ fn decide_ingress() -> Step {
     step(decide(forward_rare))
 }
 
+#[inline(never)]
+fn decide_error_ingress() -> Step {
+    step(decide_error(forward_error))
+}
+
 /// From a zone: back to the client, past the stack, or towards another slice.
 #[classifier]
 fn bg_tc_zone(context: TcContext) -> i32 {
-    Steps { fast: from_zone, decide: decide_zone, send: send_rare, answer: answer_sender }.run(&context)
+    Steps {
+        fast: from_zone,
+        decide: decide_zone,
+        send: send_rare,
+        decide_error: decide_error_zone,
+        send_error,
+        answer: answer_sender,
+    }
+    .run(&context)
 }
 
 #[inline(never)]
@@ -135,13 +174,27 @@ fn decide_zone() -> Step {
     step(decide(zone_rare))
 }
 
+#[inline(never)]
+fn decide_error_zone() -> Step {
+    step(decide_error(zone_error))
+}
+
 /// Back to the client, when the stack has routed the reply.
 #[classifier]
 fn bg_tc_egress(context: TcContext) -> i32 {
-    Steps { fast: egress, decide: decide_egress, send: leave_rare, answer: answer_backend }.run(&context)
+    Steps {
+        fast: egress,
+        decide: decide_egress,
+        send: leave_rare,
+        decide_error: decide_error_egress,
+        send_error: leave_error,
+        answer: answer_backend,
+    }
+    .run(&context)
 }
 
-#[inline(never)]
+/// A part of the entry, as in `xdp`: there is room for it and one of the other steps on the stack.
+#[inline(always)]
 fn egress(buffer: *mut __sk_buff) -> Step {
     step(fast(&mut TcFrame::new(buffer), reply, leave))
 }
@@ -149,6 +202,11 @@ fn egress(buffer: *mut __sk_buff) -> Step {
 #[inline(never)]
 fn decide_egress() -> Step {
     step(decide(reply_rare))
+}
+
+#[inline(never)]
+fn decide_error_egress() -> Step {
+    step(decide_error(reply_error))
 }
 
 /// What is decided about a packet.
@@ -169,11 +227,15 @@ fn fast(
 /// The slow path begins: whatever the frame is, it is read.
 #[inline(never)]
 fn read(buffer: *mut __sk_buff) -> Step {
-    let packet = parse_rare(&TcFrame::<true>::new(buffer));
-    step(packet.map_err(Detour::from).and_then(|packet| {
-        maps::keep_packet(packet).ok_or(Reason::BrokenTable)?;
-        Ok(DECIDE)
-    }))
+    step(read_rare(&TcFrame::<true>::new(buffer)))
+}
+
+#[inline(always)]
+fn read_rare(frame: &TcFrame<true>) -> Result<Step, Detour> {
+    Ok(match icmp::keep(parse_rare(frame)?, frame)? {
+        Message::Packet => DECIDE,
+        Message::Error => ERROR,
+    })
 }
 
 #[inline(always)]
@@ -185,6 +247,18 @@ fn decide(decide: fn(&Packet, &KernelTables) -> Decided<Reason>) -> Result<Step,
 }
 
 #[inline(never)]
+fn quote(buffer: *mut __sk_buff) -> Step {
+    let read = icmp::quote(&TcFrame::<true>::new(buffer));
+    step(read.map(|()| DECIDE_ERROR).map_err(Detour::from))
+}
+
+#[inline(always)]
+fn decide_error(decide: fn(&Packet, &Quote, &KernelTables) -> Decided<Reason>) -> Result<Step, Detour> {
+    icmp::decide(decide)?;
+    Ok(SEND_ERROR)
+}
+
+#[inline(never)]
 fn send_rare(buffer: *mut __sk_buff) -> Step {
     step(finish(buffer, send))
 }
@@ -192,6 +266,19 @@ fn send_rare(buffer: *mut __sk_buff) -> Step {
 #[inline(never)]
 fn leave_rare(buffer: *mut __sk_buff) -> Step {
     step(finish(buffer, leave))
+}
+
+#[inline(never)]
+fn send_error(buffer: *mut __sk_buff) -> Step {
+    step(finish(buffer, |frame, packet, rewrite| send_by(frame, packet, rewrite, icmp::apply)))
+}
+
+#[inline(never)]
+fn leave_error(buffer: *mut __sk_buff) -> Step {
+    step(finish(buffer, |frame, packet, rewrite| {
+        icmp::apply(rewrite, packet, frame, Hop::Keep)?;
+        Ok(TC_ACT_UNSPEC)
+    }))
 }
 
 #[inline(always)]
@@ -215,6 +302,9 @@ fn leave<const FAR: bool>(
     Ok(TC_ACT_UNSPEC)
 }
 
+/// Changes a frame into what was decided.
+type Apply<const FAR: bool> = fn(&Rewrite, &Packet, &mut TcFrame<FAR>, Hop) -> Result<(), Reason>;
+
 /// Rewrites the packet and sends it on its way.
 #[inline(always)]
 fn send<const FAR: bool>(
@@ -222,23 +312,35 @@ fn send<const FAR: bool>(
     packet: &Packet,
     rewrite: &Rewrite,
 ) -> Result<Step, Reason> {
+    send_by(frame, packet, rewrite, Rewrite::apply)
+}
+
+#[inline(always)]
+fn send_by<const FAR: bool>(
+    frame: &mut TcFrame<FAR>,
+    packet: &Packet,
+    rewrite: &Rewrite,
+    apply: Apply<FAR>,
+) -> Result<Step, Reason> {
     match rewrite.way {
         // The kernel alone knows which VLANs this machine takes part in, and takes the tag off.
         Way::Client if packet.is_tagged() => return Err(Reason::Vlan),
-        Way::Client => return send_to_client(frame, packet, rewrite),
+        Way::Client => return send_to_client(frame, packet, rewrite, apply),
         Way::Slice(..) if packet.is_tagged() => {}
         Way::Slice(Via::Stack, _) => {}
         Way::Slice(..) if packet.hop_limit <= 1 => KernelTables.count(Reason::HopLimit),
+        Way::Slice(_, ifindex) if !frame.fits(packet, ifindex) => KernelTables.count(Reason::TooBig),
         Way::Slice(Via::Peer, ifindex) => {
-            rewrite.apply(packet, frame, Hop::Take)?;
+            apply(rewrite, packet, frame, Hop::Take)?;
             return Ok(redirect_peer(ifindex));
         }
         Way::Slice(Via::Neighbour, ifindex) => {
-            rewrite.apply(packet, frame, Hop::Take)?;
+            apply(rewrite, packet, frame, Hop::Take)?;
             return Ok(redirect_neighbour(ifindex));
         }
     }
-    leave(frame, packet, rewrite)
+    apply(rewrite, packet, frame, Hop::Keep)?;
+    Ok(TC_ACT_UNSPEC)
 }
 
 /// Sends a reply out where the route to the client leads. A reply that only the kernel can handle goes to
@@ -249,11 +351,12 @@ pub(super) fn send_to_client<const FAR: bool>(
     frame: &mut TcFrame<FAR>,
     packet: &Packet,
     rewrite: &Rewrite,
+    apply: Apply<FAR>,
 ) -> Result<Step, Reason> {
     if packet.hop_limit <= 1 {
         return Err(Reason::HopLimit);
     }
     let next = Route::find(frame, packet, rewrite)?.next_hop();
-    rewrite.apply(packet, frame, Hop::Take)?;
+    apply(rewrite, packet, frame, Hop::Take)?;
     Ok(next.redirect())
 }

@@ -2,12 +2,13 @@
 
 use super::linear::{Linear, move_end, whole_len};
 use super::maps::{self, KernelTables};
-use super::refuse;
+use super::{icmp, refuse};
 use aya_ebpf::bindings::{xdp_action, xdp_md};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use bg_common::{Reason, Verdict};
 use bg_ebpf::checksum::Change;
+use bg_ebpf::icmp::{Message, forward as forward_error};
 use bg_ebpf::{Detour, Hop, View, forward, forward_rare, parse, parse_rare, reset};
 
 /// A frame; `FAR` on the slow path.
@@ -86,10 +87,17 @@ const DECIDE: Step = 0x101;
 const REWRITE: Step = 0x102;
 /// The frame is to be answered.
 const ANSWER: Step = 0x103;
+/// It is an ICMP error: what it quotes is to be read,
+const ERROR: Step = 0x104;
+/// and decided about,
+const DECIDE_ERROR: Step = 0x105;
+/// and changed.
+const TRANSLATE: Step = 0x106;
 
 /// Towards a slice, on an uplink. The kernel routes what was rewritten.
 ///
-/// Each step is a subprogram and has the stack to itself.
+/// The fast path is part of the entry, which saves it a call. Each step of the slow path is a subprogram, for which there is
+/// room on the stack beside it; where the verifier says that there is none, `fast` has to become one, too.
 #[xdp(frags)]
 fn bg_xdp_ingress(context: XdpContext) -> u32 {
     let metadata = context.ctx;
@@ -102,6 +110,15 @@ fn bg_xdp_ingress(context: XdpContext) -> u32 {
     }
     if step == REWRITE {
         step = rewrite(metadata);
+    }
+    if step == ERROR {
+        step = quote(metadata);
+    }
+    if step == DECIDE_ERROR {
+        step = decide_error();
+    }
+    if step == TRANSLATE {
+        step = translate(metadata);
     }
     if step == ANSWER { answer(metadata) } else { step }
 }
@@ -119,7 +136,7 @@ fn step(result: Result<Step, Detour>) -> Step {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 fn fast(metadata: *mut xdp_md) -> Step {
     step(ingress(&mut XdpFrame::<false>::new(metadata)))
 }
@@ -134,11 +151,15 @@ fn ingress(frame: &mut XdpFrame<false>) -> Result<Step, Detour> {
 
 #[inline(never)]
 fn read(metadata: *mut xdp_md) -> Step {
-    let packet = parse_rare(&XdpFrame::<true>::new(metadata));
-    step(packet.map_err(Detour::from).and_then(|packet| {
-        maps::keep_packet(packet).ok_or(Reason::BrokenTable)?;
-        Ok(DECIDE)
-    }))
+    step(read_rare(&XdpFrame::<true>::new(metadata)))
+}
+
+#[inline(always)]
+fn read_rare(frame: &XdpFrame<true>) -> Result<Step, Detour> {
+    Ok(match icmp::keep(parse_rare(frame)?, frame)? {
+        Message::Packet => DECIDE,
+        Message::Error => ERROR,
+    })
 }
 
 #[inline(never)]
@@ -164,6 +185,30 @@ fn rewrite_rare(frame: &mut XdpFrame<true>) -> Result<Step, Detour> {
     let packet = maps::packet().ok_or(Reason::BrokenTable)?;
     let rewrite = maps::rewrite().ok_or(Reason::BrokenTable)?;
     rewrite.apply(packet, frame, Hop::Keep)?;
+    Ok(xdp_action::XDP_PASS)
+}
+
+#[inline(never)]
+fn quote(metadata: *mut xdp_md) -> Step {
+    let read = icmp::quote(&XdpFrame::<true>::new(metadata));
+    step(read.map(|()| DECIDE_ERROR).map_err(Detour::from))
+}
+
+#[inline(never)]
+fn decide_error() -> Step {
+    step(icmp::decide(forward_error).map(|()| TRANSLATE).map_err(Detour::from))
+}
+
+#[inline(never)]
+fn translate(metadata: *mut xdp_md) -> Step {
+    step(translate_error(&mut XdpFrame::<true>::new(metadata)))
+}
+
+#[inline(always)]
+fn translate_error(frame: &mut XdpFrame<true>) -> Result<Step, Detour> {
+    let packet = maps::packet().ok_or(Reason::BrokenTable)?;
+    let rewrite = maps::rewrite().ok_or(Reason::BrokenTable)?;
+    icmp::apply(rewrite, packet, frame, Hop::Keep)?;
     Ok(xdp_action::XDP_PASS)
 }
 

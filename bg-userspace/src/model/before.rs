@@ -30,6 +30,17 @@ impl Deployment {
         step.effects.push(Effect::Ask { deployment, token, phase, record });
     }
 
+    /// The change that still waits for hooks or the journal, if there is one, is given up for a rollback or
+    /// fail-over whose gates have let it pass. What hooks say of it later is not heard.
+    pub(super) fn make_way(&mut self, step: &mut Step<'_>, whom: &str) {
+        let Some(change) = self.change.as_ref().filter(|change| change.gives_way()) else { return };
+        let to = change.new.live();
+        let what = format!("the change to {to} was still waiting, and is overtaken by {whom}");
+        let mend = format!("bgctl status {}, then order again", self.name);
+        let refusal = Refusal::new("overtaken", what, self.place(), mend);
+        self.give_up(step, refusal);
+    }
+
     /// Hooks have answered before a switch. Those that are not asked do not disagree.
     pub(super) fn agreed(&mut self, step: &mut Step<'_>, token: u64, agreements: &[Agreement]) {
         let Some(Change { make: Make::Go(go), .. }) = self.change.as_mut().filter(|it| it.is_asking(token))

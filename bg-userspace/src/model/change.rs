@@ -297,17 +297,6 @@ impl Deployment {
         self.give_up(step, Refusal { at, ..refusal });
     }
 
-    /// The change that still waits for hooks or the journal, if there is one, is given up for a rollback or
-    /// fail-over whose gates have let it pass. What hooks say of it later is not heard.
-    pub(super) fn make_way(&mut self, step: &mut Step<'_>, whom: &str) {
-        let Some(change) = self.change.as_ref().filter(|change| change.gives_way()) else { return };
-        let to = change.new.live();
-        let what = format!("the change to {to} was still waiting, and is overtaken by {whom}");
-        let mend = format!("bgctl status {}, then order again", self.name);
-        let refusal = Refusal::new("overtaken", what, self.place(), mend);
-        self.give_up(step, refusal);
-    }
-
     /// What was ordered is so already.
     pub(super) fn already(&mut self, step: &mut Step<'_>) {
         let Some(Change { why, make: Make::Go(go), .. }) = self.change.take() else { return };

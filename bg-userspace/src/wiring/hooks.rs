@@ -54,7 +54,8 @@ pub(super) fn path(
         (PathChoice::Redirect, None, Some((zone, uplink))) => (
             Path::Redirect,
             format!(
-                "as configured, although packets that fit {} (MTU {}) and not {} (MTU {}) get lost",
+                "as configured; packets that fit {} (MTU {}) and not {} (MTU {}) are left to the kernel, which tells \
+                 their sender",
                 uplink.name, uplink.mtu, zone.name, zone.mtu
             ),
         ),

@@ -54,7 +54,7 @@ const HEAD: usize = 50;
 const PITCH: usize = 24;
 const BAR: usize = 15;
 /// Space for labels to the left of the bars, and for figures to the right.
-const LABEL: usize = 140;
+const LABEL: usize = 160;
 const FIGURE: usize = 84;
 /// Below a panel.
 const FOOT: usize = 22;

@@ -25,8 +25,11 @@ fn routing(left: u8) -> (u8, Vec<u8>) {
     (ROUTING, [vec![0, 2, 4, left], vec![0; 20]].concat())
 }
 
+/// Puts headers around a packet.
+type Dressing = Box<dyn Fn(Vec<u8>) -> Vec<u8>>;
+
 pub(super) fn headers(family: Family) -> Vec<Case> {
-    let mut dressings: Vec<(String, Box<dyn Fn(Vec<u8>) -> Vec<u8>>)> = vec![
+    let mut dressings: Vec<(String, Dressing)> = vec![
         ("a VLAN tag".to_owned(), Box::new(|frame| tagged(frame, &[VLAN]))),
         ("a service VLAN tag".to_owned(), Box::new(|frame| tagged(frame, &[SERVICE_VLAN]))),
         ("two tags".to_owned(), Box::new(|frame| tagged(frame, &[SERVICE_VLAN, VLAN]))),
@@ -67,7 +70,10 @@ pub(super) fn headers(family: Family) -> Vec<Case> {
             for header in &eight {
                 let header = header.clone();
                 let name = format!("{} bytes of the extension header {}", header.1.len(), header.0);
-                dressings.push((name, Box::new(move |frame| with_extensions(frame, &[header.clone()]))));
+                dressings.push((
+                    name,
+                    Box::new(move |frame| with_extensions(frame, std::slice::from_ref(&header))),
+                ));
             }
             let mut nine = eight.to_vec();
             nine.push(padding(DESTINATION, 1));

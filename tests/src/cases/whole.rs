@@ -3,7 +3,7 @@
 #![expect(clippy::expect_used, reason = "a wrong fixture shall end the test that uses it")]
 
 use super::{Case, Hook, green, green_draining};
-use crate::packet::{self, flag, fragments, raw, summed};
+use crate::packet::{self, Echo, flag, fragments, raw, summed};
 use crate::world::{Family, In, PinRow, WHOLE_BLUE, WHOLE_GREEN};
 use bg_common::{Fate, Flow, Proto, Reason, Word};
 use std::net::{IpAddr, SocketAddr};
@@ -61,10 +61,12 @@ fn speeches(family: Family) -> Vec<Speech> {
         ("GRE", GRE, plain(GRE), [0, 0]),
         ("ESP", ESP, plain(ESP), [0, 0]),
         (
-            "an echo request",
+            "an echo",
             if family == Family::V4 { ICMP } else { ICMP6 },
-            Box::new(|from, to, _| packet::echo_request(from, to)),
-            [0, 0],
+            Box::new(|from, to, back| {
+                packet::echo(from, to, if back { Echo::Reply } else { Echo::Request }, 0x4711)
+            }),
+            [0x4711, 0],
         ),
     ]
 }

@@ -8,10 +8,8 @@ async fn next(news: &mut UnboundedReceiver<News>) -> News {
 }
 
 fn lost(record: &Record) -> u64 {
-    match &record.what {
-        What::JournalGap { lost, .. } => *lost,
-        other => panic!("{other:?} is no gap"),
-    }
+    let What::JournalGap { lost, .. } = &record.what else { panic!("{record:?} is no gap") };
+    *lost
 }
 
 #[tokio::test]
