@@ -10,6 +10,7 @@ mod checksum;
 mod decide;
 mod fragments;
 mod headers;
+mod icmp;
 mod packet;
 mod pins;
 mod rewrite;
@@ -138,6 +139,9 @@ impl Model {
             return Err(Reason::NotOurs);
         }
         let packet = packet::read(input.frame)?;
+        if packet.error {
+            return self.error(program, input, &packet);
+        }
         let decided = match program {
             Program::Xdp | Program::Ingress => self.forward(&packet, input)?,
             Program::Zone => self.zone(&packet, input)?,
