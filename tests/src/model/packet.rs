@@ -225,15 +225,9 @@ fn transport(frame: &[u8], l3: usize, network: Network) -> Result<Packet, Reason
     if !packet.has_header() {
         return Ok(packet);
     }
-    if proto == ICMP6 {
-        if end - l4 < 4 {
-            return Err(Reason::Truncated);
-        }
-        // Neighbour discovery stays on its link.
-        let [kind] = bytes(frame, l4).ok_or(Reason::Truncated)?;
-        if (133..=137).contains(&kind) {
-            return Err(Reason::OtherProtocol);
-        }
+    // What a frame has behind its packet is not the packet's.
+    if matches!(proto, ICMP | ICMP6) && end - l4 < 8 {
+        return Err(Reason::Truncated);
     }
     if proto == if packet.is_v6() { ICMP6 } else { ICMP } {
         match message(frame, l4, packet.is_v6())? {
