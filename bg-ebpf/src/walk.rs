@@ -18,6 +18,9 @@ pub const MAX_EXTENSIONS: usize = 8;
 /// Up to where a transport header may reach.
 pub const MAX_HEADERS: usize = 512;
 
+/// What every ICMP message has at least (RFC 792; RFC 4443, section 2.1 and those of the messages).
+const ICMP_HEADER: usize = 8;
+
 mod next {
     //! IPv6 extension headers (IANA "IPv6 Extension Header Types") that something can follow.
     pub(super) const HOP_BY_HOP: u8 = 0;
@@ -210,6 +213,10 @@ fn transport<V: View>(view: &V, l3: usize, network: &Network) -> Result<Packet, 
             let [first, _, _, control, _] = view.words::<5>(l4).ok_or(Reason::Truncated)?;
             ports = first.to_ne_bytes();
             [_, tcp_flags, _, _] = control.to_ne_bytes();
+        }
+        // What a frame has behind its packet is not the packet's.
+        Part::First | Part::Whole if matches!(proto, Proto::ICMP | Proto::ICMP6) && payload < ICMP_HEADER => {
+            return Err(Reason::Truncated);
         }
         Part::First | Part::Whole if header != 0 => ports = view.read::<4>(l4).ok_or(Reason::Truncated)?,
         Part::First | Part::Whole => {}

@@ -10,6 +10,7 @@ mod checksum;
 mod decide;
 mod fragments;
 mod headers;
+mod icmp;
 mod packet;
 mod pins;
 mod rewrite;
@@ -20,7 +21,7 @@ use bg_common::{Reason, Verdict};
 
 pub use checksum::{mirrored, sealed, verifies};
 pub use fragments::{Datagram, Went};
-pub use packet::{Packet, is_icmp};
+pub use packet::Packet;
 pub use pins::{Key, Place, state};
 pub use tables::{Backend, Frontend, Pin, Service, Slice, Span, Tables, WHOLE, Word};
 pub use way::Routes;
@@ -138,6 +139,9 @@ impl Model {
             return Err(Reason::NotOurs);
         }
         let packet = packet::read(input.frame)?;
+        if packet.error {
+            return self.error(program, input, &packet);
+        }
         let decided = match program {
             Program::Xdp | Program::Ingress => self.forward(&packet, input)?,
             Program::Zone => self.zone(&packet, input)?,

@@ -105,6 +105,10 @@ fn segment(wanted: &Wanted) -> Vec<u8> {
         segment.extend(wanted.numbers.map(u32::to_be_bytes).concat());
         segment.extend([(5 + words as u8) << 4, wanted.flags, 0xfa, 0xf0, 0, 0, 0, 0]);
         segment.extend(std::iter::repeat_n(1, words * 4));
+    } else if matches!(wanted.proto, 1 | 58) {
+        // The ports are type, code and checksum.
+        segment.extend((wanted.numbers[0] as u16).to_be_bytes());
+        segment.extend((wanted.numbers[1] as u16).to_be_bytes());
     } else {
         segment.extend((8 + wanted.payload.len() as u16).to_be_bytes());
         segment.extend([0, 0]);

@@ -170,7 +170,8 @@ impl Generator {
 
     fn packet(&mut self, model: &Model) -> Step {
         let (program, wanted) = match self.dice.below(100) {
-            0..50 => self.by_client(model),
+            0..10 => self.icmp(model),
+            10..50 => self.by_client(model),
             50..92 => self.by_backend(model),
             _ => None,
         }
@@ -216,6 +217,63 @@ impl Generator {
         let made = dressed(wanted, &dress);
         // Neither is a test run's buffer larger than a page.
         if made.len() > LONGEST { frame(wanted) } else { made }
+    }
+
+    /// An echo to or from a whole address, or an error about a packet of a flow.
+    fn icmp(&mut self, model: &Model) -> Option<(Program, Wanted)> {
+        let (_, (client, port, proto, _, asked), pin) = self.any_pin(model)?;
+        let v6 = client.is_ipv6();
+        let icmp = if v6 { 58 } else { 1 };
+        let backend = *model.tables.backends.get(&pin.backend)?;
+        let (vip, vip_port, vip_proto) = *model.tables.frontend_addrs.get(&pin.frontend)?;
+        if backend.ip.is_ipv6() != v6 || vip.is_ipv6() != v6 {
+            return None;
+        }
+        if self.one_in(3) {
+            let request = self.one_in(2);
+            let kind: u16 = match (v6, request) {
+                (false, true) => 8,
+                (false, false) => 0,
+                (true, true) => 128,
+                (true, false) => 129,
+            };
+            let (src, dst) = if request { (client, ip(v6, 0, 12)) } else { (backend.ip, client) };
+            let mut wanted = self.wanted((src, kind << 8), (dst, 0), icmp);
+            wanted.numbers[0] = if request { 1 + self.dice.below(3) as u32 } else { port.into() };
+            let to_slice = [Program::Xdp, Program::Ingress];
+            let back = [Program::Zone, Program::Egress];
+            let program = self.of(if request { &to_slice } else { &back })?;
+            return Some((program, wanted));
+        }
+        let whole = vip_proto == WHOLE.1;
+        let about_reply = self.one_in(2);
+        let quoted = if about_reply {
+            self.wanted((vip, if whole { asked } else { vip_port }), (client, port), proto)
+        } else {
+            self.wanted((client, port), (backend.ip, if whole { asked } else { backend.port }), proto)
+        };
+        let mut quote = frame(&quoted).split_off(14);
+        if self.one_in(2) {
+            quote.truncate(if v6 { 48 } else { 28 } + self.dice.below(20) as usize);
+        }
+        if self.one_in(12) {
+            let at = self.dice.below(quote.len() as u64) as usize;
+            quote[at] = self.byte();
+        }
+        let kind: u16 = self.of(if v6 { &[1, 2, 3, 4] } else { &[3, 3, 11, 12] })?;
+        let dst = if about_reply { vip } else { client };
+        let src = match self.dice.below(3) {
+            0 => ip(v6, 9, 77),
+            _ if about_reply => client,
+            _ => backend.ip,
+        };
+        let mut wanted = self.wanted((src, kind << 8), (dst, 0), icmp);
+        wanted.numbers = [if self.one_in(10) { 0x0706 } else { 0 }, 1_400];
+        wanted.payload = quote;
+        let to_slice = [Program::Xdp, Program::Ingress, Program::Zone];
+        let back = [Program::Zone, Program::Egress];
+        let program = self.of(if about_reply { &to_slice[..] } else { &back[..] })?;
+        Some((program, wanted))
     }
 
     fn by_client(&mut self, model: &Model) -> Option<(Program, Wanted)> {

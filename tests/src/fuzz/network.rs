@@ -118,6 +118,7 @@ pub(super) fn tables(sizes: Sizes, owned: bool) -> Tables {
             }
         }
     }
+    add_edges(&mut tables);
     for v6 in [false, true] {
         tables.vips.extend([ip(v6, 0, 10), ip(v6, 0, 11)]);
         // What a table names, and does not exist.
@@ -129,6 +130,45 @@ pub(super) fn tables(sizes: Sizes, owned: bool) -> Tables {
         frontend(&mut tables, NO_SERVICE, (ip(v6, 0, 10), 98, UDP));
     }
     tables
+}
+
+/// An address, port and protocol.
+type At = (IpAddr, u16, u8);
+
+/// Virtual endpoints and the backends behind them whose words lie on the edges of a checksum: zero, all ones, the
+/// same, one that carries.
+pub(super) fn edges() -> Vec<(At, At)> {
+    let v4 = |high: u16, low: u16| IpAddr::from(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
+    let v6 = |word: u16| IpAddr::from(Ipv6Addr::new(0xfd00, word, word, 0, 0, 0, word, 1));
+    let ends = [
+        ((v4(0, 1), 0), (v4(0xffff, 0xfffe), 0xffff)),
+        ((v4(0xffff, 0xfffd), 0xffff), (v4(0, 2), 0)),
+        ((v4(0x0a00, 13), 80), (v4(0x0a00, 13), 80)),
+        ((v6(0), 0), (v6(0xffff), 0xffff)),
+        ((v6(0xfffe), 0xffff), (v6(1), 0)),
+        ((v4(0x0a00, 14), 80), (v4(0x0a01, 200), 80)),
+    ];
+    let both = |((vip, port), (ip, backend_port)): ((IpAddr, u16), (IpAddr, u16))| {
+        [TCP, UDP].map(|proto| ((vip, port, proto), (ip, backend_port, proto)))
+    };
+    ends.into_iter().flat_map(both).collect()
+}
+
+/// The first of the services of [`edges`].
+const FIRST_EDGE: u32 = 100;
+
+fn add_edges(tables: &mut Tables) {
+    for (id, (vip, (ip, port, proto))) in (FIRST_EDGE..).zip(edges()) {
+        let via = if id % 4 < 2 { Via::Stack } else { Via::Neighbour };
+        let (service, deployment, colour) = (id, 0, Colour::Blue);
+        let backend =
+            Backend { ip, port, proto, service, deployment, colour, via, ifindex: LINK, down: None };
+        tables.backends.insert(id, backend);
+        tables.backends_by_addr.insert((ip, port, proto), id);
+        let rings = [((colour, ip.is_ipv6()), vec![id])].into();
+        tables.services.insert(id, Service { deployment, refuses: false, rings });
+        frontend(tables, id, vip);
+    }
 }
 
 /// Tables with nothing in them.

@@ -8,17 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// Reasons that no test run can come to, and why.
-pub const UNREACHABLE: [(Reason, &str); 6] = [
+/// Reasons that the four programs cannot come to in a test run, and why.
+pub const UNREACHABLE: [(Reason, &str); 3] = [
     (Reason::Rewrite, "the kernel refuses a change of headers that were read only when it has no memory"),
-    (Reason::IcmpError, ICMP),
-    (Reason::IcmpNoFlow, ICMP),
-    (Reason::IcmpQuote, ICMP),
     (Reason::NatFull, "the programs that replace clients' addresses are not compared"),
     (Reason::LocalFull, "the kernel makes no test run of programs for sockets"),
 ];
-
-const ICMP: &str = "the model knows no ICMP, which is held against rows and properties of its own";
 
 /// Steps of a difference that are told.
 const TOLD: usize = 30;

@@ -2,7 +2,6 @@
 
 use super::frames::{Wanted, frame};
 use super::generate::runs;
-use super::machine::Sizes;
 use super::network::{self, ip};
 use super::options::Options;
 use super::play::Player;
@@ -10,10 +9,9 @@ use super::report::Report;
 use super::shrink::Found;
 use super::step::{Step, hex};
 use crate::dice::Dice;
-use crate::model::{Backend, Frontend, Program, Service, Tables, Word, mirrored};
+use crate::model::{Program, mirrored};
 use anyhow::Result;
-use bg_common::{Colour, Via};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// From so many packets on, sweeps leave nothing out where the programs compute checksums themselves.
 const WHOLE: u64 = 1_000_000;
@@ -24,7 +22,7 @@ const WHOLE_WAYS: usize = 8;
 pub(super) fn run(player: &mut Player, options: &Options, report: &mut Report) -> Result<()> {
     lengths(player, report)?;
     there_and_back(player, options, report)?;
-    checksums(options, report)
+    checksums(player, options, report)
 }
 
 fn wanted(src: (IpAddr, u16), dst: (IpAddr, u16), proto: u8, flags: u8) -> Wanted {
@@ -126,11 +124,8 @@ fn without_hops(frame: &[u8]) -> Vec<u8> {
 
 /// Every value of a transport checksum and of an IPv4 header's, with words on the edges before and after: zero, all
 /// ones, the same, one that carries.
-fn checksums(options: &Options, report: &mut Report) -> Result<()> {
-    let sizes = Sizes::default();
-    let (tables, ways) = edges(sizes);
-    let mut player = Player::with(sizes, tables)?;
-    for (number, (vip, port, proto)) in ways.into_iter().enumerate() {
+fn checksums(player: &mut Player, options: &Options, report: &mut Report) -> Result<()> {
+    for (number, (vip, port, proto)) in network::edges().into_iter().map(|(vip, _)| vip).enumerate() {
         let client = if vip.is_ipv6() { ip(true, 9, 7) } else { ip(false, 9, 7) };
         let plain = frame(&wanted((client, 40_000), (vip, port), proto, 16));
         let l4 = if vip.is_ipv6() { 54 } else { 34 };
@@ -151,55 +146,11 @@ fn checksums(options: &Options, report: &mut Report) -> Result<()> {
                 }
                 Step::Packet { program, frame, segments: (0, 0) }
             });
-            play(&mut player, steps, report)?;
+            play(player, steps, report)?;
             if report.mismatches > 0 {
                 return Ok(());
             }
         }
     }
     Ok(())
-}
-
-type At = (IpAddr, u16, u8);
-
-/// Services whose addresses and ports lie on the edges of a checksum's words.
-fn edges(sizes: Sizes) -> (Tables, Vec<At>) {
-    let v4 = |high: u16, low: u16| IpAddr::from(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
-    let v6 = |word: u16| IpAddr::from(Ipv6Addr::new(0xfd00, word, word, 0, 0, 0, word, 1));
-    let ends = [
-        ((v4(0, 1), 0), (v4(0xffff, 0xfffe), 0xffff)),
-        ((v4(0xffff, 0xfffd), 0xffff), (v4(0, 2), 0)),
-        ((v4(0x0a00, 10), 80), (v4(0x0a00, 10), 80)),
-        ((v6(0), 0), (v6(0xffff), 0xffff)),
-        ((v6(0xfffe), 0xffff), (v6(1), 0)),
-        ((v4(0x0a00, 11), 80), (v4(0x0a01, 2), 80)),
-    ];
-    let mut tables = network::empty(sizes);
-    let mut ways = Vec::new();
-    for deployment in 0..network::DEPLOYMENTS {
-        tables.words.insert(deployment, Word(0));
-    }
-    for (id, (((vip, port), (ip, backend_port)), proto)) in
-        (0..).zip(ends.into_iter().flat_map(|end| [(end, 6), (end, 17)]))
-    {
-        let backend = Backend {
-            ip,
-            port: backend_port,
-            proto,
-            service: id,
-            deployment: 0,
-            colour: Colour::Blue,
-            via: if id % 4 < 2 { Via::Stack } else { Via::Neighbour },
-            ifindex: 1,
-            down: None,
-        };
-        tables.backends.insert(id + 1, backend);
-        tables.backends_by_addr.insert((ip, backend_port, proto), id + 1);
-        let rings = [((Colour::Blue, ip.is_ipv6()), vec![id + 1])].into();
-        tables.services.insert(id, Service { deployment: 0, refuses: false, rings });
-        tables.frontend_addrs.insert(id, (vip, port, proto));
-        tables.frontends.insert((vip, port, proto), Frontend { service: id, id });
-        ways.push((vip, port, proto));
-    }
-    (tables, ways)
 }

@@ -81,6 +81,26 @@ pub(super) fn carry_over(before: (&[u8], &Packet), after: (&mut [u8], &Packet)) 
     set(after, at, if is.may_lack_checksum() && sum == 0 { 0xffff } else { sum });
 }
 
+/// The sum over some bytes, and over the addresses of a pseudo-header, whose other parts do not change.
+pub(super) fn residue_of(addresses: Option<(IpAddr, IpAddr)>, bytes: &[u8]) -> u32 {
+    let pseudo = addresses.map(|(src, dst)| pseudo_header(src, dst, 0, 0)).unwrap_or_default();
+    residue(&[&pseudo, bytes])
+}
+
+/// Writes the checksum at `at` with which the sum over `range` is `wanted`.
+pub(super) fn set_checksum(
+    frame: &mut [u8],
+    at: usize,
+    wanted: u32,
+    addresses: Option<(IpAddr, IpAddr)>,
+    range: std::ops::Range<usize>,
+    never_zero: bool,
+) {
+    set(frame, at, 0);
+    let sum = checksum(wanted, residue_of(addresses, &frame[range]));
+    set(frame, at, if never_zero && sum == 0 { 0xffff } else { sum });
+}
+
 /// Fills in both checksums of a frame, as its sender does.
 pub(super) fn seal(frame: &mut [u8], packet: &Packet) {
     if !packet.is_v6() {
@@ -115,6 +135,9 @@ pub(super) fn same(want: &[u8], got: &[u8]) -> bool {
         fields.push(packet.l3 + 10);
     }
     fields.extend(packet.checksum().filter(|_| !packet.may_lack_checksum()));
+    if packet.error {
+        fields.extend(super::icmp::fields(want, &packet));
+    }
     let mut got = got.to_vec();
     for at in fields {
         if get(want, at) == 0 && get(&got, at) == 0xffff {
@@ -136,7 +159,8 @@ pub fn verifies(before: &[u8], want: &[u8], got: &[u8]) -> bool {
     let Ok(packet) = super::packet::read(before) else { return false };
     let mut canonical = before.to_vec();
     seal(&mut canonical, &packet);
-    canonical != before && same(want, got)
+    // What is quoted is not all of its packet, whose checksum cannot be judged.
+    (packet.error || canonical != before) && same(want, got)
 }
 
 /// The frame on its way back: addresses and ports of both ends are exchanged, which no checksum notices.

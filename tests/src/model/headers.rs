@@ -23,20 +23,21 @@ pub(super) struct Network {
     pub(super) id: u32,
 }
 
-pub(super) fn network(frame: &[u8], kind: u16, l3: usize) -> Result<Network, Reason> {
+/// Reads a network header; of a packet that is quoted, its length does not count.
+pub(super) fn network(frame: &[u8], kind: u16, l3: usize, quoted: bool) -> Result<Network, Reason> {
     match kind {
-        0x0800 => ipv4(frame, l3),
+        0x0800 => ipv4(frame, l3, quoted),
         0x86dd => ipv6(frame, l3),
         _ => Err(Reason::NotIp),
     }
 }
 
 /// RFC 791, section 3.1.
-fn ipv4(frame: &[u8], l3: usize) -> Result<Network, Reason> {
+fn ipv4(frame: &[u8], l3: usize, quoted: bool) -> Result<Network, Reason> {
     let header: [u8; 20] = bytes(frame, l3).ok_or(Reason::Truncated)?;
     let length = usize::from(header[0] & 0xf) * 4;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    if header[0] >> 4 != 4 || length < 20 || total < length {
+    if header[0] >> 4 != 4 || length < 20 || (total < length && !quoted) {
         return Err(Reason::Truncated);
     }
     let [.., s0, s1, s2, s3, d0, d1, d2, d3] = header;

@@ -2,6 +2,7 @@
 //! extension headers, whole datagrams and fragments.
 
 use super::headers::{Network, network};
+use super::icmp::{Message, message};
 use bg_common::Reason;
 use std::net::IpAddr;
 
@@ -9,6 +10,8 @@ use std::net::IpAddr;
 pub(super) const TCP: u8 = 6;
 /// UDP.
 pub(super) const UDP: u8 = 17;
+/// ICMP.
+pub(super) const ICMP: u8 = 1;
 /// ICMPv6.
 pub(super) const ICMP6: u8 = 58;
 /// DCCP.
@@ -61,6 +64,8 @@ pub struct Packet {
     pub part: Part,
     /// A fragment's datagram.
     pub id: u32,
+    /// Whether it is an ICMP error.
+    pub error: bool,
 }
 
 /// Of a TCP header.
@@ -130,13 +135,10 @@ impl Packet {
 
     /// Where the checksum is that covers the addresses, if it has one here.
     pub(super) const fn checksum(&self) -> Option<usize> {
-        let at = match self.proto {
-            TCP => 16,
-            UDP | UDP_LITE | DCCP => 6,
-            ICMP6 if self.is_v6() => 2,
-            _ => return None,
-        };
-        if self.has_header() { Some(self.l4 + at) } else { None }
+        match checksum_of(self.proto, self.is_v6()) {
+            Some(at) if self.has_header() => Some(self.l4 + at),
+            _ => None,
+        }
     }
 
     /// Whether a checksum of zero means that there is none.
@@ -145,24 +147,21 @@ impl Packet {
     }
 }
 
+/// Where in a transport header the checksum is that covers the addresses.
+pub(super) const fn checksum_of(proto: u8, v6: bool) -> Option<usize> {
+    match proto {
+        TCP => Some(16),
+        UDP | UDP_LITE | DCCP => Some(6),
+        ICMP6 if v6 => Some(2),
+        _ => None,
+    }
+}
+
 /// Whether a frame is for another machine, as the kernel sees it on an interface whose address is all zero.
 pub(super) fn is_a_strangers(frame: &[u8]) -> bool {
     let to = frame.get(..6).unwrap_or_default();
     let group = to.first().is_some_and(|byte| byte & 1 == 1);
     !group && to.iter().any(|byte| *byte != 0)
-}
-
-/// ICMP.
-const ICMP: u8 = 1;
-
-/// Whether a frame is of ICMP, of either family.
-pub fn is_icmp(frame: &[u8]) -> bool {
-    let tags =
-        (0..2).take_while(|tag| matches!(half(frame, ETHERNET - 2 + 4 * tag), Some(0x8100 | 0x88a8))).count();
-    let at = ETHERNET - 2 + 4 * tags;
-    let proto =
-        half(frame, at).and_then(|kind| network(frame, kind, at + 2).ok()).map(|network| network.proto);
-    matches!(proto, Some(ICMP | ICMP6))
 }
 
 /// Reads a frame's headers.
@@ -178,11 +177,11 @@ pub(super) fn read(frame: &[u8]) -> Result<Packet, Reason> {
     if matches!(kind, 0x8100 | 0x88a8) {
         return Err(Reason::Vlan);
     }
-    transport(frame, at + 2, network(frame, kind, at + 2)?)
+    transport(frame, at + 2, network(frame, kind, at + 2, false)?)
 }
 
 /// Length of the part of a transport header that is needed; none where nothing is.
-const fn header_of(proto: u8) -> usize {
+pub(super) const fn header_of(proto: u8) -> usize {
     match proto {
         TCP => 20,
         UDP | UDP_LITE => 8,
@@ -221,15 +220,21 @@ fn transport(frame: &[u8], l3: usize, network: Network) -> Result<Packet, Reason
         end,
         part,
         id,
+        error: false,
     };
     if !packet.has_header() {
         return Ok(packet);
     }
-    if proto == ICMP6 {
-        // Neighbour discovery stays on its link.
-        let [kind] = bytes(frame, l4).ok_or(Reason::Truncated)?;
-        if (133..=137).contains(&kind) {
-            return Err(Reason::OtherProtocol);
+    // What a frame has behind its packet is not the packet's.
+    if matches!(proto, ICMP | ICMP6) && end - l4 < 8 {
+        return Err(Reason::Truncated);
+    }
+    if proto == if packet.is_v6() { ICMP6 } else { ICMP } {
+        match message(frame, l4, packet.is_v6())? {
+            Message::Request(id) => packet.src_port = id,
+            Message::Reply(id) => packet.dst_port = id,
+            Message::Error => packet.error = true,
+            Message::Other => return Err(Reason::OtherProtocol),
         }
     }
     if needed > 0 {

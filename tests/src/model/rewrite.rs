@@ -33,18 +33,23 @@ pub(super) fn rewritten(frame: &[u8], packet: &Packet, to: &To, hops: u8) -> Vec
 }
 
 /// Writes addresses, ports and hops where they belong.
-fn write(frame: &mut [u8], packet: &Packet) {
+pub(super) fn write(frame: &mut [u8], packet: &Packet) {
     let l3 = packet.l3;
+    write_addresses(frame, l3, packet.src, packet.dst);
     let mut put = |at: usize, bytes: &[u8]| frame[at..at + bytes.len()].copy_from_slice(bytes);
-    for (ip, v4, v6) in [(packet.src, 12, 8), (packet.dst, 16, 24)] {
-        match ip {
-            IpAddr::V4(ip) => put(l3 + v4, &ip.octets()),
-            IpAddr::V6(ip) => put(l3 + v6, &ip.octets()),
-        }
-    }
     put(l3 + if packet.is_v6() { 7 } else { 8 }, &[packet.hops]);
     if packet.has_our_ports() && packet.has_header() {
         put(packet.l4, &packet.src_port.to_be_bytes());
         put(packet.l4 + 2, &packet.dst_port.to_be_bytes());
+    }
+}
+
+/// Writes the addresses of the network header at `l3`.
+pub(super) fn write_addresses(frame: &mut [u8], l3: usize, src: IpAddr, dst: IpAddr) {
+    for (ip, v4, v6) in [(src, 12, 8), (dst, 16, 24)] {
+        match ip {
+            IpAddr::V4(ip) => frame[l3 + v4..l3 + v4 + 4].copy_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => frame[l3 + v6..l3 + v6 + 16].copy_from_slice(&ip.octets()),
+        }
     }
 }

@@ -40,7 +40,21 @@ impl Model {
         packet: &Packet,
         to: &To,
     ) -> Result<(Action, Vec<u8>), Reason> {
-        let redirects = match (program, to) {
+        let redirects = self.redirects(program, input, packet, to)?;
+        // Who redirects takes the hop that the kernel would have taken.
+        let frame = rewritten(input.frame, packet, to, u8::from(redirects));
+        Ok((if redirects { Action::Redirect } else { Action::Pass }, frame))
+    }
+
+    /// Whether a packet is redirected.
+    pub(super) fn redirects(
+        &mut self,
+        program: Program,
+        input: &Input<'_>,
+        packet: &Packet,
+        to: &To,
+    ) -> Result<bool, Reason> {
+        Ok(match (program, to) {
             (Program::Xdp | Program::Egress, _) => false,
             // The kernel takes the tag off.
             (Program::Ingress | Program::Zone, To::Slice(_)) if packet.is_tagged() => false,
@@ -58,10 +72,7 @@ impl Model {
                 self.way_to_client(input, packet)?;
                 true
             }
-        };
-        // Who redirects takes the hop that the kernel would have taken.
-        let frame = rewritten(input.frame, packet, to, u8::from(redirects));
-        Ok((if redirects { Action::Redirect } else { Action::Pass }, frame))
+        })
     }
 
     fn way_to_client(&self, input: &Input<'_>, packet: &Packet) -> Result<(), Reason> {
