@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod chaos;
 pub mod client;
 pub mod clock;
+pub mod command_line;
 pub mod daemon;
 pub mod demo;
 pub(crate) mod dice;
