@@ -176,3 +176,24 @@ pub fn mirrored(frame: &[u8]) -> Option<Vec<u8>> {
     }
     Some(back)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::verifies;
+    use crate::packet::{self, flag};
+
+    #[test]
+    fn what_differs_in_an_error_is_told_however_little_it_quotes() {
+        let (client, vip) = ("192.0.2.1:4000".parse().unwrap(), "198.51.100.1:80".parse().unwrap());
+        let about = packet::tcp(client, vip, flag::ACK, b"");
+        for quoted in [20, 28, 36, 37, 38, 40] {
+            let (router, kind) = ([172, 16, 0, 1].into(), (3, 1, [0; 4]));
+            let want = packet::icmp_error(router, client.ip(), kind, &about[14..14 + quoted]);
+            let mut got = want.clone();
+            assert!(verifies(&want, &want, &got));
+            let last = got.len() - 1;
+            got[last] ^= 1;
+            assert!(!verifies(&want, &want, &got), "{quoted} bytes are quoted");
+        }
+    }
+}

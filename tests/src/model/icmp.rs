@@ -224,7 +224,9 @@ fn mend(before: &[u8], was: (&Packet, &Quote), after: &mut [u8], is: (&Packet, &
     }
 }
 
-/// Where checksums stand in an error that may be written as zero in both ways.
+/// Where checksums stand, as far as the frame goes, in an error that may be written as zero in both ways.
+///
+/// A quote may end before the checksum of what it quotes (RFC 792: eight bytes are enough).
 pub(super) fn fields(frame: &[u8], packet: &Packet) -> Vec<usize> {
     let mut fields = vec![packet.l4 + 2];
     if let Some(quote) = quote(frame, packet) {
@@ -233,5 +235,6 @@ pub(super) fn fields(frame: &[u8], packet: &Packet) -> Vec<usize> {
         }
         fields.extend(super::packet::checksum_of(quote.proto, packet.is_v6()).map(|at| quote.l4 + at));
     }
+    fields.retain(|at| at + 2 <= frame.len());
     fields
 }
