@@ -67,7 +67,8 @@ impl Endpoint {
 
     /// 64 bits that spread endpoints evenly, however alike they are.
     #[inline(always)]
-    pub(crate) const fn hash(&self) -> u64 {
+    #[must_use]
+    pub const fn hash(&self) -> u64 {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let [first, second] = self.addr.longs();
         let mut mix = second ^ first.rotate_left(23) ^ self.tail.0.wrapping_mul(ODD);

@@ -22,6 +22,7 @@ pub mod flow;
 pub mod names;
 #[cfg(feature = "user")]
 mod pod;
+pub mod preview;
 pub mod reason;
 pub mod service;
 pub mod table;
@@ -36,6 +37,7 @@ pub use colour::{Colour, SliceId};
 pub use endpoint::Endpoint;
 pub use flow::{Flow, FlowKey};
 pub use names::Name;
+pub use preview::{Aim, PreviewKey};
 pub use reason::{Reason, Verdict};
 pub use service::{Frontend, Ring, Service};
 pub use traffic::Traffic;

@@ -1,6 +1,6 @@
 //! Marks the table types as plain old data, beside the proof of their sizes.
 
-use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Name, Service, Traffic, Word};
+use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Name, PreviewKey, Service, Traffic, Word};
 
 macro_rules! pod {
     ($($ty:ty: $size:literal),* $(,)?) => {$(
@@ -20,6 +20,7 @@ pod! {
     Backend: 32,
     FlowKey: 24,
     Flow: 16,
+    PreviewKey: 24,
     Traffic: 128,
     Bucket<Frontend>: 128,
     Bucket<u64>: 128,

@@ -78,6 +78,8 @@ reasons! {
     26 BackendDown Answer "backend-down" "TCP of a flow whose backend is down, and whose flows are to be reset.",
     27 Refused Answer "refused" "A SYN for a service that has no backend and says so.",
     28 Moved Forward "moved" "A datagram of a flow whose colour is not live or whose backend is down, decided anew.",
+    42 Preview Forward "preview" "A new flow that a preview rule or preview VIP has led to its colour.",
+    43 Canary Forward "canary" "A new flow that the canary has led to the colour that is not live.",
 }
 
 impl Reason {

@@ -1,7 +1,7 @@
 //! The form of every table. The built programs and the pinned tables are both held against it.
 
 use crate::names::{self, Name};
-use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Reason, Service, Traffic, Word};
+use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, PreviewKey, Reason, Service, Traffic, Word};
 
 /// A kind of table, numbered as `enum bpf_map_type` in include/uapi/linux/bpf.h.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +15,8 @@ pub enum Kind {
     PerCpuArray = 6,
     /// `BPF_MAP_TYPE_LRU_HASH`.
     LruHash = 9,
+    /// `BPF_MAP_TYPE_LPM_TRIE`.
+    LpmTrie = 11,
 }
 
 /// The form of a table.
@@ -37,6 +39,9 @@ pub struct Table {
 /// The values can be mapped into memory.
 const MMAPABLE: u32 = 1 << 10;
 
+/// Entries are made one by one.
+const NO_PREALLOC: u32 = 1 << 0;
+
 const fn table<K, V>(name: &'static str, kind: Kind, max_entries: u32, flags: u32) -> Table {
     Table {
         name,
@@ -49,14 +54,15 @@ const fn table<K, V>(name: &'static str, kind: Kind, max_entries: u32, flags: u3
 }
 
 /// Every table.
-pub const TABLES: [Table; 13] = [
+pub const TABLES: [Table; 14] = [
     table::<u32, Word>(names::DEPLOYMENTS, Kind::Array, names::MAX_DEPLOYMENTS, MMAPABLE),
     table::<u32, Name>(names::DEPLOYMENT_NAMES, Kind::Array, names::MAX_DEPLOYMENTS, 0),
     table::<u32, Service>(names::SERVICES, Kind::Array, names::MAX_SERVICES, MMAPABLE),
     table::<u32, Name>(names::SERVICE_NAMES, Kind::Array, names::MAX_SERVICES, 0),
     table::<u32, Bucket<Frontend>>(names::FRONTENDS, Kind::Array, names::ENDPOINT_BUCKETS, 0),
     table::<u32, Endpoint>(names::FRONTEND_ADDRS, Kind::Array, names::MAX_FRONTENDS, 0),
-    table::<u32, u32>(names::RING, Kind::Array, names::MAX_RING, 0),
+    table::<u32, u32>(names::RING, Kind::Array, names::MAX_RING, MMAPABLE),
+    table::<PreviewKey, u32>(names::PREVIEW, Kind::LpmTrie, names::MAX_PREVIEWS, NO_PREALLOC),
     table::<u32, Backend>(names::BACKENDS, Kind::Array, names::MAX_BACKENDS, 0),
     table::<u32, Bucket<u64>>(names::BACKENDS_BY_ADDR, Kind::Array, names::ENDPOINT_BUCKETS, 0),
     table::<FlowKey, Flow>(names::FLOWS, Kind::Hash, names::DEFAULT_FLOWS, 0),

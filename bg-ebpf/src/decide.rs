@@ -3,12 +3,12 @@
 //! Towards a slice: frontend → pin → else the word → ring → backend. Back: backend → pin → frontend.
 //! `Ok(None)` means that the packet is none of ours.
 
-use crate::fate::{Outlook, cut, outlook, word_of};
-use crate::hash;
-use crate::packet::{Family, Packet};
+use crate::choose::{Choice, choose};
+use crate::fate::{Outlook, cut, is_forsaken, outlook, word_of};
+use crate::packet::Packet;
 use crate::rewrite::Rewrite;
 use crate::tables::{Insert, Pin, Tables};
-use bg_common::{Backend, Flow, FlowKey, Frontend, Reason, Service, Tick, Via, Word};
+use bg_common::{Backend, Flow, FlowKey, Frontend, Reason, Tick, Via, Word};
 
 /// How a rewritten packet leaves, where the hook can choose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -189,6 +189,7 @@ fn pinned<'a, T: Tables>(
     let backend = tables.backend(flow.backend).ok_or(Reason::BrokenTable)?;
     let word = word_of(tables, backend.slice().deployment(), now)?;
     match outlook(packet, &flow, backend, word) {
+        Outlook::Stays if is_forsaken(packet, &flow, backend, word, now) => Ok(Pinned::Not(Some(word))),
         Outlook::Stays => Ok(Pinned::To(flow, backend)),
         Outlook::Anew => Ok(Pinned::Not(Some(word))),
         Outlook::Over(reason) => {
@@ -216,7 +217,7 @@ fn new_flow<'a, T: Tables>(
         Some(word) => word,
         None => word_of(tables, service.deployment, now)?,
     };
-    let id = choose(packet, tables, &service, word)?;
+    let Choice { backend: id, preview } = choose(packet, tables, frontend, &service, word)?;
     let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
     if packet.is_rst() {
         return Ok(backend);
@@ -229,9 +230,10 @@ fn new_flow<'a, T: Tables>(
     if moved && !packet.is_tcp() {
         tables.count(Reason::Moved);
     }
-    let state = if packet.is_bare_syn() { Flow::HANDSHAKE } else { 0 };
+    let handshake = if packet.is_bare_syn() { Flow::HANDSHAKE } else { 0 };
+    let state = handshake | if preview { Flow::PREVIEW } else { 0 };
     match tables.insert_half_open(key, &Flow::new(id, frontend.id.into(), now).with_state(state)) {
-        Insert::Done => opened(packet, tables, backend, word),
+        Insert::Done => opened(packet, tables, backend, word, preview),
         Insert::Exists => {
             // Another CPU was first.
             let first = tables.half_open(key).map_or(id, |pin| pin.get().backend);
@@ -256,36 +258,6 @@ fn keeps(packet: &Packet, frontend: &Frontend, flow: &Flow, place: In, now: Tick
     // another VIP it is neither, and the conversation that is going on keeps the port.
     let other_vip = flow.frontend != u32::from(frontend.id);
     !flow.closed() && (other_vip || !established)
-}
-
-/// Chooses the backend of a flow without a pin.
-///
-/// Preview rules, canary share and frontend roles are decided here when they come.
-#[inline(always)]
-fn choose<T: Tables>(packet: &Packet, tables: &T, service: &Service, word: Word) -> Result<u32, Reason> {
-    let midstream = packet.is_tcp() && !packet.is_bare_syn();
-    if word.is_paused() && !midstream {
-        return Err(Reason::Paused);
-    }
-    let colour = match (midstream, word.draining()) {
-        // It belongs to a connection that is older than the switch.
-        (true, true) => {
-            tables.count(Reason::MidstreamDrain);
-            word.live().other()
-        }
-        (true, false) => {
-            tables.count(Reason::Midstream);
-            word.live()
-        }
-        (false, _) => word.live(),
-    };
-    let ring = service.ring(colour, packet.family == Family::V6);
-    if ring.is_empty() {
-        let refused = service.refuses() && packet.is_bare_syn();
-        return Err(if refused { Reason::Refused } else { Reason::NoBackend });
-    }
-    let position = ring.position(hash::client(&packet.src, packet.src_port));
-    tables.ring(position).ok_or(Reason::BrokenTable)
 }
 
 /// The client of a half-open flow speaks: it is established if the backend has answered.
@@ -316,9 +288,12 @@ fn come_back<T: Tables>(packet: &Packet, tables: &T, key: &FlowKey, pin: &T::Pin
 }
 
 /// Notes a packet of the client in its pin, and returns the pin's state.
+///
+/// Datagrams get no answer that could be missed, so that a client may send them for ever to nobody: only the backend
+/// refreshes their pins.
 #[inline(always)]
 fn client_spoke(packet: &Packet, pin: &impl Pin, flow: &Flow, now: Tick) -> u8 {
-    if flow.seen != now {
+    if packet.is_tcp() && flow.seen != now {
         pin.touch(now);
     }
     note(packet, pin, flow, flow.state(), Flow::CLIENT_FIN)
@@ -366,13 +341,14 @@ fn note(packet: &Packet, pin: &impl Pin, flow: &Flow, state: u8, fin: u8) -> u8 
 
 /// Counts a flow that a slice was given by `word`.
 #[inline(always)]
-fn opened<T: Tables>(packet: &Packet, tables: &T, backend: &Backend, word: Word) {
+fn opened<T: Tables>(packet: &Packet, tables: &T, backend: &Backend, word: Word, preview: bool) {
     let handshake = packet.is_bare_syn();
     let now_ns = tables.now_ns();
     tables.traffic(backend.slice(), |traffic| {
         traffic.flows += 1;
         traffic.handshakes += u64::from(handshake);
-        if handshake || !packet.is_tcp() {
+        // A preview goes on where it went before a switch, which shows nothing about that.
+        if (handshake || !packet.is_tcp()) && !preview {
             traffic.begins(now_ns, word.generation());
         }
     });

@@ -31,11 +31,22 @@ pub fn word_of<T: Tables>(tables: &T, deployment: u32, now: Tick) -> Result<Word
 pub fn outlook(packet: &Packet, flow: &Flow, backend: &Backend, word: Word) -> Outlook {
     let at_home = word.live() == backend.slice().colour();
     // In as few steps as can be, for nearly every packet.
-    if (at_home || word.fate() == Fate::Keep) && backend.keeps_flows() && !flow.cut() {
+    if (at_home || word.fate() == Fate::Keep && backend.stays_on_switch())
+        && backend.keeps_flows()
+        && !flow.cut()
+    {
         return Outlook::Stays;
     }
-    let fate = if at_home { Fate::Keep } else { word.fate() };
+    let fate = match word.fate() {
+        _ if at_home || flow.is_preview() => Fate::Keep,
+        // What is there without a switch, such as a canary's flows, is not leaving.
+        Fate::Keep if word.draining() => backend.on_switch(),
+        fate => fate,
+    };
     let down = backend.pinned();
+    if fate == Fate::Keep && down == PinnedFlows::Keep && !flow.cut() {
+        return Outlook::Stays;
+    }
     if !packet.is_tcp() {
         // A new flow would have to wait; this one is served as long as it must.
         return if word.is_paused() { Outlook::Stays } else { Outlook::Anew };
@@ -49,6 +60,17 @@ pub fn outlook(packet: &Packet, flow: &Flow, backend: &Backend, word: Word) -> O
         _ if down == PinnedFlows::Reset => Outlook::Over(Reason::BackendDown),
         _ => Outlook::Over(Reason::ResetByFate),
     }
+}
+
+/// Whether a datagram goes to a backend that is not wanted any more and does not answer, so that its flow is to be
+/// decided anew. One that is wanted keeps its flows, however seldom it speaks.
+#[inline(always)]
+#[must_use]
+pub fn is_forsaken(packet: &Packet, flow: &Flow, backend: &Backend, word: Word, now: Tick) -> bool {
+    !packet.is_tcp()
+        && now.since(flow.seen) >= Flow::HALF_OPEN_TICKS
+        && (backend.is_down() || word.live() != backend.slice().colour() && !flow.is_preview())
+        && !word.is_paused()
 }
 
 /// Notes in a pin that its flow was ended, for the other side's next packet.

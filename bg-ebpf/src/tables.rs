@@ -1,6 +1,8 @@
 //! The seam to the tables.
 
-use bg_common::{Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word};
+use bg_common::{
+    Addr, Aim, Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word,
+};
 
 /// What was inserted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +54,9 @@ pub trait Tables {
 
     /// The backend id at a ring position.
     fn ring(&self, position: u32) -> Option<u32>;
+
+    /// Where the preview rules of a deployment lead a client; [`Aim::Live`] when none is for it.
+    fn preview(&self, deployment: u32, client: &Addr) -> Aim;
 
     /// A backend, in place: copying it costs what little stack a program has.
     fn backend(&self, id: u32) -> Option<&Backend>;

@@ -5,6 +5,7 @@
 //! interface exists is for `wiring` to find out.
 
 mod check;
+mod choosing;
 mod claims;
 mod deployments;
 mod gateway;
@@ -24,10 +25,11 @@ pub use removal::{refuse_removal, removed};
 
 use crate::dataplane::{Lifetimes, Protocol};
 use crate::health::spec::ProbeSet;
-use crate::model::policy::Policy;
+use crate::model::policy::{FateChoice, Policy};
 use crate::notify::spec::HookSpec;
 use crate::refusal::Refusal;
-use bg_common::Colour;
+use bg_common::{Aim, Colour};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
@@ -113,6 +115,11 @@ pub struct Deployment {
     pub slices: [Vec<IpAddr>; 2],
     /// At least one, in the order of their names.
     pub services: Vec<Service>,
+    /// Shares of new flows of those machines that have another than
+    /// [`BackendSpec::WEIGHT`](crate::dataplane::BackendSpec::WEIGHT), up to 256; 0: none.
+    pub weights: BTreeMap<IpAddr, u16>,
+    /// Whether the canary takes whole clients, and not single flows.
+    pub canary_by_client: bool,
     /// How it wants to be treated.
     pub policy: Policy,
     /// What its slices are asked.
@@ -134,6 +141,12 @@ pub struct Service {
     pub port: NonZeroU16,
     /// Where backends listen.
     pub backend_port: NonZeroU16,
+    /// VIPs that do not follow the live colour, and where they lead.
+    pub preview_vips: Vec<(IpAddr, Aim)>,
+    /// Whether all flows of a client's address go to one backend.
+    pub by_client: bool,
+    /// What its flows meet at a switch, where those of the deployment stay.
+    pub on_switch: FateChoice,
 }
 
 impl Config {
@@ -141,7 +154,7 @@ impl Config {
     #[must_use]
     pub fn vips(&self) -> Vec<IpAddr> {
         let services = self.deployments.iter().flat_map(|deployment| &deployment.services);
-        let mut vips: Vec<_> = services.flat_map(|service| service.vips.iter().copied()).collect();
+        let mut vips: Vec<_> = services.flat_map(Service::all_vips).collect();
         vips.sort_unstable();
         vips.dedup();
         vips
@@ -158,13 +171,24 @@ impl Deployment {
             Colour::Blue => blue,
             Colour::Green => green,
         };
-        let wanted = |addr: &&IpAddr| service.vips.iter().any(|vip| vip.is_ipv4() == addr.is_ipv4());
+        let wanted = |addr: &&IpAddr| service.all_vips().any(|vip| vip.is_ipv4() == addr.is_ipv4());
         slice.iter().filter(wanted).map(|addr| SocketAddr::new(*addr, service.backend_port.get())).collect()
     }
 }
 
 impl Service {
-    /// Each VIP with the port.
+    /// Every VIP, those of previews included.
+    pub fn all_vips(&self) -> impl Iterator<Item = IpAddr> {
+        self.vips.iter().copied().chain(self.preview_vips.iter().map(|(vip, _)| *vip))
+    }
+
+    /// Each VIP that does not follow the live colour with the port, and where it leads.
+    #[must_use]
+    pub fn previews(&self) -> Vec<(SocketAddr, Aim)> {
+        self.preview_vips.iter().map(|(vip, aim)| (SocketAddr::new(*vip, self.port.get()), *aim)).collect()
+    }
+
+    /// Each VIP that follows the live colour with the port.
     #[must_use]
     pub fn frontends(&self) -> Vec<SocketAddr> {
         self.vips.iter().map(|vip| SocketAddr::new(*vip, self.port.get())).collect()

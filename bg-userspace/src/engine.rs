@@ -23,7 +23,9 @@ use crate::model::event::Down;
 use crate::model::order::Done;
 use crate::model::record::Memory;
 use crate::model::{self, Machine, Moment, Now, Order, OrderId};
+use crate::prefix::Prefix;
 use crate::refusal::Refusal;
+use bg_common::Aim;
 use event::Reply;
 use nix::time::{ClockId, clock_gettime};
 use std::collections::HashMap;
@@ -55,6 +57,8 @@ pub struct Engine {
     start: (Instant, Duration),
     memories: HashMap<String, Memory>,
     down: HashMap<String, Vec<Down>>,
+    /// Clients that operators lead elsewhere than to the live colour.
+    previews: HashMap<String, Vec<(Prefix, Aim)>>,
     roles: HashMap<String, Roles>,
     /// The rings are not as the model wants them.
     unserved: bool,
@@ -106,6 +110,7 @@ impl Engine {
             inbox,
             start: (Instant::now(), monotonic.into()),
             down: Self::remembered_down(&memories),
+            previews: Self::remembered_previews(&memories),
             memories,
             roles: HashMap::new(),
             unserved: false,

@@ -4,6 +4,7 @@
 mod admin;
 mod adopt;
 mod before;
+pub mod canary;
 mod change;
 mod check;
 pub mod deployment;
@@ -20,6 +21,7 @@ mod orders;
 mod passive;
 pub mod plan;
 pub mod policy;
+mod preview;
 mod proof;
 pub mod record;
 mod restore;

@@ -144,6 +144,10 @@ fn via(path: Path, link: &Link, is_uplink: bool) -> Via {
 }
 
 fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr) -> BackendSpec) -> DeploymentSpec {
+    let backend = |addr: SocketAddr| {
+        let weight = wanted.weights.get(&addr.ip()).copied().unwrap_or(BackendSpec::WEIGHT);
+        BackendSpec { weight, ..backend(addr) }
+    };
     let service = |service: &Service| ServiceSpec {
         name: service.name.to_string(),
         protocol: service.protocol,
@@ -151,11 +155,16 @@ fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr) -> BackendSpec) 
         backends: Colour::BOTH
             .map(|colour| wanted.backends(service, colour).into_iter().map(&backend).collect()),
         refuse: wanted.policy.no_backend == NoBackend::Refuse,
+        previews: service.previews(),
+        by_client: service.by_client,
+        canary_by_client: wanted.canary_by_client,
+        on_switch: service.on_switch,
     };
     DeploymentSpec {
         name: wanted.name.to_string(),
         initial: Word::initial(wanted.initial),
         services: wanted.services.iter().map(service).collect(),
+        previews: wanted.policy.previews.clone(),
     }
 }
 

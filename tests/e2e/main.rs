@@ -9,6 +9,7 @@
 )]
 
 mod chaos;
+mod choosing;
 mod harness;
 mod lab;
 mod lifecycle;

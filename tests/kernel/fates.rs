@@ -84,6 +84,7 @@ impl Lab {
             frontends: VIPS.map(|vip| (vip, port).into()).to_vec(),
             backends,
             refuse,
+            ..ServiceSpec::default()
         };
         let spec = DeploymentSpec {
             name: "shop".to_owned(),
@@ -92,6 +93,7 @@ impl Lab {
                 service("web", WEB, Colour::BOTH.map(backends), false),
                 service("closed", CLOSED, [vec![], vec![]], true),
             ],
+            previews: Vec::new(),
         };
         let listeners = Colour::BOTH.map(|colour| {
             let machine = topology.slice(colour).next().expect("a slice has a machine");

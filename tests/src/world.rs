@@ -1,6 +1,6 @@
 //! The network that the packet cases are played in, as table entries.
 //!
-//! One deployment with seven services. Everything exists for both families; what is IPv6 has ids that
+//! One deployment with nine services. Everything exists for both families; what is IPv6 has ids that
 //! are higher by [`V6`].
 
 #![expect(
@@ -12,8 +12,8 @@
 use bg_common::bucket::{Bucket, Slot, choices, place};
 use bg_common::names::ENDPOINT_BUCKETS;
 use bg_common::{
-    Backend, Began, Colour, Endpoint, Flow, FlowKey, Frontend, PinnedFlows, Port, Proto, Ring, Service,
-    SliceId, Tick, Via,
+    Addr, Aim, Backend, Began, Colour, Endpoint, Fate, Flow, FlowKey, Frontend, PinnedFlows, Port, Proto,
+    Ring, Service, SliceId, Tick, Via,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -35,6 +35,11 @@ pub const SICK: u32 = 5;
 /// UDP, port 54 → 54, the same.
 pub const SICK_DNS: u32 = 6;
 
+/// TCP, port 84 → 84, three backends in blue and one in green, all flows of a client on one; so with the canary.
+pub const STICKY: u32 = 7;
+/// UDP, port 55 → 55, one backend in each slice, whose flows move at a switch.
+pub const SWIFT: u32 = 8;
+
 /// Backend of [`WEB`] in blue.
 pub const WEB_BLUE: u32 = 0;
 /// Backend of [`WEB`] in green.
@@ -54,6 +59,18 @@ pub const POOL_SIZE: u32 = 3;
 pub const SICK_BLUE: u32 = 10;
 /// Backend of [`SICK_DNS`] in blue that serves, and so on.
 pub const SICK_DNS_BLUE: u32 = 20;
+/// The first of three backends of [`STICKY`] in blue.
+pub const STICKY_BLUE: u32 = 30;
+/// Backend of [`STICKY`] in green.
+pub const STICKY_GREEN: u32 = 33;
+/// Backend of [`SWIFT`] in blue.
+pub const SWIFT_BLUE: u32 = 34;
+/// Backend of [`SWIFT`] in green.
+pub const SWIFT_GREEN: u32 = 35;
+/// VIPs of [`WEB`] that do not follow the live colour, and where they lead.
+pub const PREVIEW_VIPS: [(u8, Aim); 3] = [(3, Aim::Other), (4, Aim::Blue), (5, Aim::Green)];
+/// What to add to the frontend id of [`WEB`] for the first of them.
+pub const PREVIEW_FRONTEND: u32 = 10;
 /// What to add to the backend that serves for that in green.
 pub const GREEN: u32 = 1;
 /// What to add to it for one that is down.
@@ -95,7 +112,14 @@ impl Family {
         SocketAddr::new(self.ip(9, 7), 40_000)
     }
 
-    /// A VIP; there are two.
+    /// A client of the office, whom a preview rule leads to the other colour; from host 128 on there is another rule,
+    /// to green.
+    #[must_use]
+    pub fn office(self, host: u8) -> SocketAddr {
+        SocketAddr::new(self.ip(8, host), 40_000)
+    }
+
+    /// A VIP; there are two, and those of [`PREVIEW_VIPS`].
     #[must_use]
     pub fn vip(self, number: u8, port: u16) -> SocketAddr {
         SocketAddr::new(self.ip(0, 9 + number), port)
@@ -111,6 +135,8 @@ impl Family {
             DNS_GREEN => (2, 3, 53),
             POOL_GREEN => (2, 4, 90),
             SICK_BLUE..SICK_DNS_BLUE => (3, (id - SICK_BLUE) as u8 + 2, 83),
+            STICKY_BLUE..=STICKY_GREEN => (4, (id - STICKY_BLUE) as u8 + 2, 84),
+            SWIFT_BLUE..=SWIFT_GREEN => (4, (id - SWIFT_BLUE) as u8 + 12, 55),
             SICK_DNS_BLUE.. => (3, (id - SICK_DNS_BLUE) as u8 + 22, 54),
             pool => (1, 4 + (pool - POOL_BLUE) as u8, 90),
         };
@@ -135,6 +161,8 @@ pub struct World {
     pub ring: Vec<u32>,
     /// Backend ids and backends.
     pub backends: Vec<(u32, Backend)>,
+    /// Preview rules: a prefix, its length, and where they lead.
+    pub previews: Vec<(Addr, u8, Aim)>,
 }
 
 impl World {
@@ -150,13 +178,18 @@ impl World {
             (Proto::TCP, vec![], vec![]),
             (Proto::TCP, vec![SICK_BLUE], vec![SICK_BLUE + GREEN]),
             (Proto::UDP, vec![SICK_DNS_BLUE], vec![SICK_DNS_BLUE + GREEN]),
+            (Proto::TCP, (STICKY_BLUE..STICKY_GREEN).collect(), vec![STICKY_GREEN]),
+            (Proto::UDP, vec![SWIFT_BLUE], vec![SWIFT_GREEN]),
         ];
         for (id, (proto, blue, green)) in services.into_iter().enumerate() {
             let id = id as u32;
             let mut service = Service::default();
-            if id == CLOSED {
-                service.flags = Service::REFUSE;
-            }
+            service.flags = match id {
+                CLOSED => Service::REFUSE,
+                STICKY => Service::BY_CLIENT | Service::CANARY_BY_CLIENT,
+                _ => 0,
+            };
+            let fate = if id == SWIFT { Fate::Move } else { Fate::Keep };
             for (colour, backends) in [(Colour::Blue, &blue), (Colour::Green, &green)] {
                 for family in Family::BOTH {
                     let base = world.ring.len() as u32;
@@ -164,7 +197,8 @@ impl World {
                         let at = endpoint(family.backend(*backend), proto);
                         let slice = SliceId::new(0, colour);
                         let number = backend + family.offset();
-                        world.backends.push((number, Backend::new(at, id, slice, via, ifindex)));
+                        let backend = Backend::new(at, id, slice, via, ifindex).leaving(fate);
+                        world.backends.push((number, backend));
                         world.ring.push(number);
                     }
                     let slot = Service::slot(colour, family == Family::V6);
@@ -195,8 +229,18 @@ impl World {
                 (CLOSED, 5, at(1, 82, Proto::TCP)),
                 (SICK, 6, at(1, 83, Proto::TCP)),
                 (SICK_DNS, 7, at(1, 54, Proto::UDP)),
+                (STICKY, 8, at(1, 84, Proto::TCP)),
+                (SWIFT, 9, at(1, 55, Proto::UDP)),
             ] {
                 world.frontends.push((at, Frontend::live(service, id + family.offset() as u16)));
+            }
+            for (id, (vip, aim)) in (PREVIEW_FRONTEND..).zip(PREVIEW_VIPS) {
+                let frontend = Frontend::aimed(WEB, (id + family.offset()) as u16, aim);
+                world.frontends.push((at(vip, 80, Proto::TCP), frontend));
+            }
+            let bits = if family == Family::V4 { 32 } else { 128 };
+            for (host, len, aim) in [(0, bits - 8, Aim::Other), (128, bits - 7, Aim::Green)] {
+                world.previews.push((family.office(host).ip().into(), len, aim));
             }
         }
         world
@@ -270,6 +314,20 @@ impl PinRow {
     #[must_use]
     pub const fn begun(self, seconds: u32) -> Self {
         Self { begun: Some(seconds), ..self }
+    }
+
+    /// Of the client at this address.
+    #[must_use]
+    pub fn of(self, client: SocketAddr) -> Self {
+        let key =
+            FlowKey::new(client.ip().into(), client.port().into(), self.key.proto(), self.key.service());
+        Self { key, ..self }
+    }
+
+    /// Through the nth of [`PREVIEW_VIPS`].
+    #[must_use]
+    pub const fn preview_vip(self, nth: u32) -> Self {
+        Self { frontend: self.frontend + PREVIEW_FRONTEND + nth, ..self }
     }
 
     /// Through the second VIP.

@@ -3,14 +3,16 @@
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
+use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use bg_common::bucket::choices;
 use bg_common::names::{
     DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS,
-    MAX_RING, MAX_SERVICES, Name,
+    MAX_PREVIEWS, MAX_RING, MAX_SERVICES, Name,
 };
 use bg_common::{
-    Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word,
+    Addr, Aim, Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, PreviewKey, Reason, Service, SliceId,
+    Tick, Traffic, Word,
 };
 use bg_ebpf::tables::{Insert, Pin, Tables};
 
@@ -27,7 +29,9 @@ static FRONTENDS: Array<Bucket<Frontend>> = Array::with_max_entries(ENDPOINT_BUC
 #[map]
 static FRONTEND_ADDRS: Array<Endpoint> = Array::with_max_entries(MAX_FRONTENDS, 0);
 #[map]
-static RING: Array<u32> = Array::with_max_entries(MAX_RING, 0);
+static RING: Array<u32> = Array::with_max_entries(MAX_RING, BPF_F_MMAPABLE);
+#[map]
+static PREVIEW: LpmTrie<[u32; 5], u32> = LpmTrie::with_max_entries(MAX_PREVIEWS, 0);
 #[map]
 static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
 #[map]
@@ -93,6 +97,15 @@ fn in_buckets<V: Copy>(table: &Array<Bucket<V>>, at: &Endpoint) -> Option<V> {
     bucket.get(at)
 }
 
+/// Looks a client up among the preview rules. Few packets need it, so it does not lie in the way of the others.
+#[inline(never)]
+fn preview_of(deployment: u32, client: &Addr) -> u32 {
+    let key = PreviewKey::client(deployment, *client);
+    // SAFETY: the same bytes, of the same size and with less alignment.
+    let key = unsafe { &*(&raw const key).cast::<Key<[u32; 5]>>() };
+    PREVIEW.get(key).map_or(0, |aim| *aim)
+}
+
 #[inline(always)]
 fn inserted(result: Result<(), i32>) -> Insert {
     match result {
@@ -141,6 +154,11 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn ring(&self, position: u32) -> Option<u32> {
         copy(RING.get_ptr(position))
+    }
+
+    #[inline(always)]
+    fn preview(&self, deployment: u32, client: &Addr) -> Aim {
+        Aim::from_number(preview_of(deployment, client) as u8)
     }
 
     #[inline(always)]

@@ -80,6 +80,7 @@ fn deployment(
         fate_then: None,
     });
     Deployment {
+        canary_per_mille: word.canary(),
         paused: word.is_paused(),
         paused_left_s: left().filter(|_| resumes),
         confirm_left_s: left().filter(|_| reverts),
@@ -115,12 +116,14 @@ fn specs(config: &Config) -> Vec<DeploymentSpec> {
             frontends: service.frontends(),
             backends: Colour::BOTH
                 .map(|colour| deployment.backends(service, colour).into_iter().map(backend).collect()),
-            refuse: false,
+            previews: service.previews(),
+            ..ServiceSpec::default()
         });
         DeploymentSpec {
             name: deployment.name.to_string(),
             initial: Word::initial(deployment.initial),
             services: services.collect(),
+            previews: deployment.policy.previews.clone(),
         }
     });
     deployments.collect()

@@ -1,5 +1,6 @@
 //! Judges services, each value by itself, and the names and addresses of everything.
 
+use super::choosing::{by_client, on_switch, preview_vips};
 use super::problems::{At, Place, Problems};
 use super::raw::RawService;
 use super::read::NumberOrWord;
@@ -12,6 +13,7 @@ use std::num::NonZeroU16;
 /// A service that is fine by itself, with the places that conflicts are reported at.
 pub(super) struct Checked {
     pub(super) service: Service,
+    /// Those of previews, too.
     pub(super) vips: Vec<At<IpAddr>>,
     pub(super) backend_port: Place,
 }
@@ -40,14 +42,21 @@ pub(super) fn service(raw: RawService, problems: &mut Problems<'_>) -> Option<Ch
     let port = raw.port.map(|raw| port(raw, problems));
     let own_place = raw.backend_port.as_ref().map(|port| port.place.clone());
     let backend_port = raw.backend_port.map_or(port, |raw| Some(self::port(raw, problems)));
-    let (vips, port, backend_port) = (vips?, port??, backend_port??);
+    let previews = preview_vips(raw.preview_vips, problems);
+    let by_client = by_client(raw.affinity, problems).unwrap_or(false);
+    let on_switch = on_switch(raw.on_switch, protocol, problems);
+    let (mut vips, port, backend_port) = (vips?, port??, backend_port??);
     let service = Service {
         name: name?,
         protocol: protocol?,
         vips: vips.iter().map(|vip| vip.value).collect(),
         port,
         backend_port,
+        preview_vips: previews.iter().map(|(vip, aim)| (vip.value, *aim)).collect(),
+        by_client,
+        on_switch,
     };
+    vips.extend(previews.into_iter().map(|(vip, _)| vip));
     Some(Checked { service, vips, backend_port: own_place.or(port_place)? })
 }
 

@@ -1,6 +1,6 @@
 //! What the tables hold, as a value: read from the kernel once, then changed together with it.
 
-use bg_common::{Backend, Endpoint, Frontend, Name, Ring, Service, Word};
+use bg_common::{Backend, Endpoint, Frontend, Name, PreviewKey, Ring, Service, Word, names};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Contents of the tables that only user space changes.
@@ -18,6 +18,8 @@ pub(super) struct State {
     pub(super) backends: BTreeMap<u32, Backend>,
     /// Where backends listen → backend id.
     pub(super) backends_by_addr: BTreeMap<Endpoint, u32>,
+    /// Preview rules, with the number of an [`Aim`](bg_common::Aim).
+    pub(super) previews: BTreeMap<PreviewKey, u32>,
 }
 
 /// One service.
@@ -57,6 +59,8 @@ pub(super) enum Op {
     ClearFrontendAddr(u32),
     MapFrontend(Endpoint, Frontend),
     UnmapFrontend(Endpoint),
+    SetPreview(PreviewKey, u32),
+    RemovePreview(PreviewKey),
 }
 
 impl State {
@@ -80,14 +84,21 @@ impl State {
 
     /// What only pins may name.
     pub(super) fn retired(&self) -> Retired {
+        // A backend has many positions.
+        let mut serving = vec![false; names::MAX_BACKENDS as usize];
         let rings = self.services.values().flat_map(|service| service.rings.iter());
-        let serving: BTreeSet<u32> = rings.flat_map(|(_, ids)| ids.iter().copied()).collect();
+        for id in rings.flat_map(|(_, ids)| ids) {
+            if let Some(serves) = serving.get_mut(*id as usize) {
+                *serves = true;
+            }
+        }
+        let serves = |id: u32| serving.get(id as usize).is_some_and(|serves| *serves);
         let listening: BTreeSet<u32> = self.frontends.values().map(|frontend| frontend.id.into()).collect();
         Retired {
             backends: self
                 .backends
                 .iter()
-                .filter(|(id, backend)| !serving.contains(id) && !backend.is_down())
+                .filter(|(id, backend)| !serves(**id) && !backend.is_down())
                 .map(|(id, _)| *id)
                 .collect(),
             frontends: self.frontend_addrs.keys().copied().filter(|id| !listening.contains(id)).collect(),

@@ -1,8 +1,8 @@
 //! How a deployment stands by the model's account, in the words of the control socket.
 
 use crate::api::protocol::{
-    ByColour, Deployment, DeploymentHealth, DrainStatus, LastSwitch, ProbeVerdict, RollbackAnswer,
-    SliceIdentity, SliceStatus,
+    ByColour, Deployment, DeploymentHealth, DrainStatus, LastSwitch, PreviewRule, ProbeVerdict,
+    RollbackAnswer, SliceIdentity, SliceStatus,
 };
 use crate::model::view::{DrainView, HealthView, RollbackView, View};
 use bg_common::Colour;
@@ -27,8 +27,11 @@ pub(super) fn complete(bare: Deployment, view: View, probes: &[ProbeVerdict]) ->
         under_way,
         drill_in,
         overrides,
+        canary,
+        previews,
         ..
     } = view;
+    let rule = |(prefix, to, configured)| PreviewRule { prefix, to, configured };
     Deployment {
         live,
         generation: word.generation(),
@@ -42,6 +45,8 @@ pub(super) fn complete(bare: Deployment, view: View, probes: &[ProbeVerdict]) ->
         drain: drain.map(status),
         last_switch: last.map(|(switched, at)| LastSwitch { at, switched }),
         overrides,
+        canary_per_mille: canary,
+        previews: previews.into_iter().map(rule).collect(),
         under_way,
         drill_in_s: seconds(drill_in),
         drift,

@@ -5,8 +5,9 @@ use super::event::Wired;
 use crate::dataplane::{AttachPlan, BackendSpec, DeploymentSpec};
 use crate::model::event::{Configured, Down};
 use crate::model::{self, record::Memory};
+use crate::prefix::Prefix;
 use crate::refusal::Refusal;
-use bg_common::Colour;
+use bg_common::{Aim, Colour};
 use std::collections::HashMap;
 
 impl Engine {
@@ -39,6 +40,7 @@ impl Engine {
                 return Err(refusal);
             }
         };
+        self.previews.retain(|name, _| deployments.iter().any(|deployment| deployment.name == *name));
         self.down.retain(|name, _| deployments.iter().any(|deployment| deployment.name == *name));
         self.wiring = Some((attach, deployments));
         self.feed(model::Event::Configured(configured));
@@ -79,6 +81,12 @@ impl Engine {
             if let Some(memory) = self.memories.get(&deployment.name) {
                 deployment.initial = memory.after_reboot();
             }
+            let ordered = self.previews.get(&deployment.name).into_iter().flatten();
+            for (prefix, aim) in ordered {
+                if deployment.previews.iter().all(|(known, _)| known != prefix) {
+                    deployment.previews.push((*prefix, *aim));
+                }
+            }
             let Some(down) = self.down.get(&deployment.name).filter(|down| !down.is_empty()) else {
                 continue;
             };
@@ -90,6 +98,13 @@ impl Engine {
             }
         }
         wanted
+    }
+
+    /// What operators had ordered when the daemon was stopped.
+    pub(super) fn remembered_previews(
+        memories: &HashMap<String, Memory>,
+    ) -> HashMap<String, Vec<(Prefix, Aim)>> {
+        memories.iter().map(|(name, memory)| (name.clone(), memory.previews.clone())).collect()
     }
 
     /// Until the model has decided, backends are as they were when the daemon was stopped.

@@ -2,10 +2,12 @@
 //! fails before the exchange leaves everything as it is.
 
 use super::Moment;
+use super::canary::Canary;
 use super::deployment::{Deployment, Step, at_tick, tick, tick_after};
 use super::event::Outcome;
 use super::order::{Actor, Done, Force, OrderId};
 use super::plan::PlanId;
+use super::preview::Previews;
 use super::record::{Cause, Pending, What};
 use crate::refusal::Refusal;
 use bg_common::word::{Fate, Invalid};
@@ -61,6 +63,10 @@ pub(super) enum Make {
     Resume,
     /// What is left of a drain gets a fate.
     Fate(Fate),
+    /// Another share of new flows goes to the colour that is not live.
+    Canary(Canary),
+    /// Preview rules are used, or not any more.
+    Previews(Previews),
     /// The drain is over.
     Drained,
     /// What the programs do past a deadline is written down.
@@ -242,12 +248,22 @@ impl Deployment {
                 "gate-plan",
                 "bgctl plan",
             ),
-            Make::Go(_) | Make::Confirm | Make::Pause(_) | Make::Resume | Make::Fate(_) if lapsed => refuse(
-                "somebody else wrote a word whose deadline has passed while this order was under way"
-                    .to_owned(),
-                "changed-meanwhile",
-                "see `bgctl status`, then order again",
-            ),
+            Make::Go(_)
+            | Make::Confirm
+            | Make::Pause(_)
+            | Make::Resume
+            | Make::Fate(_)
+            | Make::Canary(_)
+            | Make::Previews(_)
+                if lapsed =>
+            {
+                refuse(
+                    "somebody else wrote a word whose deadline has passed while this order was under way"
+                        .to_owned(),
+                    "changed-meanwhile",
+                    "see `bgctl status`, then order again",
+                )
+            }
             Make::Go(go) if go.to == live && (go.named || go.cause == Cause::Rollback) => {
                 return self.already(step);
             }
@@ -260,7 +276,7 @@ impl Deployment {
                 self.change = None;
                 return;
             }
-            Make::Go(_) | Make::Confirm | Make::Fate(_) if was_live != live => refuse(
+            Make::Go(_) | Make::Confirm | Make::Fate(_) | Make::Canary(_) if was_live != live => refuse(
                 format!("somebody else made {live} live while this order was under way"),
                 "changed-meanwhile",
                 "see `bgctl status`, then order again with --to COLOUR",
@@ -280,7 +296,13 @@ impl Deployment {
             ),
             // What was recorded before the first try is about another word.
             Make::Go(_) => return self.write_about(step),
-            Make::Confirm | Make::Pause(_) | Make::Resume | Make::Fate(_) | Make::Settle => {
+            Make::Confirm
+            | Make::Pause(_)
+            | Make::Resume
+            | Make::Fate(_)
+            | Make::Canary(_)
+            | Make::Previews(_)
+            | Make::Settle => {
                 if self.renew(step) {
                     self.exchange(step);
                 }
@@ -364,6 +386,7 @@ fn word_after(make: &Make, word: Word, now: Moment) -> Result<Word, Invalid> {
             fields.live = go.to;
             fields.draining = true;
             fields.fate = go.fate;
+            fields.canary = 0;
             fields.revert_at_deadline = go.confirm.is_some();
             match go.confirm {
                 Some(within) => {
@@ -378,6 +401,8 @@ fn word_after(make: &Make, word: Word, now: Moment) -> Result<Word, Invalid> {
         Make::Pause(time) => effective.paused(Some(tick_after(now.after(*time)))),
         Make::Resume => effective.resumed(),
         Make::Fate(fate) => effective.with_fate(*fate),
+        Make::Canary(canary) => effective.with_canary(canary.share),
+        Make::Previews(previews) => effective.with_previews(previews.in_use),
         Make::Drained => effective.drained(),
         Make::Settle => word.settled(tick(now)),
     }

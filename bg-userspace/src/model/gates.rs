@@ -9,6 +9,7 @@ use super::policy::Policy;
 use super::record::{Cause, Role};
 use crate::refusal::Refusal;
 use bg_common::Colour;
+use bg_common::word::Fate;
 use std::time::Duration;
 
 /// What the gates are asked about.
@@ -44,6 +45,9 @@ impl Deployment {
             gates.push(self.frozen_gate());
             gates.push(self.pause_gate(asked));
         }
+        if asked.cause == Cause::Drill {
+            gates.push(self.canary_gate(now));
+        }
         if asked.cause == Cause::Switch {
             gates.push(self.ask_gate(asked));
         }
@@ -70,6 +74,44 @@ impl Deployment {
             });
         }
         gates
+    }
+
+    /// Every gate of a canary, in the order of asking.
+    pub(super) fn canary_gates(&self, now: Moment, journal: Option<&Refusal>) -> Vec<Gate> {
+        let to = self.live(now).other();
+        let (cause, under_way) = (Cause::Switch, false);
+        let asked = Asked { to, cause, plan: None, agreed: true, confirm: None, under_way };
+        vec![
+            self.word_gate(now),
+            self.busy_gate(&asked),
+            self.watch_gate(now, cause),
+            self.frozen_gate(),
+            self.drain_gate(now, to),
+            self.health_gate(now, &asked),
+            self.passive_gate(now, to),
+            journal_gate(journal),
+        ]
+    }
+
+    /// What a canary would lead to a colour whose flows are ended would be ended as well.
+    fn drain_gate(&self, now: Moment, to: Colour) -> Gate {
+        let word = self.word.effective(tick(now));
+        if word.draining() && (word.fate() != Fate::Keep || self.policy.leaves) {
+            let what = format!("flows of {} do not stay until its drain is over", self.named(to));
+            return Gate::shut("drain", false, what, format!("wait for its end: bgctl drain {}", self.name));
+        }
+        Gate::open("drain", format!("flows of {} stay", self.named(to)))
+    }
+
+    /// A drill would end the canary, and nobody would begin it again.
+    fn canary_gate(&self, now: Moment) -> Gate {
+        match self.canary(now) {
+            0 => Gate::open("canary", "no canary is under way"),
+            share => {
+                let what = format!("a canary leads {} of new flows there", super::canary::percent(share));
+                Gate::shut("canary", false, what, format!("end it first: bgctl canary {} 0", self.name))
+            }
+        }
     }
 
     /// The name of a plan that rests on these gates.

@@ -4,7 +4,8 @@
 use super::Moment;
 use super::order::{Actor, Drilled, Switched};
 use super::policy::Target;
-use bg_common::{Colour, Word};
+use crate::prefix::Prefix;
+use bg_common::{Aim, Colour, Word};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened to a deployment.
@@ -165,6 +166,20 @@ pub enum What {
     Resumed {
         by_deadline: bool,
     },
+    /// Another share of new flows goes to the colour that is not live, in 1/1000; 0: none.
+    Canary {
+        colour: Colour,
+        share: u16,
+        was: u16,
+        overridden: Vec<String>,
+    },
+    /// Preview rules have changed: `added`, `removed`, or `begun` and `ended` where the configuration's rules are the
+    /// first or the last.
+    Preview {
+        change: String,
+        prefix: Option<Prefix>,
+        to: Option<Aim>,
+    },
     /// A probe's target has changed its verdict.
     Probe {
         probe: String,
@@ -251,6 +266,10 @@ pub struct Memory {
     pub frozen: Option<Freeze>,
     /// What operators have put up or down.
     pub overrides: Vec<Override>,
+    /// Which clients operators lead elsewhere than to the live colour.
+    pub previews: Vec<(Prefix, Aim)>,
+    /// The canary leads to a side that was not healthy when it was ordered: that does not end it.
+    pub canary_forced: bool,
     /// The exchange that was about to be made.
     pub pending: Option<Pending>,
     /// The switch that is being watched.
@@ -298,7 +317,7 @@ impl Memory {
             live,
             draining: false,
             paused: false,
-            preview: false,
+            preview: word.has_previews(),
             fate: bg_common::word::Fate::Keep,
             revert_at_deadline: false,
             resume_at_deadline: false,

@@ -110,7 +110,7 @@ impl Deployment {
     /// Looks at the switch that is being watched, after anything that could matter.
     pub(super) fn look(&mut self, step: &mut Step<'_>) {
         let now = step.now.moment;
-        if !self.is_ready(now) {
+        if !self.is_ready(now) || self.end_failing_canary(step) {
             return;
         }
         if self.watch.is_none() {
