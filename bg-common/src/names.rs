@@ -31,6 +31,13 @@ pub const TRAFFIC: &str = "TRAFFIC";
 /// How often each reason applied: per-CPU array, [`Reason`](crate::Reason) → `u64`.
 pub const REASONS: &str = "REASONS";
 
+/// What was decided a moment ago: per-CPU array, [`RecentKey::slot`](crate::RecentKey::slot) →
+/// [`Recent`](crate::Recent).
+pub const RECENT: &str = "RECENT";
+/// What voids every entry of [`RECENT`] when it changes: array of one, memory-mapped, → `u64`. User space adds one
+/// after each change of a table; a program stores the time when it gives an established flow's place to another.
+pub const EPOCH: &str = "EPOCH";
+
 /// XDP, on an uplink: towards a slice.
 pub const XDP_INGRESS: &str = "bg_xdp_ingress";
 /// tc ingress, on an uplink, or on a zone link when replies go by the stack: towards a slice.

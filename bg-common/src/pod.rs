@@ -1,6 +1,8 @@
 //! Marks the table types as plain old data, beside the proof of their sizes.
 
-use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Name, PreviewKey, Service, Traffic, Word};
+use crate::{
+    Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Name, PreviewKey, Recent, Service, Traffic, Word,
+};
 
 macro_rules! pod {
     ($($ty:ty: $size:literal),* $(,)?) => {$(
@@ -22,6 +24,7 @@ pod! {
     Flow: 16,
     PreviewKey: 24,
     Traffic: 128,
+    Recent: 96,
     Bucket<Frontend>: 128,
     Bucket<u64>: 128,
 }

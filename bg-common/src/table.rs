@@ -1,7 +1,9 @@
 //! The form of every table. The built programs and the pinned tables are both held against it.
 
 use crate::names::{self, Name};
-use crate::{Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, PreviewKey, Reason, Service, Traffic, Word};
+use crate::{
+    Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, PreviewKey, Reason, Recent, Service, Traffic, Word,
+};
 
 /// A kind of table, numbered as `enum bpf_map_type` in include/uapi/linux/bpf.h.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +56,7 @@ const fn table<K, V>(name: &'static str, kind: Kind, max_entries: u32, flags: u3
 }
 
 /// Every table.
-pub const TABLES: [Table; 14] = [
+pub const TABLES: [Table; 16] = [
     table::<u32, Word>(names::DEPLOYMENTS, Kind::Array, names::MAX_DEPLOYMENTS, MMAPABLE),
     table::<u32, Name>(names::DEPLOYMENT_NAMES, Kind::Array, names::MAX_DEPLOYMENTS, 0),
     table::<u32, Service>(names::SERVICES, Kind::Array, names::MAX_SERVICES, MMAPABLE),
@@ -69,4 +71,6 @@ pub const TABLES: [Table; 14] = [
     table::<FlowKey, Flow>(names::HALF_OPEN, Kind::LruHash, names::DEFAULT_HALF_OPEN, 0),
     table::<u32, Traffic>(names::TRAFFIC, Kind::PerCpuArray, names::MAX_DEPLOYMENTS * 2, 0),
     table::<u32, u64>(names::REASONS, Kind::PerCpuArray, Reason::SLOTS, 0),
+    table::<u32, Recent>(names::RECENT, Kind::PerCpuArray, Recent::ENTRIES, 0),
+    table::<u32, u64>(names::EPOCH, Kind::Array, 1, MMAPABLE),
 ];

@@ -4,11 +4,13 @@
 //! `Ok(None)` means that the packet is none of ours.
 
 use crate::choose::{Choice, choose};
-use crate::fate::{Outlook, cut, is_forsaken, outlook, word_of};
+use crate::fate::{Outlook, cut, is_forsaken, is_settled, outlook, word_of};
+use crate::note::{answered, client_spoke, come_back, opened};
 use crate::packet::Packet;
+use crate::recent::{recall, remember};
 use crate::rewrite::Rewrite;
 use crate::tables::{Insert, Pin, Tables};
-use bg_common::{Backend, Flow, FlowKey, Frontend, Reason, Tick, Via, Word};
+use bg_common::{Backend, End, Flow, FlowKey, Frontend, Reason, Tick, Via, Word};
 
 /// How a rewritten packet leaves, where the hook can choose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,11 +28,20 @@ pub enum Way {
 /// The reason why it is refused.
 #[inline(always)]
 pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+    match recall(packet, tables, End::Destination) {
+        Some(rewrite) => Ok(Some(rewrite)),
+        None => forward_anew(packet, tables),
+    }
+}
+
+#[inline(always)]
+fn forward_anew<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+    let epoch = tables.epoch();
     let Some(frontend) = tables.frontend(&packet.destination()) else {
         return Ok(None);
     };
     let key = FlowKey::new(packet.src, packet.src_port, packet.proto, frontend.service);
-    let backend = backend_of(packet, tables, &frontend, &key)?;
+    let (backend, settled) = backend_of(packet, tables, &frontend, &key)?;
     if backend.endpoint().addr() == packet.src {
         return Err(Reason::OwnAddress);
     }
@@ -38,7 +49,11 @@ pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>
         traffic.packets_in += u64::from(packet.segments);
         traffic.bytes_in += u64::from(packet.len);
     });
-    Ok(Some(Rewrite::to_slice(backend)))
+    let rewrite = Rewrite::to_slice(backend);
+    if let Some(word) = settled {
+        remember(packet, tables, epoch, word, backend, &rewrite);
+    }
+    Ok(Some(rewrite))
 }
 
 /// Decides about a packet that may be a reply of a slice.
@@ -48,26 +63,38 @@ pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>
 /// The reason why it is none, although it comes from a backend.
 #[inline(always)]
 pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+    match recall(packet, tables, End::Source) {
+        Some(rewrite) => Ok(Some(rewrite)),
+        None => reply_anew(packet, tables),
+    }
+}
+
+#[inline(always)]
+fn reply_anew<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+    let epoch = tables.epoch();
     let Some(id) = tables.backend_at(&packet.source()) else {
         return Ok(None);
     };
     let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
     let key = FlowKey::new(packet.dst, packet.dst_port, packet.proto, backend.service());
-    let (_, pin) = find(tables, &key).ok_or(Reason::DirectReply)?;
+    let (place, pin) = find(tables, &key).ok_or(Reason::DirectReply)?;
     let flow = pin.get();
     if flow.backend != id {
         return Err(Reason::StaleReply);
     }
     let now = tables.now();
-    if let Outlook::Over(reason) =
-        outlook(packet, &flow, backend, word_of(tables, backend.slice().deployment(), now)?)
-    {
+    let word = raw_word(tables, backend)?;
+    if let Outlook::Over(reason) = outlook(packet, &flow, backend, word.effective(now)) {
         cut(&pin, &flow, now);
         return Err(reason);
     }
     let frontend = tables.frontend_addr(flow.frontend).ok_or(Reason::BrokenTable)?;
     answered(packet, tables, &pin, &flow, backend, now);
-    Ok(Some(Rewrite::to_client(&frontend)))
+    let rewrite = Rewrite::to_client(&frontend);
+    if flow.answered() && is_busy(place, &flow, now) && is_settled(&flow, backend, word) {
+        remember(packet, tables, epoch, word, backend, &rewrite);
+    }
+    Ok(Some(rewrite))
 }
 
 /// Decides about a packet from a zone: most are replies, but a slice may be a client too.
@@ -86,6 +113,18 @@ pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, R
         Some(rewrite) => Ok(Some(rewrite)),
         None => back,
     }
+}
+
+/// The word of a backend's deployment, as it stands in the table.
+#[inline(always)]
+fn raw_word<T: Tables>(tables: &T, backend: &Backend) -> Result<Word, Reason> {
+    tables.word(backend.slice().deployment()).ok_or(Reason::BrokenTable)
+}
+
+/// Whether a packet in the middle of the flow leaves its pin as it is, and is not the first one of late.
+#[inline(always)]
+fn is_busy(place: In, flow: &Flow, now: Tick) -> bool {
+    place == In::Flows && flow.seen == now && flow.state() & Flow::RESET == 0
 }
 
 /// Which table a pin is in.
@@ -116,35 +155,38 @@ fn find_later<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
 
 /// What a pin says about a packet.
 enum Pinned<'a> {
-    /// It goes where the flow is pinned to.
-    To(Flow, &'a Backend),
+    /// It goes where the flow is pinned to, by this word as it stands in the table.
+    To(Flow, &'a Backend, Word),
     /// It is decided anew; with the word, if that is why.
     Not(Option<Word>),
 }
 
-/// The backend of a packet's flow: the pinned one, or a new choice.
+/// The backend of a packet's flow: the pinned one, or a new choice. With the word as it stands in the table, if as
+/// much would be said about the flow's next packet.
 #[inline(always)]
 fn backend_of<'a, T: Tables>(
     packet: &Packet,
     tables: &'a T,
     frontend: &Frontend,
     key: &FlowKey,
-) -> Result<&'a Backend, Reason> {
+) -> Result<(&'a Backend, Option<Word>), Reason> {
     let now = tables.now();
     // Nearly every packet ends in the first branch: it has no more in it than that takes.
     let (stale, word) = if let Some(pin) = tables.flow(key) {
         match pinned(packet, tables, frontend, In::Flows, &pin, now)? {
-            Pinned::To(flow, backend) => {
-                if !shares_port(tables, frontend, &flow) {
-                    client_spoke(packet, &pin, &flow, now);
+            Pinned::To(flow, backend, word) => {
+                if shares_port(tables, frontend, &flow) {
+                    return Ok((backend, None));
                 }
-                return Ok(backend);
+                client_spoke(packet, &pin, &flow, now);
+                let settled = is_busy(In::Flows, &flow, now) && is_settled(&flow, backend, word);
+                return Ok((backend, settled.then_some(word)));
             }
             Pinned::Not(word) => (Some(In::Flows), word),
         }
     } else if let Some((place, pin)) = find_later(tables, key) {
         match pinned(packet, tables, frontend, place, &pin, now)? {
-            Pinned::To(flow, backend) => {
+            Pinned::To(flow, backend, _) => {
                 if !shares_port(tables, frontend, &flow) {
                     if place == In::Flows {
                         client_spoke(packet, &pin, &flow, now);
@@ -152,14 +194,14 @@ fn backend_of<'a, T: Tables>(
                         come_back(packet, tables, key, &pin, &flow, now);
                     }
                 }
-                return Ok(backend);
+                return Ok((backend, None));
             }
             Pinned::Not(word) => (Some(place), word),
         }
     } else {
         (None, None)
     };
-    new_flow(packet, tables, frontend, key, now, stale, word)
+    new_flow(packet, tables, frontend, key, now, stale, word).map(|backend| (backend, None))
 }
 
 /// Whether the flow came through another frontend.
@@ -187,10 +229,11 @@ fn pinned<'a, T: Tables>(
         return Ok(Pinned::Not(None));
     }
     let backend = tables.backend(flow.backend).ok_or(Reason::BrokenTable)?;
-    let word = word_of(tables, backend.slice().deployment(), now)?;
+    let raw = raw_word(tables, backend)?;
+    let word = raw.effective(now);
     match outlook(packet, &flow, backend, word) {
         Outlook::Stays if is_forsaken(packet, &flow, backend, word, now) => Ok(Pinned::Not(Some(word))),
-        Outlook::Stays => Ok(Pinned::To(flow, backend)),
+        Outlook::Stays => Ok(Pinned::To(flow, backend, raw)),
         Outlook::Anew => Ok(Pinned::Not(Some(word))),
         Outlook::Over(reason) => {
             cut(pin, &flow, now);
@@ -223,7 +266,10 @@ fn new_flow<'a, T: Tables>(
         return Ok(backend);
     }
     match stale {
-        Some(In::Flows) => tables.remove_flow(key),
+        Some(In::Flows) => {
+            tables.remove_flow(key);
+            tables.next_epoch();
+        }
         Some(In::HalfOpen) => tables.remove_half_open(key),
         None => {}
     }
@@ -258,98 +304,4 @@ fn keeps(packet: &Packet, frontend: &Frontend, flow: &Flow, place: In, now: Tick
     // another VIP it is neither, and the conversation that is going on keeps the port.
     let other_vip = flow.frontend != u32::from(frontend.id);
     !flow.closed() && (other_vip || !established)
-}
-
-/// The client of a half-open flow speaks: it is established if the backend has answered.
-///
-/// An unanswered pin keeps the time of its first packet, so that retransmissions and one-way
-/// datagrams cannot hold a flow on a dead backend for longer than a pin counts.
-#[inline(always)]
-fn come_back<T: Tables>(packet: &Packet, tables: &T, key: &FlowKey, pin: &T::Pin, flow: &Flow, now: Tick) {
-    if !flow.answered() || packet.is_bare_syn() {
-        return;
-    }
-    let state = client_spoke(packet, pin, flow, now);
-    if packet.is_rst() {
-        return;
-    }
-    // Not read again from the pin, whose memory may be another flow's by now.
-    let mut established = flow.with_state(state & !Flow::CONFIRMED);
-    established.seen = now;
-    match tables.insert_flow(key, &established) {
-        Insert::Done | Insert::Exists => tables.remove_half_open(key),
-        Insert::Full => {
-            tables.count(Reason::FlowsFull);
-            if !flow.confirmed() {
-                pin.set_state(state | Flow::CONFIRMED);
-            }
-        }
-    }
-}
-
-/// Notes a packet of the client in its pin, and returns the pin's state.
-///
-/// Datagrams get no answer that could be missed, so that a client may send them for ever to nobody: only the backend
-/// refreshes their pins.
-#[inline(always)]
-fn client_spoke(packet: &Packet, pin: &impl Pin, flow: &Flow, now: Tick) -> u8 {
-    if packet.is_tcp() && flow.seen != now {
-        pin.touch(now);
-    }
-    note(packet, pin, flow, flow.state(), Flow::CLIENT_FIN)
-}
-
-/// Notes a packet of the backend in its flow's pin and counts it.
-#[inline(always)]
-fn answered<T: Tables>(packet: &Packet, tables: &T, pin: &T::Pin, flow: &Flow, backend: &Backend, now: Tick) {
-    // A refusal is no answer.
-    let unanswered = !flow.answered();
-    let first = unanswered && !packet.is_rst();
-    let state = if first { flow.state() | Flow::ANSWERED } else { flow.state() };
-    note(packet, pin, flow, state, Flow::BACKEND_FIN);
-    if flow.seen != now {
-        pin.touch(now);
-    }
-    tables.traffic(backend.slice(), |traffic| {
-        traffic.packets_out += u64::from(packet.segments);
-        traffic.bytes_out += u64::from(packet.len);
-        if packet.is_rst() {
-            // Strays that no handshake began tell nothing about the slice, and anybody can send them.
-            traffic.resets += u64::from(flow.began_with_syn() && !flow.closed());
-            traffic.refused += u64::from(unanswered && flow.began_with_syn() && !flow.closed());
-        } else if unanswered {
-            traffic.answered += 1;
-            traffic.handshakes_answered += u64::from(flow.began_with_syn());
-        }
-    });
-}
-
-/// Writes the state bits when the packet changes them, and returns them. Any packet after a RST takes that back: the
-/// RST was not the connection's.
-#[inline(always)]
-fn note(packet: &Packet, pin: &impl Pin, flow: &Flow, state: u8, fin: u8) -> u8 {
-    let state = match (packet.is_rst(), packet.is_fin()) {
-        (true, _) => state | Flow::RESET,
-        (false, true) => state & !Flow::RESET | fin,
-        (false, false) => state & !Flow::RESET,
-    };
-    if state != flow.state() {
-        pin.set_state(state);
-    }
-    state
-}
-
-/// Counts a flow that a slice was given by `word`.
-#[inline(always)]
-fn opened<T: Tables>(packet: &Packet, tables: &T, backend: &Backend, word: Word, preview: bool) {
-    let handshake = packet.is_bare_syn();
-    let now_ns = tables.now_ns();
-    tables.traffic(backend.slice(), |traffic| {
-        traffic.flows += 1;
-        traffic.handshakes += u64::from(handshake);
-        // A preview goes on where it went before a switch, which shows nothing about that.
-        if (handshake || !packet.is_tcp()) && !preview {
-            traffic.begins(now_ns, word.generation());
-        }
-    });
 }

@@ -25,18 +25,25 @@ pub fn word_of<T: Tables>(tables: &T, deployment: u32, now: Tick) -> Result<Word
     Ok(tables.word(deployment).ok_or(Reason::BrokenTable)?.effective(now))
 }
 
+/// Whether nothing can happen to a pinned flow, whatever the packet.
+#[inline(always)]
+#[must_use]
+pub fn is_settled(flow: &Flow, backend: &Backend, word: Word) -> bool {
+    let at_home = word.live() == backend.slice().colour();
+    (at_home || word.fate() == Fate::Keep && backend.stays_on_switch())
+        && backend.keeps_flows()
+        && !flow.cut()
+}
+
 /// What becomes of a packet of a flow that is pinned to `backend`.
 #[inline(always)]
 #[must_use]
 pub fn outlook(packet: &Packet, flow: &Flow, backend: &Backend, word: Word) -> Outlook {
-    let at_home = word.live() == backend.slice().colour();
     // In as few steps as can be, for nearly every packet.
-    if (at_home || word.fate() == Fate::Keep && backend.stays_on_switch())
-        && backend.keeps_flows()
-        && !flow.cut()
-    {
+    if is_settled(flow, backend, word) {
         return Outlook::Stays;
     }
+    let at_home = word.live() == backend.slice().colour();
     let fate = match word.fate() {
         _ if at_home || flow.is_preview() => Fate::Keep,
         // What is there without a switch, such as a canary's flows, is not leaving.

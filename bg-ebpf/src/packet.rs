@@ -113,6 +113,13 @@ impl Packet {
         self.tcp_flags & RST != 0
     }
 
+    /// Whether it neither begins nor ends anything.
+    #[inline(always)]
+    #[must_use]
+    pub const fn goes_on(&self) -> bool {
+        self.tcp_flags & (SYN | RST | FIN) == 0
+    }
+
     /// Offset of the transport header.
     #[inline(always)]
     #[must_use]

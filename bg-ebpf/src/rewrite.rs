@@ -4,16 +4,7 @@ use crate::checksum::{Change, Delta};
 use crate::decide::Way;
 use crate::packet::{Family, L3, Packet};
 use crate::view::View;
-use bg_common::{Addr, Backend, Endpoint, Port, Proto, Reason};
-
-/// Which end of a packet is replaced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    /// Towards a slice.
-    Destination,
-    /// Back to the client.
-    Source,
-}
+use bg_common::{Addr, Backend, End, Endpoint, Port, Proto, Reason};
 
 /// Whether the gateway takes the hop that the kernel would have taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

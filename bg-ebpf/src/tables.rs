@@ -1,7 +1,8 @@
 //! The seam to the tables.
 
 use bg_common::{
-    Addr, Aim, Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word,
+    Addr, Aim, Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Recent, Service, SliceId, Tick, Traffic,
+    Word,
 };
 
 /// What was inserted.
@@ -81,6 +82,18 @@ pub trait Tables {
 
     /// Deletes an established pin.
     fn remove_flow(&self, key: &FlowKey);
+
+    /// Reads or writes what this CPU remembers at a slot.
+    fn recent<R>(&self, slot: u32, look: impl FnOnce(&mut Recent) -> R) -> Option<R>;
+
+    /// Time in the kernel's timer ticks, which costs a load.
+    fn jiffies(&self) -> u64;
+
+    /// A number that is another one after anything has voided what is remembered.
+    fn epoch(&self) -> u64;
+
+    /// Voids everything that is remembered, on every CPU.
+    fn next_epoch(&self);
 
     /// Changes the counters of a slice.
     fn traffic(&self, slice: SliceId, change: impl FnOnce(&mut Traffic));

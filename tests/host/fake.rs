@@ -1,7 +1,8 @@
 //! Tables in ordinary memory, and a frame in a vector.
 
 use bg_common::{
-    Addr, Aim, Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Service, SliceId, Tick, Traffic, Word,
+    Addr, Aim, Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Recent, Service, SliceId, Tick, Traffic,
+    Word,
 };
 use bg_ebpf::checksum::Change;
 use bg_ebpf::tables::Insert;
@@ -32,6 +33,11 @@ pub(crate) struct Fake {
     half_open: Flows,
     traffic: RefCell<HashMap<u32, Traffic>>,
     counted: RefCell<Vec<Reason>>,
+    recent: RefCell<HashMap<u32, Recent>>,
+    /// Whether nothing is remembered of one packet for the next.
+    pub(crate) forgets: Cell<bool>,
+    pub(crate) jiffies: Cell<u64>,
+    pub(crate) epoch: Cell<u64>,
 }
 
 impl Fake {
@@ -64,6 +70,10 @@ impl Fake {
             half_open: Flows::default(),
             traffic: RefCell::default(),
             counted: RefCell::default(),
+            recent: RefCell::default(),
+            forgets: Cell::new(false),
+            jiffies: Cell::new(1_000_000),
+            epoch: Cell::new(1),
         }
     }
 
@@ -76,6 +86,18 @@ impl Fake {
 
     pub(crate) fn traffic_of(&self, slice: SliceId) -> Traffic {
         self.traffic.borrow().get(&slice.index()).copied().unwrap_or_default()
+    }
+
+    /// Replaces a backend, as user space does: what is remembered is void afterwards.
+    pub(crate) fn replace(&mut self, id: u32, change: impl FnOnce(Backend) -> Backend) {
+        let backend = self.backends.get_mut(&id).expect("there is such a backend");
+        *backend = change(*backend);
+        self.epoch.set(self.epoch.get() + 1);
+    }
+
+    /// How many decisions are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.recent.borrow().values().filter(|recent| **recent != Recent::default()).count()
     }
 
     pub(crate) fn pins(&self) -> Vec<PinRow> {
@@ -196,6 +218,26 @@ impl Tables for Fake {
 
     fn remove_flow(&self, key: &FlowKey) {
         self.flows.borrow_mut().remove(key);
+    }
+
+    fn recent<R>(&self, slot: u32, look: impl FnOnce(&mut Recent) -> R) -> Option<R> {
+        assert!(slot < Recent::ENTRIES);
+        if self.forgets.get() {
+            return None;
+        }
+        Some(look(self.recent.borrow_mut().entry(slot).or_default()))
+    }
+
+    fn jiffies(&self) -> u64 {
+        self.jiffies.get()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch.get()
+    }
+
+    fn next_epoch(&self) {
+        self.epoch.set(self.epoch.get() + 1);
     }
 
     fn traffic(&self, slice: SliceId, change: impl FnOnce(&mut Traffic)) {

@@ -62,3 +62,4 @@ fn every_packet_case_holds_on_the_host_library() {
 }
 
 mod properties;
+mod recent;

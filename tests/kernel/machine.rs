@@ -120,6 +120,9 @@ impl Machine {
     /// Sets word and pins, and all counts to zero.
     pub(crate) fn set(&mut self, word: Word, pins: &[PinRow]) {
         self.set_word(word);
+        // Pins that a test puts there are no change that a program knows of.
+        let epoch = self.array::<u64>(names::EPOCH).get(&0, 0).unwrap();
+        self.array::<u64>(names::EPOCH).set(0, epoch + 1, 0).unwrap();
         for name in [names::FLOWS, names::HALF_OPEN] {
             let mut table = self.hash::<FlowKey, Flow>(name);
             let keys: Vec<FlowKey> = table.keys().map(Result::unwrap).collect();

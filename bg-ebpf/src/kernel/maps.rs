@@ -1,7 +1,7 @@
 //! The tables, and the only access to them.
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
-use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
@@ -11,8 +11,8 @@ use bg_common::names::{
     MAX_PREVIEWS, MAX_RING, MAX_SERVICES, Name,
 };
 use bg_common::{
-    Addr, Aim, Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, PreviewKey, Reason, Service, SliceId,
-    Tick, Traffic, Word,
+    Addr, Aim, Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, PreviewKey, Reason, Recent, Service,
+    SliceId, Tick, Traffic, Word,
 };
 use bg_ebpf::tables::{Insert, Pin, Tables};
 
@@ -44,6 +44,11 @@ static HALF_OPEN: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(DEFAU
 static TRAFFIC: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(MAX_DEPLOYMENTS * 2, 0);
 #[map]
 static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::SLOTS, 0);
+
+#[map]
+static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(Recent::ENTRIES, 0);
+#[map]
+static EPOCH: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 const EEXIST: i32 = -17;
 
@@ -202,6 +207,33 @@ impl Tables for KernelTables {
     fn remove_flow(&self, key: &FlowKey) {
         // As in `remove_half_open`.
         let _ = FLOWS.remove(key);
+    }
+
+    #[inline(always)]
+    fn recent<R>(&self, slot: u32, look: impl FnOnce(&mut Recent) -> R) -> Option<R> {
+        // SAFETY: as in `traffic`.
+        RECENT.get_ptr_mut(slot).map(|recent| look(unsafe { &mut *recent }))
+    }
+
+    #[inline(always)]
+    fn jiffies(&self) -> u64 {
+        // SAFETY: as in `now`.
+        unsafe { bpf_jiffies64() }
+    }
+
+    #[inline(always)]
+    fn epoch(&self) -> u64 {
+        // SAFETY: as in `word`.
+        EPOCH.get_ptr(0).map_or(0, |epoch| unsafe { epoch.read_volatile() })
+    }
+
+    #[inline(always)]
+    fn next_epoch(&self) {
+        if let Some(epoch) = EPOCH.get_ptr_mut(0) {
+            // The time is a number by which nobody has remembered anything, and needs no atomic addition.
+            // SAFETY: as in `word`.
+            unsafe { epoch.write_volatile(self.now_ns()) }
+        }
     }
 
     #[inline(always)]

@@ -24,6 +24,7 @@ const RING_STRIDE: usize = size_of::<u32>().next_multiple_of(8);
 
 pub(super) struct Tables {
     words: Mapped,
+    epoch: Mapped,
     deployment_names: Table<u32, Name>,
     services_mapped: Mapped,
     services: Table<u32, Service>,
@@ -51,11 +52,13 @@ impl Tables {
     /// Opens the tables that are pinned in `dir`.
     pub(super) fn open(dir: &Path) -> Result<Self, Refusal> {
         let words = Table::<u32, Word>::open(dir, names::DEPLOYMENTS)?;
+        let epoch = Table::<u32, u64>::open(dir, names::EPOCH)?;
         let services = Table::<u32, Service>::open(dir, names::SERVICES)?;
         let ring = Table::<u32, u32>::open(dir, names::RING)?;
         Ok(Self {
             words: Mapped::new(words.fd(), size_of::<Word>(), names::MAX_DEPLOYMENTS)
                 .map_err(|error| words.refused(&error))?,
+            epoch: Mapped::new(epoch.fd(), size_of::<u64>(), 1).map_err(|error| epoch.refused(&error))?,
             deployment_names: Table::open(dir, names::DEPLOYMENT_NAMES)?,
             services_mapped: Mapped::new(services.fd(), size_of::<Service>(), names::MAX_SERVICES)
                 .map_err(|error| services.refused(&error))?,
@@ -134,8 +137,16 @@ impl Tables {
         Ok(state)
     }
 
-    /// Executes one change.
+    /// Executes one change, and voids what was decided before it.
     pub(super) fn execute(&mut self, op: &Op) -> Result<(), Refusal> {
+        let done = self.change(op);
+        if let Some(epoch) = self.epoch.bits(0, 0) {
+            epoch.fetch_add(1, Ordering::Release);
+        }
+        done
+    }
+
+    fn change(&mut self, op: &Op) -> Result<(), Refusal> {
         match op {
             Op::InitialWord(id, word) => {
                 self.word(*id)?.store(word.bits(), Ordering::Release);
