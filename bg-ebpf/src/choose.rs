@@ -43,7 +43,7 @@ pub fn choose<T: Tables>(
     let v6 = packet.family == Family::V6;
     let aim = match frontend.aim() {
         Aim::Live if word.has_previews() => tables.preview(service.deployment, &packet.src),
-        aim => aim,
+        aim @ (Aim::Live | Aim::Other | Aim::Blue | Aim::Green) => aim,
     };
     let preview = aim != Aim::Live;
     let ring = if preview {

@@ -48,7 +48,7 @@ pub fn outlook(packet: &Packet, flow: &Flow, backend: &Backend, word: Word) -> O
         _ if at_home || flow.is_preview() => Fate::Keep,
         // What is there without a switch, such as a canary's flows, is not leaving.
         Fate::Keep if word.draining() => backend.on_switch(),
-        fate => fate,
+        fate @ (Fate::Keep | Fate::Reset | Fate::Move) => fate,
     };
     let down = backend.pinned();
     if fate == Fate::Keep && down == PinnedFlows::Keep && !flow.cut() {

@@ -15,6 +15,7 @@ mod gates;
 mod health;
 pub mod machine;
 mod made;
+mod memory;
 mod onward;
 pub mod order;
 mod orders;
@@ -29,6 +30,7 @@ mod rings;
 mod verdict;
 pub mod view;
 mod watch;
+mod word;
 
 pub use event::{Effect, Event, Now, Outcome};
 pub use machine::Machine;

@@ -2,15 +2,14 @@
 //! tested without a kernel.
 
 mod flaps;
+mod previews;
 mod ring;
 
 use super::state::{Op, ServiceState, State};
 use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
 use crate::refusal::Refusal;
-use bg_common::names::{MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_PREVIEWS, MAX_RING, MAX_SERVICES};
-use bg_common::{
-    Aim, Backend, Colour, Endpoint, Frontend, Name, PinnedFlows, PreviewKey, Proto, Ring, Service, SliceId,
-};
+use bg_common::names::{MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_RING, MAX_SERVICES};
+use bg_common::{Aim, Backend, Colour, Endpoint, Frontend, Name, PinnedFlows, Proto, Ring, Service, SliceId};
 use ring::Member;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -282,40 +281,6 @@ impl Plan {
         let frontend = Frontend::aimed(service, u16::try_from(id).unwrap_or(u16::MAX), aim);
         self.ops.push(Op::MapFrontend(at, frontend));
         self.state.frontends.insert(at, frontend);
-        Ok(())
-    }
-
-    /// Brings the preview rules in line. No packet looks at them before the word says that there are some.
-    fn previews(&mut self, want: &[DeploymentSpec]) -> Result<(), Refusal> {
-        let mut wanted = BTreeMap::new();
-        for deployment in want {
-            let Some(id) = self.state.deployment_id(&deployment.name) else { continue };
-            wanted.extend(deployment.previews.iter().map(|(prefix, aim)| {
-                (PreviewKey::prefix(id, prefix.addr().into(), prefix.bits()), *aim as u32)
-            }));
-        }
-        if wanted.len() > MAX_PREVIEWS as usize {
-            return Err(Refusal::new(
-                "table-full",
-                format!("there is no room for another preview rule: the table holds {MAX_PREVIEWS}"),
-                "the preview rules of all deployments",
-                "remove rules that are not needed, or use shorter prefixes",
-            ));
-        }
-        let Self { state, ops, .. } = self;
-        // Removed first, so that a full table has room.
-        state.previews.retain(|key, _| {
-            let stays = wanted.contains_key(key);
-            if !stays {
-                ops.push(Op::RemovePreview(*key));
-            }
-            stays
-        });
-        for (key, aim) in wanted {
-            if state.previews.insert(key, aim) != Some(aim) {
-                ops.push(Op::SetPreview(key, aim));
-            }
-        }
         Ok(())
     }
 

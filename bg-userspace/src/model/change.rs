@@ -3,12 +3,13 @@
 
 use super::Moment;
 use super::canary::Canary;
-use super::deployment::{Deployment, Step, at_tick, tick, tick_after};
+use super::deployment::{Deployment, Step, at_tick};
 use super::event::Outcome;
 use super::order::{Actor, Done, Force, OrderId};
 use super::plan::PlanId;
 use super::preview::Previews;
 use super::record::{Cause, Pending, What};
+use super::word::word_after;
 use crate::refusal::Refusal;
 use bg_common::word::{Fate, Invalid};
 use bg_common::{Colour, Word};
@@ -374,37 +375,6 @@ impl Force {
             Self::Gates(gates) => gates.iter().any(|name| name == gate),
             Self::All => true,
         }
-    }
-}
-
-/// What `make` makes of `word` at `now`.
-fn word_after(make: &Make, word: Word, now: Moment) -> Result<Word, Invalid> {
-    let effective = word.effective(tick(now));
-    match make {
-        // A pause is not over because live changes: whoever holds new flows lets them go.
-        Make::Go(go) => effective.change(|fields| {
-            fields.live = go.to;
-            fields.draining = true;
-            fields.fate = go.fate;
-            fields.canary = 0;
-            fields.revert_at_deadline = go.confirm.is_some();
-            match go.confirm {
-                Some(within) => {
-                    fields.resume_at_deadline = false;
-                    fields.deadline = tick_after(now.after(within));
-                }
-                None if fields.resume_at_deadline => {}
-                None => fields.deadline = 0,
-            }
-        }),
-        Make::Confirm => effective.confirmed(),
-        Make::Pause(time) => effective.paused(Some(tick_after(now.after(*time)))),
-        Make::Resume => effective.resumed(),
-        Make::Fate(fate) => effective.with_fate(*fate),
-        Make::Canary(canary) => effective.with_canary(canary.share),
-        Make::Previews(previews) => effective.with_previews(previews.in_use),
-        Make::Drained => effective.drained(),
-        Make::Settle => word.settled(tick(now)),
     }
 }
 

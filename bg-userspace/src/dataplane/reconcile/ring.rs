@@ -82,7 +82,7 @@ impl Turn {
     fn new(member: &Member, len: usize) -> Self {
         let hash = member.at.hash();
         let weight = u32::from(member.weight).min(HEAVIEST);
-        let (next, step) = ((hash >> 32) as usize % len, (hash.wrapping_mul(ODD) >> 32) as usize % len | 1);
+        let (next, step) = ((hash >> 32) as usize % len, ((hash.wrapping_mul(ODD) >> 32) as usize % len) | 1);
         Self { id: member.id, weight, credit: HEAVIEST - weight, next, step }
     }
 
