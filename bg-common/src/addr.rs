@@ -54,6 +54,13 @@ impl Addr {
         self.0
     }
 
+    /// Wraps an IPv6 address as words of four bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_words([a, b, c, d]: [u32; 4]) -> Self {
+        Self([join(a, b), join(c, d)])
+    }
+
     /// The same as words of four bytes.
     #[inline(always)]
     #[must_use]
@@ -144,6 +151,9 @@ pub(crate) const fn join(first: u32, second: u32) -> u64 {
 pub struct Port([u8; 2]);
 
 impl Port {
+    /// That of a protocol without ports.
+    pub const NONE: Self = Self([0; 2]);
+
     /// Takes a port as it stands in a packet.
     #[inline(always)]
     #[must_use]
@@ -187,6 +197,16 @@ impl Proto {
     pub const TCP: Self = Self(6);
     /// UDP, RFC 768.
     pub const UDP: Self = Self(17);
+    /// DCCP, RFC 4340.
+    pub const DCCP: Self = Self(33);
+    /// ICMPv6, RFC 4443.
+    pub const ICMP6: Self = Self(58);
+    /// SCTP, RFC 9260.
+    pub const SCTP: Self = Self(132);
+    /// UDP-Lite, RFC 3828.
+    pub const UDP_LITE: Self = Self(136);
+    /// Every protocol, with port 0: how tables name a whole address. The number is reserved, and no packet has it.
+    pub const ANY: Self = Self(255);
 }
 
 impl fmt::Display for Proto {
@@ -194,6 +214,7 @@ impl fmt::Display for Proto {
         match *self {
             Self::TCP => f.write_str("tcp"),
             Self::UDP => f.write_str("udp"),
+            Self::ANY => f.write_str("any"),
             Self(other) => write!(f, "{other}"),
         }
     }
@@ -220,6 +241,7 @@ mod tests {
             assert_eq!(IpAddr::from(addr), ip);
             assert_eq!(addr.is_v4(), ip.is_ipv4(), "{text}");
             assert_eq!(Addr::from_v6(addr.octets()), addr);
+            assert_eq!(Addr::from_words(addr.words()), addr);
             let octets: [u8; 16] = addr.words().map(u32::to_ne_bytes).concat().try_into().unwrap();
             assert_eq!(octets, addr.octets());
         }

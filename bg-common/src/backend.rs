@@ -40,7 +40,8 @@ pub struct Backend {
     slice: SliceId,
     port: Port,
     proto: Proto,
-    /// Bits 0-1: [`Via`]; 2-3: [`PinnedFlows`]; 4: [`Backend::is_down`]; 5-6: [`Backend::on_switch`].
+    /// Bits 0-1: [`Via`]; 2-3: [`PinnedFlows`]; 4: [`Backend::is_down`]; 5: [`Backend::has_source`];
+    /// 6-7: [`Backend::on_switch`].
     way: u8,
 }
 
@@ -48,7 +49,8 @@ const VIA_BITS: u8 = 0b11;
 const PINNED_SHIFT: u32 = 2;
 const PINNED_BITS: u8 = 0b11;
 const DOWN: u8 = 1 << 4;
-const ON_SWITCH_SHIFT: u32 = 5;
+const SOURCE: u8 = 1 << 5;
+const ON_SWITCH_SHIFT: u32 = 6;
 const ON_SWITCH_BITS: u8 = 0b11;
 
 impl Backend {
@@ -93,6 +95,19 @@ impl Backend {
         self.way & DOWN != 0
     }
 
+    /// The same backend, for some of whose clients an address of the gateway stands.
+    #[must_use]
+    pub const fn with_source(self) -> Self {
+        Self { way: self.way | SOURCE, ..self }
+    }
+
+    /// Whether an address of the gateway stands for some of its clients.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has_source(&self) -> bool {
+        self.way & SOURCE != 0
+    }
+
     /// Whether nothing but staying can happen to the flows that are pinned to it.
     #[inline(always)]
     #[must_use]
@@ -134,6 +149,13 @@ impl Backend {
     #[must_use]
     pub const fn endpoint(&self) -> Endpoint {
         Endpoint::new(self.addr, self.port, self.proto)
+    }
+
+    /// Whether it takes every port of every protocol, and keeps them as they are.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.proto.0 == Proto::ANY.0
     }
 
     /// Index of its service.
@@ -188,6 +210,7 @@ mod tests {
             assert_eq!((up.via(), up.pinned(), up.is_down()), (via, PinnedFlows::Keep, false));
             for pinned in [PinnedFlows::Keep, PinnedFlows::Reset, PinnedFlows::Move] {
                 let down = up.down(PinnedFlows::Move).down(pinned);
+                assert!(!down.has_source() && up.with_source().down(pinned).has_source());
                 assert_eq!((down.via(), down.pinned(), down.is_down()), (via, pinned, true));
                 assert_eq!(down.keeps_flows(), pinned == PinnedFlows::Keep);
                 assert_eq!((down.endpoint(), down.ifindex()), (at, 7));

@@ -1,7 +1,7 @@
 //! A client's conversation with a service, and the pin that keeps it on its backend.
 
 use crate::clock::Began;
-use crate::endpoint::Tail;
+use crate::endpoint::{Tail, spread};
 use crate::{Addr, Port, Proto, Tick};
 
 /// Names a flow, the same for both directions. 24 bytes.
@@ -21,6 +21,21 @@ impl FlowKey {
     #[must_use]
     pub const fn new(client: Addr, port: Port, proto: Proto, service: u32) -> Self {
         Self { client, tail: Tail::new(port, proto, service) }
+    }
+
+    /// The flow of a client's address and port to a port of a whole address: unlike those of other services it is
+    /// told apart by the port that the client asked for, because the slice has all of them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn whole(client: Addr, port: Port, proto: Proto, service: u32, asked: Port) -> Self {
+        Self { client, tail: Tail::new(port, proto, service).and_other_port(asked) }
+    }
+
+    /// The port that the client asked for; 0 where the service has one port only.
+    #[inline(always)]
+    #[must_use]
+    pub const fn asked(&self) -> Port {
+        self.tail.other_port()
     }
 
     /// The client's address.
@@ -49,6 +64,13 @@ impl FlowKey {
     #[must_use]
     pub const fn service(&self) -> u32 {
         self.tail.service()
+    }
+
+    /// 64 bits that spread flows evenly, however alike they are.
+    #[inline(always)]
+    #[must_use]
+    pub const fn hash(&self) -> u64 {
+        spread(&self.client, self.tail)
     }
 }
 

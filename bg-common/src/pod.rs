@@ -1,7 +1,8 @@
 //! Marks the table types as plain old data, beside the proof of their sizes.
 
 use crate::{
-    Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, Name, PreviewKey, Recent, Service, Traffic, Word,
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Name, NatKey,
+    PreviewKey, Recent, Service, Settings, Source, Traffic, Word,
 };
 
 macro_rules! pod {
@@ -23,7 +24,13 @@ pod! {
     FlowKey: 24,
     Flow: 16,
     PreviewKey: 24,
+    FragmentKey: 40,
+    Fragment: 16,
+    Settings: 8,
     Traffic: 128,
+    Connected: 56,
+    Source: 32,
+    NatKey: 8,
     Recent: 96,
     Bucket<Frontend>: 128,
     Bucket<u64>: 128,

@@ -11,13 +11,17 @@ pub struct Frontend {
     pub service: u32,
     /// Index of this frontend's own endpoint, for the way back.
     pub id: u16,
-    /// The number of an [`Aim`].
+    /// The number of an [`Aim`], or [`Frontend::VIP`].
     pub role: u8,
     /// Always zero.
     pub zero: u8,
 }
 
 impl Frontend {
+    /// No frontend, but a sign under [`Endpoint::whole`](crate::Endpoint::whole) that the address is a VIP, of which
+    /// the gateway keeps what no frontend claims.
+    pub const VIP: u8 = 255;
+
     /// A frontend that follows the live colour.
     #[must_use]
     pub const fn live(service: u32, id: u16) -> Self {
@@ -35,6 +39,19 @@ impl Frontend {
     #[must_use]
     pub const fn aim(&self) -> Aim {
         Aim::from_number(self.role)
+    }
+
+    /// The sign of a VIP.
+    #[must_use]
+    pub const fn vip() -> Self {
+        Self { service: 0, id: 0, role: Self::VIP, zero: 0 }
+    }
+
+    /// Whether this is only the sign of a VIP.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_vip(self) -> bool {
+        self.role == Self::VIP
     }
 }
 

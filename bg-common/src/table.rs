@@ -2,7 +2,8 @@
 
 use crate::names::{self, Name};
 use crate::{
-    Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, PreviewKey, Reason, Recent, Service, Traffic, Word,
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, PreviewKey,
+    Reason, Recent, Service, Settings, Source, Traffic, Word,
 };
 
 /// A kind of table, numbered as `enum bpf_map_type` in include/uapi/linux/bpf.h.
@@ -56,7 +57,7 @@ const fn table<K, V>(name: &'static str, kind: Kind, max_entries: u32, flags: u3
 }
 
 /// Every table.
-pub const TABLES: [Table; 16] = [
+pub const TABLES: [Table; 22] = [
     table::<u32, Word>(names::DEPLOYMENTS, Kind::Array, names::MAX_DEPLOYMENTS, MMAPABLE),
     table::<u32, Name>(names::DEPLOYMENT_NAMES, Kind::Array, names::MAX_DEPLOYMENTS, 0),
     table::<u32, Service>(names::SERVICES, Kind::Array, names::MAX_SERVICES, MMAPABLE),
@@ -69,6 +70,12 @@ pub const TABLES: [Table; 16] = [
     table::<u32, Bucket<u64>>(names::BACKENDS_BY_ADDR, Kind::Array, names::ENDPOINT_BUCKETS, 0),
     table::<FlowKey, Flow>(names::FLOWS, Kind::Hash, names::DEFAULT_FLOWS, 0),
     table::<FlowKey, Flow>(names::HALF_OPEN, Kind::LruHash, names::DEFAULT_HALF_OPEN, 0),
+    table::<u32, u64>(names::GATEWAY, Kind::Array, 1, 0),
+    table::<u64, Connected>(names::CONNECTED, Kind::LruHash, names::MAX_CONNECTED, 0),
+    table::<u32, Source>(names::SOURCES, Kind::Array, names::MAX_BACKENDS, 0),
+    table::<NatKey, FlowKey>(names::NAT, Kind::Hash, names::MAX_NAT, 0),
+    table::<FragmentKey, Fragment>(names::FRAGMENTS, Kind::LruHash, names::MAX_FRAGMENTED, 0),
+    table::<u32, Settings>(names::SETTINGS, Kind::Array, 1, 0),
     table::<u32, Traffic>(names::TRAFFIC, Kind::PerCpuArray, names::MAX_DEPLOYMENTS * 2, 0),
     table::<u32, u64>(names::REASONS, Kind::PerCpuArray, Reason::SLOTS, 0),
     table::<u32, Recent>(names::RECENT, Kind::PerCpuArray, Recent::ENTRIES, 0),

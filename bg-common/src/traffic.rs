@@ -37,8 +37,10 @@ pub struct Traffic {
     pub first_new_ns: u64,
     /// Generation of the word that gave the slice its newest flow.
     pub first_new_generation: u64,
+    /// Of the flows, those of the gateway's own processes: whether their connections were answered is not known.
+    pub local: u64,
     /// Always zero.
-    pub zero: [u64; 3],
+    pub zero: [u64; 2],
 }
 
 impl Traffic {
@@ -68,6 +70,7 @@ impl Traffic {
             last_new_ns,
             first_new_ns,
             first_new_generation,
+            local,
             zero: _,
         } = cpu;
         self.packets_in += packets_in;
@@ -80,6 +83,7 @@ impl Traffic {
         self.resets += resets;
         self.handshakes_answered += handshakes_answered;
         self.refused += refused;
+        self.local += local;
         self.last_new_ns = self.last_new_ns.max(*last_new_ns);
         if *first_new_ns == 0 {
             return;

@@ -190,6 +190,12 @@ impl Word {
         (self.0 >> DEADLINE_SHIFT) as u32
     }
 
+    /// Changes from one generation to another, which comes later.
+    #[must_use]
+    pub const fn generations(from: u16, to: u16) -> u16 {
+        to.wrapping_sub(from) & GENERATION_BITS as u16
+    }
+
     /// How often the word was changed, modulo 2^14.
     #[inline(always)]
     #[must_use]

@@ -10,7 +10,7 @@ use bg_common::{Aim, Colour, Frontend, Port, Reason, Ring, Service, Word};
 
 /// What was chosen for a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Choice {
+pub struct Chosen {
     /// Index of the backend.
     pub backend: u32,
     /// A preview has decided, and not who is live.
@@ -29,7 +29,7 @@ pub fn choose<T: Tables>(
     frontend: &Frontend,
     service: &Service,
     word: Word,
-) -> Result<Choice, Reason> {
+) -> Result<Chosen, Reason> {
     let midstream = packet.is_tcp() && !packet.is_bare_syn();
     if word.is_paused() && !midstream {
         return Err(Reason::Paused);
@@ -61,7 +61,7 @@ pub fn choose<T: Tables>(
     let port = if service.is_by_client() { Port::default() } else { packet.src_port };
     let position = ring.position(hash::client(&packet.src, port));
     let backend = tables.ring(position).ok_or(Reason::BrokenTable)?;
-    Ok(Choice { backend, preview })
+    Ok(Chosen { backend, preview })
 }
 
 /// The ring of whoever comes through an ordinary frontend and is in no preview.

@@ -1,13 +1,15 @@
 //! Where a packet belongs. The rule of switching lives here.
 //!
-//! Towards a slice: frontend → pin → else the word → ring → backend. Back: backend → pin → frontend.
+//! Towards a slice: frontend → pin → else the word → ring → backend. The way back is in [`reply`](crate::reply).
 //! `Ok(None)` means that the packet is none of ours.
 
-use crate::choose::{Choice, choose};
+use crate::choose::{Chosen, choose};
 use crate::fate::{Outlook, cut, is_forsaken, is_settled, outlook, word_of};
-use crate::note::{answered, client_spoke, come_back, opened};
+use crate::note::{client_spoke, come_back, opened};
 use crate::packet::Packet;
+use crate::parse::Detour;
 use crate::recent::{recall, remember};
+use crate::reply::{is_over, reply};
 use crate::rewrite::Rewrite;
 use crate::tables::{Insert, Pin, Tables};
 use bg_common::{Backend, End, Flow, FlowKey, Frontend, Reason, Tick, Via, Word};
@@ -21,13 +23,13 @@ pub enum Way {
     Client,
 }
 
-/// Decides about a packet that comes from clients.
+/// Decides about a plain packet that comes from clients.
 ///
 /// # Errors
 ///
-/// The reason why it is refused.
+/// The reason why it is refused, or that it may be for a whole address, which the slow path looks up.
 #[inline(always)]
-pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Detour> {
     match recall(packet, tables, End::Destination) {
         Some(rewrite) => Ok(Some(rewrite)),
         None => forward_anew(packet, tables),
@@ -35,66 +37,48 @@ pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>
 }
 
 #[inline(always)]
-fn forward_anew<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+fn forward_anew<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Detour> {
     let epoch = tables.epoch();
     let Some(frontend) = tables.frontend(&packet.destination()) else {
-        return Ok(None);
+        return if tables.settings().whole_addresses() { Err(Detour::Rare) } else { Ok(None) };
     };
     let key = FlowKey::new(packet.src, packet.src_port, packet.proto, frontend.service);
-    let (backend, settled) = backend_of(packet, tables, &frontend, &key)?;
-    if backend.endpoint().addr() == packet.src {
-        return Err(Reason::OwnAddress);
-    }
-    tables.traffic(backend.slice(), |traffic| {
-        traffic.packets_in += u64::from(packet.segments);
-        traffic.bytes_in += u64::from(packet.len);
-    });
-    let rewrite = Rewrite::to_slice(backend);
+    let Choice { backend, settled, .. } = to_backend(packet, tables, &frontend, &key)?;
+    let rewrite = Rewrite::to_slice(packet, backend);
     if let Some(word) = settled {
         remember(packet, tables, epoch, word, backend, &rewrite);
     }
     Ok(Some(rewrite))
 }
 
-/// Decides about a packet that may be a reply of a slice.
-///
-/// # Errors
-///
-/// The reason why it is none, although it comes from a backend.
-#[inline(always)]
-pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
-    match recall(packet, tables, End::Source) {
-        Some(rewrite) => Ok(Some(rewrite)),
-        None => reply_anew(packet, tables),
-    }
+/// The backend of a packet's flow.
+pub(crate) struct Choice<'a> {
+    /// Its index.
+    pub(crate) id: u32,
+    /// Itself.
+    pub(crate) backend: &'a Backend,
+    /// The word as it stands in the table, if as much would be said about the flow's next packet.
+    pub(crate) settled: Option<Word>,
 }
 
+/// The backend that a packet for a frontend goes to, and counts it.
 #[inline(always)]
-fn reply_anew<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
-    let epoch = tables.epoch();
-    let Some(id) = tables.backend_at(&packet.source()) else {
-        return Ok(None);
-    };
-    let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
-    let key = FlowKey::new(packet.dst, packet.dst_port, packet.proto, backend.service());
-    let (place, pin) = find(tables, &key).ok_or(Reason::DirectReply)?;
-    let flow = pin.get();
-    if flow.backend != id {
-        return Err(Reason::StaleReply);
+pub(crate) fn to_backend<'a, T: Tables>(
+    packet: &Packet,
+    tables: &'a T,
+    frontend: &Frontend,
+    key: &FlowKey,
+) -> Result<Choice<'a>, Reason> {
+    let choice = backend_of(packet, tables, frontend, key)?;
+    let backend = choice.backend;
+    if backend.endpoint().addr() == packet.src && !backend.has_source() {
+        return Err(Reason::OwnAddress);
     }
-    let now = tables.now();
-    let word = raw_word(tables, backend)?;
-    if let Outlook::Over(reason) = outlook(packet, &flow, backend, word.effective(now)) {
-        cut(&pin, &flow, now);
-        return Err(reason);
-    }
-    let frontend = tables.frontend_addr(flow.frontend).ok_or(Reason::BrokenTable)?;
-    answered(packet, tables, &pin, &flow, backend, now);
-    let rewrite = Rewrite::to_client(&frontend);
-    if flow.answered() && is_busy(place, &flow, now) && is_settled(&flow, backend, word) {
-        remember(packet, tables, epoch, word, backend, &rewrite);
-    }
-    Ok(Some(rewrite))
+    tables.traffic(backend.slice(), |traffic| {
+        traffic.packets_in += u64::from(packet.segments);
+        traffic.bytes_in += u64::from(packet.len);
+    });
+    Ok(choice)
 }
 
 /// Decides about a packet from a zone: most are replies, but a slice may be a client too.
@@ -103,10 +87,9 @@ fn reply_anew<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>,
 ///
 /// The reason why it is refused.
 #[inline(always)]
-pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
+pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Detour> {
     let back = reply(packet, tables);
-    // What is over is answered, and not a new flow of the slice's.
-    if matches!(back, Ok(Some(_)) | Err(Reason::ResetByFate | Reason::BackendDown)) {
+    if matches!(back, Ok(Some(_)) | Err(Detour::Rare)) || back.is_err_and(is_over) {
         return back;
     }
     match forward(packet, tables)? {
@@ -117,26 +100,26 @@ pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, R
 
 /// The word of a backend's deployment, as it stands in the table.
 #[inline(always)]
-fn raw_word<T: Tables>(tables: &T, backend: &Backend) -> Result<Word, Reason> {
+pub(crate) fn raw_word<T: Tables>(tables: &T, backend: &Backend) -> Result<Word, Reason> {
     tables.word(backend.slice().deployment()).ok_or(Reason::BrokenTable)
 }
 
 /// Whether a packet in the middle of the flow leaves its pin as it is, and is not the first one of late.
 #[inline(always)]
-fn is_busy(place: In, flow: &Flow, now: Tick) -> bool {
+pub(crate) fn is_busy(place: In, flow: &Flow, now: Tick) -> bool {
     place == In::Flows && flow.seen == now && flow.state() & Flow::RESET == 0
 }
 
 /// Which table a pin is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum In {
+pub(crate) enum In {
     Flows,
     HalfOpen,
 }
 
 /// A flow's pin.
 #[inline(always)]
-fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
+pub(crate) fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
     match tables.flow(key) {
         Some(pin) => Some((In::Flows, pin)),
         None => find_later(tables, key),
@@ -161,26 +144,26 @@ enum Pinned<'a> {
     Not(Option<Word>),
 }
 
-/// The backend of a packet's flow: the pinned one, or a new choice. With the word as it stands in the table, if as
-/// much would be said about the flow's next packet.
+/// The backend of a packet's flow: the pinned one, or a new choice.
 #[inline(always)]
-fn backend_of<'a, T: Tables>(
+pub(crate) fn backend_of<'a, T: Tables>(
     packet: &Packet,
     tables: &'a T,
     frontend: &Frontend,
     key: &FlowKey,
-) -> Result<(&'a Backend, Option<Word>), Reason> {
+) -> Result<Choice<'a>, Reason> {
     let now = tables.now();
     // Nearly every packet ends in the first branch: it has no more in it than that takes.
     let (stale, word) = if let Some(pin) = tables.flow(key) {
         match pinned(packet, tables, frontend, In::Flows, &pin, now)? {
             Pinned::To(flow, backend, word) => {
+                let id = flow.backend;
                 if shares_port(tables, frontend, &flow) {
-                    return Ok((backend, None));
+                    return Ok(Choice { id, backend, settled: None });
                 }
-                client_spoke(packet, &pin, &flow, now);
+                client_spoke(packet, tables, &pin, &flow, now, true);
                 let settled = is_busy(In::Flows, &flow, now) && is_settled(&flow, backend, word);
-                return Ok((backend, settled.then_some(word)));
+                return Ok(Choice { id, backend, settled: settled.then_some(word) });
             }
             Pinned::Not(word) => (Some(In::Flows), word),
         }
@@ -189,19 +172,19 @@ fn backend_of<'a, T: Tables>(
             Pinned::To(flow, backend, _) => {
                 if !shares_port(tables, frontend, &flow) {
                     if place == In::Flows {
-                        client_spoke(packet, &pin, &flow, now);
+                        client_spoke(packet, tables, &pin, &flow, now, true);
                     } else {
                         come_back(packet, tables, key, &pin, &flow, now);
                     }
                 }
-                return Ok((backend, None));
+                return Ok(Choice { id: flow.backend, backend, settled: None });
             }
             Pinned::Not(word) => (Some(place), word),
         }
     } else {
         (None, None)
     };
-    new_flow(packet, tables, frontend, key, now, stale, word).map(|backend| (backend, None))
+    new_flow(packet, tables, frontend, key, now, stale, word)
 }
 
 /// Whether the flow came through another frontend.
@@ -252,7 +235,7 @@ fn new_flow<'a, T: Tables>(
     now: Tick,
     stale: Option<In>,
     word: Option<Word>,
-) -> Result<&'a Backend, Reason> {
+) -> Result<Choice<'a>, Reason> {
     let service = tables.service(frontend.service).ok_or(Reason::BrokenTable)?;
     let moved = word.is_some();
     // Read once for each packet: what it is decided by is one state of the deployment.
@@ -260,10 +243,10 @@ fn new_flow<'a, T: Tables>(
         Some(word) => word,
         None => word_of(tables, service.deployment, now)?,
     };
-    let Choice { backend: id, preview } = choose(packet, tables, frontend, &service, word)?;
+    let Chosen { backend: id, preview } = choose(packet, tables, frontend, &service, word)?;
     let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
     if packet.is_rst() {
-        return Ok(backend);
+        return Ok(Choice { id, backend, settled: None });
     }
     match stale {
         Some(In::Flows) => {
@@ -283,11 +266,12 @@ fn new_flow<'a, T: Tables>(
         Insert::Exists => {
             // Another CPU was first.
             let first = tables.half_open(key).map_or(id, |pin| pin.get().backend);
-            return tables.backend(first).ok_or(Reason::BrokenTable);
+            let backend = tables.backend(first).ok_or(Reason::BrokenTable)?;
+            return Ok(Choice { id: first, backend, settled: None });
         }
         Insert::Full => tables.count(Reason::HalfOpenFull),
     }
-    Ok(backend)
+    Ok(Choice { id, backend, settled: None })
 }
 
 /// Whether a pin decides about this packet.

@@ -2,9 +2,11 @@
 //! the kernel, where `main.rs` gives it real packets and real tables. It knows neither.
 //!
 //! In the order of a packet's way: [`view`] and [`tables`] are the two seams to the outside;
-//! [`parse`] reads the headers; [`recent`] knows what was decided a moment ago; else [`decide`] chooses where the
-//! packet belongs, asking [`fate`] whether its flow may stay there; [`rewrite`] changes it and mends its checksums
-//! with [`checksum`], or [`reset`] makes the answer of it that ends its connection.
+//! [`parse`] reads the headers, or, where they are rare, [`walk`] does; [`recent`] knows what was decided a moment ago; else
+//! [`decide`] chooses where the packet belongs, or [`reply`] whom it answers, or [`rare`] either, asking [`fate`] whether
+//! its flow may stay there; [`rewrite`] changes it and mends its checksums with [`checksum`], or [`reset`] makes the
+//! answer of it that ends its connection. [`nat`] replaces the client, too, where the backend is to answer the gateway;
+//! [`local`] decides for sockets of the gateway's own processes.
 
 #![no_std]
 
@@ -13,19 +15,27 @@ pub mod choose;
 pub mod decide;
 pub mod fate;
 pub mod hash;
+pub mod local;
+pub mod nat;
 mod note;
 pub mod packet;
 pub mod parse;
+pub mod rare;
 pub mod recent;
+pub mod reply;
 pub mod reset;
 pub mod rewrite;
 pub mod tables;
 pub mod view;
+pub mod walk;
 
-pub use decide::{Way, forward, reply, zone};
+pub use decide::{Way, forward, zone};
 pub use packet::Packet;
-pub use parse::parse;
+pub use parse::{Detour, parse};
+pub use rare::{forward_rare, reply_rare, zone_rare};
+pub use reply::reply;
 pub use reset::reset;
 pub use rewrite::{Hop, Rewrite};
-pub use tables::{Pin, Tables};
+pub use tables::{Nat, Pin, Sockets, Tables};
 pub use view::View;
+pub use walk::parse_rare;

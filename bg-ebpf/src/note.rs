@@ -20,7 +20,7 @@ pub(crate) fn come_back<T: Tables>(
     if !flow.answered() || packet.is_bare_syn() {
         return;
     }
-    let state = client_spoke(packet, pin, flow, now);
+    let state = client_spoke(packet, tables, pin, flow, now, false);
     if packet.is_rst() {
         return;
     }
@@ -38,16 +38,25 @@ pub(crate) fn come_back<T: Tables>(
     }
 }
 
-/// Notes a packet of the client in its pin, and returns the pin's state.
+/// Notes a packet of the client in its pin, which may be an established one, and returns the pin's state.
 ///
 /// Datagrams get no answer that could be missed, so that a client may send them for ever to nobody: only the backend
 /// refreshes their pins.
 #[inline(always)]
-pub(crate) fn client_spoke(packet: &Packet, pin: &impl Pin, flow: &Flow, now: Tick) -> u8 {
+pub(crate) fn client_spoke<T: Tables>(
+    packet: &Packet,
+    tables: &T,
+    pin: &T::Pin,
+    flow: &Flow,
+    now: Tick,
+    established: bool,
+) -> u8 {
     if packet.is_tcp() && flow.seen != now {
         pin.touch(now);
     }
-    note(packet, pin, flow, flow.state(), Flow::CLIENT_FIN)
+    let state = note(packet, pin, flow, flow.state(), Flow::CLIENT_FIN);
+    forget(packet, tables, flow, established);
+    state
 }
 
 /// Notes a packet of the backend in its flow's pin and counts it.
@@ -59,12 +68,14 @@ pub(crate) fn answered<T: Tables>(
     flow: &Flow,
     backend: &Backend,
     now: Tick,
+    established: bool,
 ) {
     // A refusal is no answer.
     let unanswered = !flow.answered();
     let first = unanswered && !packet.is_rst();
     let state = if first { flow.state() | Flow::ANSWERED } else { flow.state() };
     note(packet, pin, flow, state, Flow::BACKEND_FIN);
+    forget(packet, tables, flow, established);
     if flow.seen != now {
         pin.touch(now);
     }
@@ -97,6 +108,15 @@ fn note(packet: &Packet, pin: &impl Pin, flow: &Flow, state: u8, fin: u8) -> u8 
     state
 }
 
+/// Has what was decided a moment ago forgotten after the RST of an established flow: the packet that takes it back
+/// has to reach the pin.
+#[inline(always)]
+fn forget<T: Tables>(packet: &Packet, tables: &T, flow: &Flow, established: bool) {
+    if established && packet.is_rst() && flow.state() & Flow::RESET == 0 {
+        tables.next_epoch();
+    }
+}
+
 /// Counts a flow that a slice was given by `word`, or by a preview.
 #[inline(always)]
 pub(crate) fn opened<T: Tables>(packet: &Packet, tables: &T, backend: &Backend, word: Word, preview: bool) {
@@ -105,6 +125,7 @@ pub(crate) fn opened<T: Tables>(packet: &Packet, tables: &T, backend: &Backend, 
     tables.traffic(backend.slice(), |traffic| {
         traffic.flows += 1;
         traffic.handshakes += u64::from(handshake);
+        traffic.local += u64::from(packet.is_local());
         // A preview goes on where it went before a switch, which shows nothing about that.
         if (handshake || !packet.is_tcp()) && !preview {
             traffic.begins(now_ns, word.generation());

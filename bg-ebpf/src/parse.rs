@@ -1,20 +1,34 @@
-//! Reads the headers of a frame.
+//! Reads the headers of a frame, if it is as nearly all are: an Ethernet header without tags, an IP header without
+//! options or extensions, a whole TCP or UDP packet in one piece.
 //!
-//! What is not read here yet has a reason of its own and passes untouched: VLAN tags, IPv4 options,
-//! IPv6 extension headers, fragments, and protocols without ports.
+//! Offsets are constants here. Whatever else there is takes the slow path, on which [`walk`](crate::walk) reads it.
 
 use crate::packet::{Family, L3, Packet};
 use crate::view::View;
 use bg_common::{Addr, Port, Proto, Reason};
 
-const ETHERTYPE: usize = 12;
-const IPV4: [u8; 2] = [0x08, 0x00];
-const IPV6: [u8; 2] = [0x86, 0xdd];
-const VLAN: [u8; 2] = [0x81, 0x00];
-const SERVICE_VLAN: [u8; 2] = [0x88, 0xa8];
+pub(crate) const ETHERTYPE: usize = 12;
+pub(crate) const IPV4: [u8; 2] = [0x08, 0x00];
+pub(crate) const IPV6: [u8; 2] = [0x86, 0xdd];
 
-const TCP_HEADER: usize = 20;
-const UDP_HEADER: usize = 8;
+pub(crate) const TCP_HEADER: usize = 20;
+pub(crate) const UDP_HEADER: usize = 8;
+
+/// Why a frame goes no further on the fast path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detour {
+    /// The slow path is to read it: nothing has been counted, changed or written.
+    Rare,
+    /// It is decided.
+    Refused(Reason),
+}
+
+impl From<Reason> for Detour {
+    #[inline(always)]
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
 
 /// What the network header says.
 struct Network {
@@ -31,35 +45,32 @@ struct Network {
 ///
 /// # Errors
 ///
-/// The reason why the frame is none of ours to touch.
+/// The reason why the frame is none of ours to touch, or that it is for the slow path.
 #[inline(always)]
-pub fn parse<V: View>(view: &V) -> Result<Packet, Reason> {
+pub fn parse<V: View>(view: &V) -> Result<Packet, Detour> {
+    if view.has_tag_beside() {
+        return Err(Detour::Rare);
+    }
     if let Some(reason) = view.stray() {
-        return Err(reason);
+        return Err(reason.into());
     }
     match view.read::<2>(ETHERTYPE).ok_or(Reason::Truncated)? {
         IPV4 => transport(view, ipv4(view)?),
         IPV6 => transport(view, ipv6(view)?),
-        VLAN | SERVICE_VLAN => Err(Reason::Vlan),
-        _ => Err(Reason::NotIp),
+        _ => Err(Detour::Rare),
     }
 }
 
 /// RFC 791, section 3.1.
 #[inline(always)]
-fn ipv4<V: View>(view: &V) -> Result<Network, Reason> {
+fn ipv4<V: View>(view: &V) -> Result<Network, Detour> {
     let [length, fragment, next, src, dst] = view.words::<5>(L3).ok_or(Reason::Truncated)?;
     let [version_ihl, _, len_high, len_low] = length.to_ne_bytes();
     let [_, _, frag_high, frag_low] = fragment.to_ne_bytes();
     let [ttl, proto, _, _] = next.to_ne_bytes();
-    match version_ihl {
-        0x45 => {}
-        0x46..=0x4f => return Err(Reason::IpOptions),
-        _ => return Err(Reason::Truncated),
-    }
     // More Fragments, or a fragment offset.
-    if u16::from_be_bytes([frag_high & 0x3f, frag_low]) != 0 {
-        return Err(Reason::Fragment);
+    if version_ihl != 0x45 || u16::from_be_bytes([frag_high & 0x3f, frag_low]) != 0 {
+        return Err(Detour::Rare);
     }
     let total = usize::from(u16::from_be_bytes([len_high, len_low]));
     Ok(Network {
@@ -74,22 +85,22 @@ fn ipv4<V: View>(view: &V) -> Result<Network, Reason> {
 
 /// RFC 8200, section 3.
 #[inline(always)]
-fn ipv6<V: View>(view: &V) -> Result<Network, Reason> {
+fn ipv6<V: View>(view: &V) -> Result<Network, Detour> {
     let [label, length] = view.words::<2>(L3).ok_or(Reason::Truncated)?;
     let [s0, s1, d0, d1] = view.longs::<4>(L3 + 8).ok_or(Reason::Truncated)?;
     let [version, ..] = label.to_ne_bytes();
     let [len_high, len_low, next, hop_limit] = length.to_ne_bytes();
     if version >> 4 != 6 {
-        return Err(Reason::Truncated);
+        return Err(Reason::Truncated.into());
     }
-    // Hop-by-hop, routing, fragment, destination options, authentication, mobility.
-    if matches!(next, 0 | 43 | 44 | 51 | 60 | 135) {
-        return Err(Reason::ExtensionHeader);
+    // Whatever else there is, is for the slow path, and may be an extension header.
+    if !matches!(Proto(next), Proto::TCP | Proto::UDP) {
+        return Err(Detour::Rare);
     }
     let (src, dst) = (Addr::from_longs([s0, s1]), Addr::from_longs([d0, d1]));
     // Its flow would have the key of an IPv4 flow.
     if src.is_v4() || dst.is_v4() {
-        return Err(Reason::MappedAddress);
+        return Err(Reason::MappedAddress.into());
     }
     Ok(Network {
         family: Family::V6,
@@ -102,11 +113,12 @@ fn ipv6<V: View>(view: &V) -> Result<Network, Reason> {
 }
 
 #[inline(always)]
-fn transport<V: View>(view: &V, network: Network) -> Result<Packet, Reason> {
+fn transport<V: View>(view: &V, network: Network) -> Result<Packet, Detour> {
     let Network { family, src, dst, proto, hop_limit, payload } = network;
     let l4 = L3 + family.header_len();
     if l4 + payload > view.len() as usize {
-        return Err(Reason::Truncated);
+        // It may have more than what lies in one piece.
+        return Err(Detour::Rare);
     }
     let (ports, tcp_flags) = match proto {
         Proto::TCP if payload >= TCP_HEADER => {
@@ -118,8 +130,8 @@ fn transport<V: View>(view: &V, network: Network) -> Result<Packet, Reason> {
             let [ports, _] = view.words::<2>(l4).ok_or(Reason::Truncated)?;
             (ports, 0)
         }
-        Proto::TCP | Proto::UDP => return Err(Reason::Truncated),
-        _ => return Err(Reason::OtherProtocol),
+        Proto::TCP | Proto::UDP => return Err(Reason::Truncated.into()),
+        _ => return Err(Detour::Rare),
     };
     let [src_high, src_low, dst_high, dst_low] = ports.to_ne_bytes();
     Ok(Packet {
@@ -133,5 +145,6 @@ fn transport<V: View>(view: &V, network: Network) -> Result<Packet, Reason> {
         tcp_flags,
         len: view.len(),
         segments: view.segments(),
+        rare: None,
     })
 }

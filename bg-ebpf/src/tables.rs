@@ -1,8 +1,8 @@
 //! The seam to the tables.
 
 use bg_common::{
-    Addr, Aim, Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Recent, Service, SliceId, Tick, Traffic,
-    Word,
+    Addr, Aim, Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason,
+    Recent, Service, Settings, SliceId, Source, Tick, Traffic, Word,
 };
 
 /// What was inserted.
@@ -40,6 +40,9 @@ pub trait Tables {
 
     /// The time in nanoseconds, from the finer of the two clocks.
     fn now_ns(&self) -> u64;
+
+    /// What holds for all packets.
+    fn settings(&self) -> Settings;
 
     /// The frontend at an address, port and protocol.
     fn frontend(&self, at: &Endpoint) -> Option<Frontend>;
@@ -83,6 +86,12 @@ pub trait Tables {
     /// Deletes an established pin.
     fn remove_flow(&self, key: &FlowKey);
 
+    /// What was decided with a datagram's first fragment.
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment>;
+
+    /// Remembers what was decided with a first fragment, in place of what an older datagram left under its key.
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) -> Insert;
+
     /// Reads or writes what this CPU remembers at a slot.
     fn recent<R>(&self, slot: u32, look: impl FnOnce(&mut Recent) -> R) -> Option<R>;
 
@@ -100,4 +109,28 @@ pub trait Tables {
 
     /// Counts a reason.
     fn count(&self, reason: Reason);
+}
+
+/// What is known of local sockets.
+pub trait Sockets: Tables {
+    /// What a socket is connected to.
+    fn connected(&self, cookie: u64) -> Option<Connected>;
+
+    /// Remembers it; whether there was room.
+    fn remember_connected(&self, cookie: u64, connected: &Connected) -> bool;
+
+    /// Forgets it.
+    fn forget_connected(&self, cookie: u64);
+}
+
+/// What is known of clients whose address is replaced.
+pub trait Nat: Tables {
+    /// Which clients of a backend get another address.
+    fn source(&self, backend: u32) -> Option<Source>;
+
+    /// The flow that a port stands for.
+    fn hidden(&self, at: &NatKey) -> Option<FlowKey>;
+
+    /// Gives a port to a flow unless it has one.
+    fn hide(&self, at: &NatKey, flow: &FlowKey) -> Insert;
 }

@@ -8,8 +8,14 @@ use bg_common::Reason;
 /// Each access states its whole width, so that an implementation checks bounds once and the
 /// verifier can follow.
 pub trait View {
-    /// Length of the frame in bytes, whatever part of it can be read.
+    /// Length of the frame in bytes, as far as it is known without asking: of an XDP frame in several pieces that
+    /// of the first.
     fn len(&self) -> u32;
+
+    /// Length of the frame in bytes, whatever part of it can be read.
+    fn whole_len(&self) -> u32 {
+        self.len()
+    }
 
     /// Whether the frame has no bytes at all.
     fn is_empty(&self) -> bool {
@@ -19,6 +25,11 @@ pub trait View {
     /// Packets that the frame stands for: more than one when segmentation is left to the device.
     fn segments(&self) -> u32 {
         1
+    }
+
+    /// Whether the kernel has moved a VLAN tag out of the frame.
+    fn has_tag_beside(&self) -> bool {
+        false
     }
 
     /// Why the frame is none of ours, before anything is read of it.

@@ -39,6 +39,7 @@ pub use run::run;
 pub use when::When;
 
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Switches live traffic between a blue and a green copy of a system.
@@ -78,14 +79,14 @@ Exit codes:
 #[derive(Clone, PartialEq, Eq, Debug, Default, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Control socket of the daemon [default: the instance's, or as configured]
-    #[arg(long, global = true, value_name = "PATH", env = "BG_SOCKET")]
+    /// Control socket of the daemon [env: BG_SOCKET] [default: the instance's, or as configured]
+    #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Configuration file [default: /etc/bg/bg.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "BG_CONFIG")]
+    /// Configuration file [env: BG_CONFIG] [default: /etc/bg/bg.toml]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Instance of the gateway [default: as configured, or "default"]
-    #[arg(long, global = true, value_name = "NAME", env = "BG_INSTANCE")]
+    /// Instance of the gateway [env: BG_INSTANCE] [default: as configured, or "default"]
+    #[arg(long, global = true, value_name = "NAME")]
     pub instance: Option<String>,
     /// Print JSON for programs; refusals go to standard error as JSON
     #[arg(long, global = true)]
@@ -93,6 +94,20 @@ pub struct Global {
     /// Work on the kernel's tables and the journal's file directly, without the daemon; no gate is asked
     #[arg(long, global = true)]
     pub offline: bool,
+}
+
+impl Global {
+    /// Fills in what was not typed from the environment. Clap would do that, too, and then take it for required
+    /// wherever it says how a command is used.
+    #[must_use]
+    pub fn or_from(mut self, variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        self.socket = self.socket.or_else(|| path("BG_SOCKET"));
+        self.config = self.config.or_else(|| path("BG_CONFIG"));
+        let instance = || variable("BG_INSTANCE").filter(|value| !value.is_empty());
+        self.instance = self.instance.or_else(|| instance().map(|name| name.to_string_lossy().into_owned()));
+        self
+    }
 }
 
 /// A command. Without its name, a deployment is the only one.

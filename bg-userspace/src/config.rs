@@ -20,6 +20,7 @@ mod removal;
 mod services;
 mod values;
 
+pub use hooks::LONGEST as LONGEST_HOOK;
 pub use name::{Instance, Name};
 pub use removal::{refuse_removal, removed};
 
@@ -32,7 +33,6 @@ use bg_common::{Aim, Colour};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,6 +62,10 @@ pub struct Gateway {
     pub path: PathChoice,
     /// Whether the daemon adds the VIPs to an uplink and announces them.
     pub own_vips: bool,
+    /// Whether processes of the gateway's own are clients, too.
+    pub local_clients: bool,
+    /// Which ones: those in this control group; of all, if none is named.
+    pub cgroup: Option<PathBuf>,
     /// The control socket.
     pub socket: PathBuf,
     /// What happened, and what has to be known again after a restart.
@@ -137,16 +141,44 @@ pub struct Service {
     pub protocol: Protocol,
     /// At least one.
     pub vips: Vec<IpAddr>,
-    /// Where clients connect.
-    pub port: NonZeroU16,
-    /// Where backends listen.
-    pub backend_port: NonZeroU16,
-    /// VIPs that do not follow the live colour, and where they lead.
+    /// Where clients connect; 0 of a service that has its addresses as a whole.
+    pub port: u16,
+    /// Where backends listen; 0 likewise.
+    pub backend_port: u16,
+    /// For which clients an address of the gateway stands towards backends.
+    pub source_nat: SourceNat,
+    /// VIPs that do not follow the live colour, and where they lead; none of a service that has its addresses as a
+    /// whole.
     pub preview_vips: Vec<(IpAddr, Aim)>,
     /// Whether all flows of a client's address go to one backend.
     pub by_client: bool,
     /// What its flows meet at a switch, where those of the deployment stay.
     pub on_switch: FateChoice,
+}
+
+/// For which clients an address of the gateway stands towards backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SourceNat {
+    /// For none: slices see their clients' addresses.
+    #[default]
+    Never,
+    /// For those in the backend's own subnet, whose answers would not come by the gateway, and for the backend itself.
+    Neighbours,
+    /// For all.
+    Always,
+}
+
+/// What goes into the tables as one service: all of it, or what belongs to one of several whole addresses.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// The service's name, and the address if it has several.
+    pub name: String,
+    /// Where clients connect.
+    pub frontends: Vec<SocketAddr>,
+    /// VIPs with the port that do not follow the live colour, and where they lead.
+    pub previews: Vec<(SocketAddr, Aim)>,
+    /// Where `[blue, green]` listen.
+    pub backends: [Vec<SocketAddr>; 2],
 }
 
 impl Config {
@@ -172,7 +204,35 @@ impl Deployment {
             Colour::Green => green,
         };
         let wanted = |addr: &&IpAddr| service.all_vips().any(|vip| vip.is_ipv4() == addr.is_ipv4());
-        slice.iter().filter(wanted).map(|addr| SocketAddr::new(*addr, service.backend_port.get())).collect()
+        slice.iter().filter(wanted).map(|addr| SocketAddr::new(*addr, service.backend_port)).collect()
+    }
+
+    /// A service as the tables hold it. One with several whole addresses is one service for each: the first VIP of a
+    /// family belongs to the first machine of it, and so on.
+    #[must_use]
+    pub fn parts(&self, service: &Service) -> Vec<Part> {
+        let frontends = service.frontends();
+        let backends = Colour::BOTH.map(|colour| self.backends(service, colour));
+        let of = |family: bool| move |addr: &&SocketAddr| addr.is_ipv4() == family;
+        let several = [true, false].iter().any(|family| frontends.iter().filter(of(*family)).count() > 1);
+        if service.protocol != Protocol::Any || !several {
+            let (name, previews) = (service.name.to_string(), service.previews());
+            return vec![Part { name, frontends, previews, backends }];
+        }
+        let part = |frontend: &SocketAddr| {
+            let family = frontend.is_ipv4();
+            let nth = frontends.iter().filter(of(family)).position(|other| other == frontend);
+            let backends = backends
+                .each_ref()
+                .map(|slice| nth.and_then(|nth| slice.iter().filter(of(family)).nth(nth)).copied());
+            Part {
+                name: format!("{}/{}", service.name, frontend.ip()),
+                frontends: vec![*frontend],
+                previews: Vec::new(),
+                backends: backends.map(|backend| backend.into_iter().collect()),
+            }
+        };
+        frontends.iter().map(part).collect()
     }
 }
 
@@ -185,13 +245,13 @@ impl Service {
     /// Each VIP that does not follow the live colour with the port, and where it leads.
     #[must_use]
     pub fn previews(&self) -> Vec<(SocketAddr, Aim)> {
-        self.preview_vips.iter().map(|(vip, aim)| (SocketAddr::new(*vip, self.port.get()), *aim)).collect()
+        self.preview_vips.iter().map(|(vip, aim)| (SocketAddr::new(*vip, self.port), *aim)).collect()
     }
 
     /// Each VIP that follows the live colour with the port.
     #[must_use]
     pub fn frontends(&self) -> Vec<SocketAddr> {
-        self.vips.iter().map(|vip| SocketAddr::new(*vip, self.port.get())).collect()
+        self.vips.iter().map(|vip| SocketAddr::new(*vip, self.port)).collect()
     }
 }
 

@@ -60,13 +60,16 @@ pub async fn run(path: &Path) -> Result<(), Invalid> {
         half_open: config.gateway.half_open,
     })?;
     keeps_all(&kernel, &config, path)?;
-    let Opened { journal, rebuilt, memories, broken, deaf } = Journal::open(&config.gateway.journal).await;
+    let opened = Journal::open(&config.gateway.journal).await;
+    let Opened { journal, rebuilt, memories, broken, deaf, news } = opened;
+    let doubt = broken.as_ref().map(doubt);
     tell_of_journal(rebuilt, broken, deaf);
     let archive = Arc::new(Past::new(journal.reader()));
     let (handle, reporter, inbox) = engine::channel();
-    let outside = Outside::start(&instance, journal, vip.clone(), Witness::open(&instance)?, &reporter)?;
+    let outside =
+        Outside::start(&instance, (journal, news), vip.clone(), Witness::open(&instance)?, &reporter)?;
     let lifetimes = config.gateway.lifetimes;
-    let settings = Settings { instance, lifetimes, boot: boot_id(), memories };
+    let settings = Settings { instance, lifetimes, boot: boot_id(), memories, doubt };
     let surroundings = outside.surroundings(reporter);
     let engine = Engine::new(settings, Box::new(kernel), surroundings, (&handle, inbox))?;
     let mut engine = tokio::spawn(engine.run());
@@ -157,6 +160,11 @@ fn keeps_all(kernel: &Kernel, config: &config::Config, path: &Path) -> Result<()
 fn boot_id() -> String {
     let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     read.map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// Why what a journal remembers is not to be relied on.
+fn doubt(broken: &Broken) -> String {
+    format!("the journal is not what was written: {broken}")
 }
 
 /// Tells what is wrong with the journal. Traffic does not wait for it.

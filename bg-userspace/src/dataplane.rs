@@ -23,11 +23,12 @@ use crate::refusal::Refusal;
 pub use bg_common::{Aim, Fate, PinnedFlows};
 use bg_common::{Colour, Reason, Traffic, Via, Word};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::collections::{BTreeSet, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// A transport protocol with ports.
+/// What a service speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -36,6 +37,21 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// Every protocol on every port: the service has its addresses as a whole. Ports are 0 and stay what they are in
+    /// each packet. As the protocol of a flow: one that is neither of the two.
+    Any,
+}
+
+impl Protocol {
+    /// As it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Any => "any",
+        }
+    }
 }
 
 /// What the tables shall hold for one deployment.
@@ -55,7 +71,7 @@ pub struct DeploymentSpec {
 /// What the tables shall hold for one service.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ServiceSpec {
-    /// Its name, unique within the deployment.
+    /// Its name, unique within the deployment: `SERVICE`, or `SERVICE/ADDRESS` for one of several whole addresses.
     pub name: String,
     /// The protocol of all its frontends and backends.
     pub protocol: Protocol,
@@ -75,6 +91,21 @@ pub struct ServiceSpec {
     pub on_switch: Fate,
 }
 
+impl ServiceSpec {
+    /// The service that it is, or is one address of.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.name.split_once('/').map_or(&self.name, |(service, _)| service)
+    }
+
+    /// Whether a backend that is down leaves its ring. One of several whole addresses has but one backend, and nobody who
+    /// could take its place.
+    #[must_use]
+    pub fn sheds(&self) -> bool {
+        self.refuse || self.service() == self.name
+    }
+}
+
 /// One backend and the way to it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BackendSpec {
@@ -91,6 +122,17 @@ pub struct BackendSpec {
     /// Its share of new flows, as against the others of its slice: up to 256. With 0 it gets none, and keeps what it
     /// has.
     pub weight: u16,
+    /// Whose address is replaced towards it, and by which.
+    pub source: Option<SourceSpec>,
+}
+
+/// An address of the gateway's that stands for clients of a backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SourceSpec {
+    /// The address.
+    pub addr: IpAddr,
+    /// It stands for clients in the subnet of so many bits around it; with 0, for all.
+    pub prefix: u8,
 }
 
 impl BackendSpec {
@@ -100,7 +142,8 @@ impl BackendSpec {
     /// A backend that serves.
     #[must_use]
     pub const fn serving(addr: SocketAddr, via: Via, ifindex: u32) -> Self {
-        Self { addr, via, ifindex, serving: true, pinned: PinnedFlows::Keep, weight: Self::WEIGHT }
+        let (serving, pinned, weight, source) = (true, PinnedFlows::Keep, Self::WEIGHT, None);
+        Self { addr, via, ifindex, serving, pinned, weight, source }
     }
 }
 
@@ -185,19 +228,40 @@ pub struct AttachPlan {
     pub path: Path,
     /// Each interface once.
     pub links: Vec<AttachSpec>,
+    /// Kernel indices of those that lead to backends with a [`SourceSpec`].
+    pub sources: BTreeSet<u32>,
+    /// The control group whose processes are clients, too, if they are in this network namespace.
+    pub cgroup: Option<PathBuf>,
+}
+
+impl AttachPlan {
+    /// A plan with nothing but these interfaces.
+    #[must_use]
+    pub const fn new(path: Path, links: Vec<AttachSpec>) -> Self {
+        Self { path, links, sources: BTreeSet::new(), cgroup: None }
+    }
 }
 
 /// A program on an interface, as the kernel has it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Attachment {
-    /// Name of the interface when it was attached.
+    /// Name of the interface when it was attached; `cgroup` for a control group.
     pub interface: String,
-    /// Kernel index; 0 once the interface is gone.
+    /// Kernel index; 0 once the interface is gone, and for a control group.
     pub ifindex: u32,
     /// Name of the program.
     pub program: String,
-    /// `xdp`, `xdp-generic`, `tcx-ingress`, `tcx-egress`, `clsact-ingress`, `clsact-egress`.
+    /// `xdp`, `xdp-generic`, `tcx-ingress`, `tcx-egress`, `clsact-ingress`, `clsact-egress`; the latter four with `-nat`
+    /// at their end as well; `cgroup-connect4` and its like.
     pub hook: String,
+}
+
+impl Attachment {
+    /// Whether it is on a control group.
+    #[must_use]
+    pub fn is_on_cgroup(&self) -> bool {
+        self.hook.starts_with("cgroup-")
+    }
 }
 
 /// What a flow is doing.

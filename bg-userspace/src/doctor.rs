@@ -3,12 +3,14 @@
 //! what is attached, and at most has the kernel ask a slice for its MAC address.
 
 mod attachments;
+mod clients;
 mod firewall;
 mod forwarding;
 mod kernel;
 mod links;
 pub(crate) mod privileges;
 mod slices;
+mod state;
 mod vips;
 
 use crate::config::{Config, Invalid};
@@ -37,7 +39,7 @@ pub struct Finding {
     /// How bad it is.
     pub level: Level,
     /// What was looked at: `kernel`, `privileges`, `config`, `wiring`, `attachment`, `link`,
-    /// `forwarding`, `slice`, `vip`, `firewall` or `clients`.
+    /// `forwarding`, `slice`, `vip`, `firewall`, `journal`, `probes` or `clients`.
     pub topic: String,
     /// What was found, in a sentence without a full stop.
     pub text: String,
@@ -83,6 +85,7 @@ pub async fn examine(
     match config {
         Ok(config) => {
             findings.push(Finding::ok("config", "the configuration is valid"));
+            findings.extend(state::examine(config).await);
             match network(config, attached).await {
                 Ok(network) => findings.extend(network),
                 Err(refusal) => findings.push(Finding::refused("wiring", &refusal)),
@@ -113,21 +116,6 @@ async fn network(
     findings.extend(slices::examine(&gateway, &net).await);
     findings.extend(vips::examine(&gateway, attached.is_ok_and(|attached| !attached.is_empty())));
     findings.extend(firewall::examine(&gateway).await);
-    findings.push(clients(&gateway));
+    findings.extend(clients::examine(&gateway, attached.unwrap_or_default()));
     Ok(findings)
-}
-
-/// Whose connections to a VIP are balanced.
-fn clients(gateway: &Gateway<'_>) -> Finding {
-    let Wiring { attach, own_link, .. } = gateway.wiring;
-    let others = attach.links.iter().filter(|link| *own_link != Some(link.ifindex));
-    let names: Vec<_> = others.map(|link| link.name.as_str()).collect();
-    Finding::ok(
-        "clients",
-        format_args!(
-            "connections to a VIP are served when they come in over {}; those of the gateway's own \
-             processes are not covered yet",
-            names.join(", ")
-        ),
-    )
 }

@@ -19,6 +19,7 @@ pub use surroundings::{Alone, Roles, Surroundings};
 
 use crate::api::protocol::{FlowQuery, Status};
 use crate::dataplane::{AttachPlan, Dataplane, DeploymentSpec, Lifetimes};
+use crate::health::spec::Report;
 use crate::model::event::Down;
 use crate::model::order::Done;
 use crate::model::record::Memory;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub boot: String,
     /// What the journal remembers.
     pub memories: Vec<(String, Memory)>,
+    /// Why that is not to be relied on, if it is not.
+    pub doubt: Option<String>,
 }
 
 /// The engine, before and while it runs.
@@ -55,7 +58,6 @@ pub struct Engine {
     inbox: Inbox,
     /// The same moment by both clocks.
     start: (Instant, Duration),
-    memories: HashMap<String, Memory>,
     down: HashMap<String, Vec<Down>>,
     /// Clients that operators lead elsewhere than to the live colour.
     previews: HashMap<String, Vec<(Prefix, Aim)>>,
@@ -66,6 +68,8 @@ pub struct Engine {
     read: Option<Moment>,
     wiring: Option<(AttachPlan, Vec<DeploymentSpec>)>,
     wired: Moment,
+    /// Why the last reload was refused, if it was.
+    refused_reload: Option<Refusal>,
     counting: bool,
     counted: Option<Moment>,
     orders: u64,
@@ -97,10 +101,14 @@ impl Engine {
         let watcher = Watcher::start(dataplane.observer()?, handle.downgrade())?;
         let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)
             .map_err(|why| Refusal::new("no-clock", why, "CLOCK_MONOTONIC", "this kernel cannot be used"))?;
-        let memories: HashMap<_, _> = settings.memories.iter().cloned().collect();
+        let down =
+            settings.memories.iter().map(|(name, memory)| (name.clone(), memory.down.clone())).collect();
+        let previews = settings.memories.iter();
+        let previews = previews.map(|(name, memory)| (name.clone(), memory.previews.clone())).collect();
         let mut machine = Machine::default();
         let (boot, remembered) = (settings.boot.clone(), settings.memories.clone());
-        machine.handle(model::Event::Remembered { boot, memories: remembered }, Now::default());
+        let doubt = settings.doubt.clone();
+        machine.handle(model::Event::Remembered { boot, memories: remembered, doubt }, Now::default());
         Ok(Self {
             settings,
             dataplane,
@@ -109,15 +117,15 @@ impl Engine {
             watcher,
             inbox,
             start: (Instant::now(), monotonic.into()),
-            down: Self::remembered_down(&memories),
-            previews: Self::remembered_previews(&memories),
-            memories,
+            down,
+            previews,
             roles: HashMap::new(),
             unserved: false,
             reading: false,
             read: None,
             wiring: None,
             wired: Moment::default(),
+            refused_reload: None,
             counting: false,
             counted: None,
             orders: 0,
@@ -134,6 +142,7 @@ impl Engine {
             lifetimes: crate::config::DEFAULT_LIFETIMES,
             boot: "first".to_owned(),
             memories: Vec::new(),
+            doubt: None,
         };
         let (handle, reporter, inbox) = channel();
         let world = Box::new(Alone(reporter));
@@ -165,6 +174,7 @@ impl Engine {
                     Some(event) => self.handle(event),
                 },
                 Some(report) = self.inbox.reports.recv() => self.handle(report),
+                Some(report) = self.inbox.probed.recv() => self.probed(report),
                 () = tokio::time::sleep_until(timer) => self.tick(),
             }
         }
@@ -179,6 +189,7 @@ impl Engine {
             Event::Wire { attach, deployments, configured, reply } => {
                 let _ = reply.send(self.wire(attach, deployments, configured));
             }
+            Event::Reloaded(refusal) => self.refused_reload = refusal,
             Event::Lifetimes(lifetimes) => self.settings.lifetimes = lifetimes,
             Event::Swept { began, sweep } => self.swept(began, sweep),
             Event::Counted(counters) => self.counters_read(counters),
@@ -191,6 +202,10 @@ impl Engine {
                     self.feed(model::Event::Remind);
                 }
             }
+            Event::Remembered { memories, doubt } => {
+                let boot = self.settings.boot.clone();
+                self.feed(model::Event::Remembered { boot, memories, doubt });
+            }
             // What gates say comes with their answers.
             Event::Hooked(report) if report.phase == "event" => {
                 let (deployment, what) = (report.deployment.clone(), report.into());
@@ -199,10 +214,6 @@ impl Engine {
             Event::Hooked(_) => {}
             Event::Asked { deployment, token, agreements } => {
                 self.feed(model::Event::Asked { deployment, token, agreements });
-            }
-            Event::Probed(report) => {
-                let crate::health::spec::Report { deployment, probe, target, began, finding } = report;
-                self.feed(model::Event::Probed { deployment, probe, target, began, finding });
             }
             Event::Health { deployment, reply } => {
                 let _ = reply.send(self.health(deployment.as_deref()));
@@ -213,6 +224,11 @@ impl Engine {
             // The loop ends by it, so it never comes here.
             Event::Detach { .. } | Event::Stop => {}
         }
+    }
+
+    fn probed(&mut self, report: Report) {
+        let Report { deployment, probe, target, began, own, finding } = report;
+        self.feed(model::Event::Probed { deployment, probe, target, began, own, finding });
     }
 
     fn order(&mut self, order: Order, reply: Reply<Done>) {

@@ -5,6 +5,7 @@
 mod chain;
 mod clock;
 mod connect;
+mod missing;
 pub mod offline;
 mod open;
 mod place;
@@ -23,8 +24,10 @@ pub use row::Row;
 use crate::model::record::{Memory, Record};
 use crate::refusal::Refusal;
 use clock::Stamp;
+use missing::Missing;
 use place::Place;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use writer::Job;
 
@@ -33,6 +36,9 @@ pub const KEEP: u64 = 1_000_000;
 
 /// Entries that may wait to be written.
 const BACKLOG: usize = 1024;
+
+/// Whoever opens a journal waits no longer for it; it is opened all the same.
+const OPEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is written in one piece.
 #[derive(Clone, PartialEq, Debug)]
@@ -63,6 +69,25 @@ pub struct Rebuilt {
     pub aside: Option<PathBuf>,
 }
 
+/// What a journal that is kept tells by itself: it works again, or works for the first time.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct News {
+    /// What it has written about itself, with the numbers: that it was begun anew, and how many entries are missing.
+    /// What is remembered may be missing, too.
+    pub entries: Vec<(i64, Record)>,
+    /// What was found in it, if that took so long that [`Journal::open`] did not wait.
+    pub late: Option<Late>,
+}
+
+/// What was found in a journal late.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Late {
+    /// As in [`Opened`].
+    pub memories: Vec<(String, Memory)>,
+    /// As in [`Opened`].
+    pub broken: Option<Broken>,
+}
+
 /// A journal and what was found in it.
 #[derive(Debug)]
 pub struct Opened {
@@ -74,8 +99,10 @@ pub struct Opened {
     pub memories: Vec<(String, Memory)>,
     /// The first of the newest entries, or of the memories, that is not what was written.
     pub broken: Option<Broken>,
-    /// Why nothing can be written; appends try again, at most once a second.
+    /// Why nothing can be written; it is tried again every other second.
     pub deaf: Option<Refusal>,
+    /// Tells when that has changed.
+    pub news: mpsc::UnboundedReceiver<News>,
 }
 
 /// The right to write to a journal, and the thread that does it. Dropped, it writes what waits and ends on
@@ -84,6 +111,7 @@ pub struct Opened {
 pub struct Journal {
     place: Place,
     queue: mpsc::Sender<Job>,
+    missing: Missing,
     ended: oneshot::Receiver<()>,
 }
 
@@ -96,19 +124,28 @@ impl Journal {
 
     /// [`Journal::open`] with another number of entries that are kept, at least one.
     pub async fn open_keeping(path: &Path, keep: u64) -> Opened {
+        Self::open_within(path, keep, OPEN_WITHIN).await
+    }
+
+    async fn open_within(path: &Path, keep: u64, within: Duration) -> Opened {
         let place = Place::new(path);
         let (queue, jobs) = mpsc::channel(BACKLOG);
         let (end, ended) = oneshot::channel();
         let (ready, found) = oneshot::channel();
-        let started = writer::start(place.clone(), keep.max(1), jobs, ready, end);
+        let (tell, news) = mpsc::unbounded_channel();
+        let missing = Missing::default();
+        let started = writer::start((place.clone(), keep.max(1)), missing.clone(), (jobs, tell), ready, end);
         let at = place.clone();
-        let journal = Self { place, queue, ended };
+        let journal = Self { place, queue, missing, ended };
         let found = match started {
-            Ok(()) => found.await.unwrap_or_else(|_| writer::Found::deaf(refused::ended(&at))),
+            Ok(()) => match tokio::time::timeout(within, found).await {
+                Ok(found) => found.unwrap_or_else(|_| writer::Found::deaf(refused::ended(&at))),
+                Err(_) => writer::Found::deaf(refused::slow(&at, within)),
+            },
             Err(refusal) => writer::Found::deaf(refusal),
         };
         let writer::Found { rebuilt, memories, broken, deaf } = found;
-        Opened { journal, rebuilt, memories, broken, deaf }
+        Opened { journal, rebuilt, memories, broken, deaf, news }
     }
 
     /// Writes `entry` behind all that were appended before, and calls `done` once it is written: on stable
@@ -126,6 +163,7 @@ impl Journal {
             Err(mpsc::error::TrySendError::Full(job)) => (job, refused::behind(&self.place, BACKLOG)),
             Err(mpsc::error::TrySendError::Closed(job)) => (job, refused::ended(&self.place)),
         };
+        self.missing.add(1, &refusal.what);
         (job.done)(Err(refusal));
     }
 
@@ -157,7 +195,7 @@ impl Journal {
 
     /// Writes what waits, and gives the file back.
     pub async fn close(self) {
-        let Self { place: _, queue, ended } = self;
+        let Self { place: _, queue, missing: _, ended } = self;
         drop(queue);
         // An error means that the thread has ended already.
         let _ = ended.await;

@@ -8,6 +8,7 @@ pub mod dataplane;
 pub mod doctor;
 pub mod engine;
 pub mod fail_point;
+mod group;
 pub mod health;
 pub mod journal;
 pub mod leftovers;

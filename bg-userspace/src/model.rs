@@ -32,6 +32,7 @@ pub mod view;
 mod watch;
 mod word;
 
+pub use before::HOOKS_WITHIN;
 pub use event::{Effect, Event, Now, Outcome};
 pub use machine::Machine;
 pub use order::{Order, OrderId, Switched};

@@ -27,6 +27,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { code: _, what, at, mend } = self;
+        let [what, mend] = [what, mend].map(|text| text.replace('\n', "\n         "));
         write!(f, "{what}\n  where: {at}\n  mend:  {mend}")
     }
 }

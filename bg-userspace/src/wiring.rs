@@ -3,6 +3,7 @@
 //! the network saw make a plan or a refusal. Nothing here asks the kernel or changes it.
 
 mod hooks;
+mod sources;
 mod uplinks;
 mod ways;
 
@@ -11,13 +12,14 @@ mod tests;
 
 pub(crate) use hooks::XDP_MTU;
 
-use crate::config::{Config, Deployment, Service};
+use crate::config::{Config, Deployment, Gateway, Part, Service, SourceNat};
 use crate::dataplane::{AttachPlan, AttachSpec, BackendSpec, DeploymentSpec, Hook, Path, ServiceSpec, Side};
 use crate::model::policy::NoBackend;
 use crate::net::{Link, LinkKind, PeerEnd, Survey, VipHome, tap};
 use crate::refusal::Refusal;
-use bg_common::{Colour, Via, Word};
+use bg_common::{Via, Word};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// How a gateway is wired.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,14 +111,21 @@ pub fn plan(config: &Config, seen: &Survey, unreachable: Unreachable) -> Result<
         notes.push(format!("{} is bgd's own: probes through VIPs come in over it", link.name));
     }
 
-    let backend = |addr: SocketAddr| {
+    let backend = |addr: SocketAddr, nat: SourceNat| {
         let link = ways.link(addr.ip());
-        let via = link.map_or(Via::Stack, |link| via(path, link, uplinks.contains(&link)));
-        BackendSpec::serving(addr, via, link.map_or(0, |link| link.index))
+        let source = link.and_then(|link| sources::of(nat, addr.ip(), link, seen));
+        let via = match link.map_or(Via::Stack, |link| via(path, link, uplinks.contains(&link))) {
+            // Past the place where the source is replaced.
+            Via::Peer if source.is_some() => Via::Neighbour,
+            via => via,
+        };
+        BackendSpec { source, ..BackendSpec::serving(addr, via, link.map_or(0, |link| link.index)) }
     };
-    let deployments = config.deployments.iter().map(|wanted| deployment(wanted, backend)).collect();
+    let deployments: Vec<_> = config.deployments.iter().map(|wanted| deployment(wanted, backend)).collect();
+    notes.extend(sources::missing(config, &deployments));
     let vip_homes = if gateway.own_vips { vip_homes(&config.vips(), &uplinks, seen) } else { Vec::new() };
-    let attach = AttachPlan { path, links };
+    let cgroup = local_clients(gateway, seen, &mut notes);
+    let attach = AttachPlan { sources: sources::links(&deployments), cgroup, ..AttachPlan::new(path, links) };
     Ok(Wiring {
         attach,
         own_link: own.map(|link| link.index),
@@ -132,6 +141,20 @@ fn own_link<'a>(instance: &str, seen: &'a Survey) -> Option<&'a Link> {
     seen.link_named(&tap::name(instance)).filter(|link| link.kind == LinkKind::Tun)
 }
 
+/// The control group whose processes are clients.
+fn local_clients(gateway: &Gateway, seen: &Survey, notes: &mut Vec<String>) -> Option<PathBuf> {
+    if !gateway.local_clients {
+        return None;
+    }
+    let group = gateway.cgroup.clone().or_else(|| seen.cgroup.clone());
+    if group.is_none() {
+        notes.push(
+            "the gateway's own processes do not reach the VIPs: no cgroup2 file system is mounted".to_owned(),
+        );
+    }
+    group
+}
+
 /// How packets reach a backend over `link`.
 fn via(path: Path, link: &Link, is_uplink: bool) -> Via {
     match path {
@@ -143,27 +166,30 @@ fn via(path: Path, link: &Link, is_uplink: bool) -> Via {
     }
 }
 
-fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr) -> BackendSpec) -> DeploymentSpec {
-    let backend = |addr: SocketAddr| {
-        let weight = wanted.weights.get(&addr.ip()).copied().unwrap_or(BackendSpec::WEIGHT);
-        BackendSpec { weight, ..backend(addr) }
-    };
-    let service = |service: &Service| ServiceSpec {
-        name: service.name.to_string(),
-        protocol: service.protocol,
-        frontends: service.frontends(),
-        backends: Colour::BOTH
-            .map(|colour| wanted.backends(service, colour).into_iter().map(&backend).collect()),
-        refuse: wanted.policy.no_backend == NoBackend::Refuse,
-        previews: service.previews(),
-        by_client: service.by_client,
-        canary_by_client: wanted.canary_by_client,
-        on_switch: service.on_switch,
+fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr, SourceNat) -> BackendSpec) -> DeploymentSpec {
+    let refuse = wanted.policy.no_backend == NoBackend::Refuse;
+    let service = |service: &Service| {
+        let backend = |addr: SocketAddr| {
+            let weight = wanted.weights.get(&addr.ip()).copied().unwrap_or(BackendSpec::WEIGHT);
+            BackendSpec { weight, ..backend(addr, service.source_nat) }
+        };
+        let spec = |Part { name, frontends, previews, backends }| ServiceSpec {
+            name,
+            protocol: service.protocol,
+            frontends,
+            backends: backends.map(|slice: Vec<_>| slice.into_iter().map(&backend).collect()),
+            refuse,
+            previews,
+            by_client: service.by_client,
+            canary_by_client: wanted.canary_by_client,
+            on_switch: service.on_switch,
+        };
+        wanted.parts(service).into_iter().map(spec).collect::<Vec<_>>()
     };
     DeploymentSpec {
         name: wanted.name.to_string(),
         initial: Word::initial(wanted.initial),
-        services: wanted.services.iter().map(service).collect(),
+        services: wanted.services.iter().flat_map(service).collect(),
         previews: wanted.policy.previews.clone(),
     }
 }

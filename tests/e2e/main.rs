@@ -10,14 +10,18 @@
 
 mod chaos;
 mod choosing;
+mod hairpin;
 mod harness;
 mod lab;
 mod lifecycle;
+mod local;
 mod orders;
+mod places;
 mod ports;
 mod refusals;
 mod reload;
 mod rollback;
+mod soak;
 mod switch;
 mod traffic;
 mod vip;

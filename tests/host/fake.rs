@@ -1,12 +1,12 @@
 //! Tables in ordinary memory, and a frame in a vector.
 
 use bg_common::{
-    Addr, Aim, Backend, Endpoint, Flow, FlowKey, Frontend, Reason, Recent, Service, SliceId, Tick, Traffic,
-    Word,
+    Addr, Aim, Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason,
+    Recent, Service, Settings, SliceId, Source, Tick, Traffic, Word,
 };
 use bg_ebpf::checksum::Change;
 use bg_ebpf::tables::Insert;
-use bg_ebpf::{Pin, Tables, View};
+use bg_ebpf::{Nat, Pin, Sockets, Tables, View};
 use bg_tests::cases::Case;
 use bg_tests::world::{In, PinRow, World};
 use std::cell::{Cell, RefCell};
@@ -31,6 +31,11 @@ pub(crate) struct Fake {
     backends_by_addr: HashMap<Endpoint, u32>,
     flows: Flows,
     half_open: Flows,
+    pub(crate) connected: RefCell<HashMap<u64, Connected>>,
+    pub(crate) sources: HashMap<u32, Source>,
+    pub(crate) hidden: RefCell<HashMap<NatKey, FlowKey>>,
+    settings: Settings,
+    fragments: RefCell<HashMap<FragmentKey, Fragment>>,
     traffic: RefCell<HashMap<u32, Traffic>>,
     counted: RefCell<Vec<Reason>>,
     recent: RefCell<HashMap<u32, Recent>>,
@@ -68,6 +73,11 @@ impl Fake {
             backends_by_addr: world.backends.iter().map(|(id, backend)| (backend.endpoint(), *id)).collect(),
             flows: Flows::default(),
             half_open: Flows::default(),
+            connected: RefCell::default(),
+            sources: HashMap::new(),
+            hidden: RefCell::default(),
+            settings: world.settings,
+            fragments: RefCell::default(),
             traffic: RefCell::default(),
             counted: RefCell::default(),
             recent: RefCell::default(),
@@ -108,6 +118,14 @@ impl Fake {
                 .collect::<Vec<_>>()
         };
         [read(In::Established, &self.flows), read(In::HalfOpen, &self.half_open)].concat()
+    }
+
+    /// From here on an address of the gateway stands for clients of a backend.
+    pub(crate) fn set_source(&mut self, backend: u32, source: Source) {
+        self.sources.insert(backend, source);
+        if let Some(backend) = self.backends.get_mut(&backend) {
+            *backend = backend.with_source();
+        }
     }
 
     fn insert(table: &Flows, room: usize, key: &FlowKey, flow: &Flow) -> Insert {
@@ -152,12 +170,19 @@ impl Tables for Fake {
         u64::from(self.now.get().0) * Tick::NANOS
     }
 
+    fn settings(&self) -> Settings {
+        self.settings
+    }
+
     fn frontend(&self, at: &Endpoint) -> Option<Frontend> {
         self.frontends.get(at).copied()
     }
 
     fn frontend_addr(&self, id: u32) -> Option<Endpoint> {
-        self.frontends.iter().find(|(_, frontend)| u32::from(frontend.id) == id).map(|(at, _)| *at)
+        self.frontends
+            .iter()
+            .find(|(_, frontend)| !frontend.is_vip() && u32::from(frontend.id) == id)
+            .map(|(at, _)| *at)
     }
 
     fn service(&self, id: u32) -> Option<Service> {
@@ -240,12 +265,55 @@ impl Tables for Fake {
         self.epoch.set(self.epoch.get() + 1);
     }
 
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.fragments.borrow().get(key).copied()
+    }
+
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) -> Insert {
+        self.fragments.borrow_mut().insert(*key, *fragment);
+        Insert::Done
+    }
+
     fn traffic(&self, slice: SliceId, change: impl FnOnce(&mut Traffic)) {
         change(self.traffic.borrow_mut().entry(slice.index()).or_default());
     }
 
     fn count(&self, reason: Reason) {
         self.counted.borrow_mut().push(reason);
+    }
+}
+
+impl Sockets for Fake {
+    fn connected(&self, cookie: u64) -> Option<Connected> {
+        self.connected.borrow().get(&cookie).copied()
+    }
+
+    fn remember_connected(&self, cookie: u64, connected: &Connected) -> bool {
+        self.connected.borrow_mut().insert(cookie, *connected);
+        true
+    }
+
+    fn forget_connected(&self, cookie: u64) {
+        self.connected.borrow_mut().remove(&cookie);
+    }
+}
+
+impl Nat for Fake {
+    fn source(&self, backend: u32) -> Option<Source> {
+        self.sources.get(&backend).copied()
+    }
+
+    fn hidden(&self, at: &NatKey) -> Option<FlowKey> {
+        self.hidden.borrow().get(at).copied()
+    }
+
+    fn hide(&self, at: &NatKey, flow: &FlowKey) -> Insert {
+        let mut hidden = self.hidden.borrow_mut();
+        if hidden.contains_key(at) {
+            return Insert::Exists;
+        }
+        hidden.insert(*at, *flow);
+        Insert::Done
     }
 }
 

@@ -3,24 +3,43 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test ends where something is not as it must be")]
 
 mod fake;
+mod local;
+mod nat;
 
 use bg_common::{Reason, Verdict, Via};
-use bg_ebpf::{Hop, parse};
+use bg_ebpf::{Detour, Hop, parse, parse_rare};
 use bg_tests::cases::{self, Case, Hook, Outcome};
 use bg_tests::packet::difference;
 use bg_tests::world::World;
 use fake::{Fake, Frame};
 
+fn fast(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Detour> {
+    let packet = parse(frame)?;
+    let rewrite = match hook {
+        Hook::ToSlice => bg_ebpf::forward(&packet, fake),
+        Hook::Zone => bg_ebpf::zone(&packet, fake),
+        Hook::ToClient => bg_ebpf::reply(&packet, fake),
+    };
+    Ok(rewrite?.ok_or(Reason::NotOurs)?.apply(&packet, frame, Hop::Keep)?)
+}
+
+fn rare(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Reason> {
+    let packet = parse_rare(frame)?;
+    let rewrite = match hook {
+        Hook::ToSlice => bg_ebpf::forward_rare(&packet, fake),
+        Hook::Zone => bg_ebpf::zone_rare(&packet, fake),
+        Hook::ToClient => bg_ebpf::reply_rare(&packet, fake),
+    };
+    rewrite?.ok_or(packet.none_of_ours())?.apply(&packet, frame, Hop::Keep)
+}
+
 /// What the programs do, over the fake tables.
 fn run(fake: &Fake, hook: Hook, frame: &mut Frame) -> Outcome {
-    let handled = parse(frame).and_then(|packet| {
-        let rewrite = match hook {
-            Hook::ToSlice => bg_ebpf::forward(&packet, fake),
-            Hook::Zone => bg_ebpf::zone(&packet, fake),
-            Hook::ToClient => bg_ebpf::reply(&packet, fake),
-        };
-        rewrite?.ok_or(Reason::NotOurs)?.apply(&packet, frame, Hop::Keep)
-    });
+    let handled = match fast(fake, hook, frame) {
+        Err(Detour::Rare) => rare(fake, hook, frame),
+        Err(Detour::Refused(reason)) => Err(reason),
+        Ok(()) => Ok(()),
+    };
     match handled {
         Ok(()) => Outcome::Becomes(frame.0.clone()),
         Err(reason) => {
@@ -37,8 +56,11 @@ fn run(fake: &Fake, hook: Hook, frame: &mut Frame) -> Outcome {
     }
 }
 
-fn check(case: &Case) -> Result<(), String> {
-    let fake = Fake::new(&World::new(Via::Stack, 0), case);
+fn check(world: &World, case: &Case) -> Result<(), String> {
+    let fake = Fake::new(world, case);
+    for earlier in &case.earlier {
+        run(&fake, case.hook, &mut Frame(earlier.clone()));
+    }
     let mut frame = Frame(case.packet.clone());
     let outcome = run(&fake, case.hook, &mut frame);
     let mut wrong = String::new();
@@ -57,7 +79,13 @@ fn check(case: &Case) -> Result<(), String> {
 
 #[test]
 fn every_packet_case_holds_on_the_host_library() {
-    let failures: Vec<String> = cases::all().iter().filter_map(|case| check(case).err()).collect();
+    let worlds = [World::new(Via::Stack, 0), World::of_ports(Via::Stack, 0)];
+    let failures: Vec<String> = cases::all()
+        .iter()
+        .flat_map(|case| worlds.iter().map(move |world| (case, world)))
+        .filter(|(case, world)| world.settings.whole_addresses() || !case.whole)
+        .filter_map(|(case, world)| check(world, case).err())
+        .collect();
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 

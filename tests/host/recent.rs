@@ -1,8 +1,14 @@
 //! What is remembered of one packet for the next makes it cheaper, and changes nothing.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where something is not as it must be"
+)]
+
 use crate::fake::{Fake, Frame};
 use crate::run;
-use bg_common::{Colour, Fate, PinnedFlows, Tick, Via, Word};
+use bg_common::{Colour, Fate, Flow, PinnedFlows, Tick, Via, Word};
 use bg_tests::cases::{Hook, Outcome};
 use bg_tests::packet::{self, flag};
 use bg_tests::world::{DNS_BLUE, Family, WEB_BLUE, WEB_GREEN, World};
@@ -173,7 +179,7 @@ proptest! {
         }
         let [ours, theirs] = &pair.fakes;
         let pins = |fake: &Fake| {
-            let mut pins: Vec<_> = fake.pins().iter().map(|pin| (pin.table, format!("{:?}", pin.key), pin.backend)).collect();
+            let mut pins: Vec<_> = fake.pins().iter().map(|pin| (pin.table, format!("{:?}", pin.key), pin.backend, pin.state)).collect();
             pins.sort();
             pins
         };
@@ -214,6 +220,17 @@ fn both_directions_of_a_busy_flow_are_remembered_and_nothing_else_is() {
         strange.step(family, Step::Segment { client: 1, reply: false, flags: flag::ACK });
         strange.step(family, Step::Segment { client: 1, reply: false, flags: flag::ACK });
         assert_eq!(strange.fakes[0].remembered(), 2, "half-open flows are not remembered");
+    }
+}
+
+#[test]
+fn a_reset_is_taken_back_by_the_next_packet_of_a_flow_that_is_remembered() {
+    for (reset_by, taken_back_by) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut pair = busy(Family::V4);
+        pair.step(Family::V4, Step::Segment { client: 0, reply: reset_by, flags: flag::RST });
+        assert_ne!(pair.fakes[0].pins()[0].state & Flow::RESET, 0);
+        pair.step(Family::V4, Step::Segment { client: 0, reply: taken_back_by, flags: flag::ACK });
+        assert_eq!(pair.fakes[0].pins()[0].state & Flow::RESET, 0, "by {reset_by}, then {taken_back_by}");
     }
 }
 

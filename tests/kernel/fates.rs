@@ -26,21 +26,21 @@ const SERVER: u16 = 8080;
 
 /// A way through the gateway.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Way {
+pub(crate) enum Way {
     Xdp,
     Stack,
     Redirect,
 }
 
-const WAYS: [Way; 3] = [Way::Xdp, Way::Stack, Way::Redirect];
+pub(crate) const WAYS: [Way; 3] = [Way::Xdp, Way::Stack, Way::Redirect];
 
 /// A gateway that is set up but has no daemon, with one listening machine in each slice.
-struct Lab {
+pub(crate) struct Lab {
     kernel: Kernel,
     spec: DeploymentSpec,
     /// By colour, then by address family.
     listeners: [[TcpListener; 2]; 2],
-    topology: Topology,
+    pub(crate) topology: Topology,
     _awake: Option<Ebpf>,
     _instance: Instance,
 }
@@ -53,8 +53,31 @@ struct Connection {
 
 impl Lab {
     fn new(name: &str, way: Way, offload: bool) -> Self {
+        let service = |name: &str, port, backends, refuse| ServiceSpec {
+            name: name.to_owned(),
+            protocol: Protocol::Tcp,
+            frontends: VIPS.map(|vip| (vip, port).into()).to_vec(),
+            backends,
+            refuse,
+            ..ServiceSpec::default()
+        };
+        Self::with(name, way, &Plan { offload, ..Plan::default() }, |backends| {
+            vec![
+                service("web", WEB, Colour::BOTH.map(|colour| backends(colour, SERVER)), false),
+                service("closed", CLOSED, [vec![], vec![]], true),
+            ]
+        })
+    }
+
+    /// One with other services, made from the backends of a colour on a port.
+    pub(crate) fn with(
+        name: &str,
+        way: Way,
+        plan: &Plan,
+        services: impl FnOnce(&dyn Fn(Colour, u16) -> Vec<BackendSpec>) -> Vec<ServiceSpec>,
+    ) -> Self {
         let instance = Instance::new(name);
-        let topology = Topology::new(&Plan { offload, ..Plan::default() }).unwrap();
+        let topology = Topology::new(plan).unwrap();
         let gateway = &topology.gateway;
         let [vip4, vip6] = VIPS;
         gateway
@@ -66,33 +89,20 @@ impl Lab {
             |name: &str, side, hook| AttachSpec { ifindex: index(name), name: name.to_owned(), side, hook };
         let uplink = link(UPLINK, Side::Uplink, if way == Way::Xdp { Hook::Xdp } else { Hook::Tc });
         let zones = topology.machines.iter().map(|machine| link(&machine.link, Side::Zone, Hook::Tc));
-        let plan = AttachPlan {
-            path: if way == Way::Redirect { Path::Redirect } else { Path::Stack },
-            links: [uplink].into_iter().chain(zones).collect(),
-        };
+        let path = if way == Way::Redirect { Path::Redirect } else { Path::Stack };
+        let plan = AttachPlan::new(path, [uplink].into_iter().chain(zones).collect());
         let via = if way == Way::Redirect { Via::Peer } else { Via::Stack };
-        let backends = |colour| {
+        let backends = |colour, port| {
             let machine = topology.slice(colour).next().expect("a slice has a machine");
             machine
                 .addrs
-                .map(|ip| BackendSpec::serving((ip, SERVER).into(), via, index(&machine.link)))
+                .map(|ip| BackendSpec::serving((ip, port).into(), via, index(&machine.link)))
                 .to_vec()
-        };
-        let service = |name: &str, port, backends, refuse| ServiceSpec {
-            name: name.to_owned(),
-            protocol: Protocol::Tcp,
-            frontends: VIPS.map(|vip| (vip, port).into()).to_vec(),
-            backends,
-            refuse,
-            ..ServiceSpec::default()
         };
         let spec = DeploymentSpec {
             name: "shop".to_owned(),
             initial: Word::initial(Colour::Blue),
-            services: vec![
-                service("web", WEB, Colour::BOTH.map(backends), false),
-                service("closed", CLOSED, [vec![], vec![]], true),
-            ],
+            services: services(&backends),
             previews: Vec::new(),
         };
         let listeners = Colour::BOTH.map(|colour| {
@@ -105,11 +115,11 @@ impl Lab {
         Self { kernel, spec, listeners, topology, _awake: awake, _instance: instance }
     }
 
-    fn word(&self) -> Word {
+    pub(crate) fn word(&self) -> Word {
         self.kernel.words().unwrap().first().expect("there is a deployment").1
     }
 
-    fn change(&self, change: impl FnOnce(Word) -> Result<Word, bg_common::word::Invalid>) {
+    pub(crate) fn change(&self, change: impl FnOnce(Word) -> Result<Word, bg_common::word::Invalid>) {
         let before = self.word();
         let done = self.kernel.exchange("shop", before, change(before).unwrap()).unwrap();
         assert!(matches!(done, Exchange::Done { .. }), "{done:?}");
@@ -136,7 +146,7 @@ impl Lab {
         connection
     }
 
-    fn counted(&self, reason: Reason) -> u64 {
+    pub(crate) fn counted(&self, reason: Reason) -> u64 {
         let counters = self.kernel.observer().unwrap().counters().unwrap();
         counters.reasons.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count)
     }

@@ -4,7 +4,10 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use bg_common::{Backend, Bucket, Endpoint, Flow, FlowKey, PreviewKey, Reason, Service, Tick, Word, names};
+use bg_common::{
+    Backend, Bucket, Endpoint, Flow, FlowKey, Fragment, FragmentKey, PreviewKey, Reason, Service, Settings,
+    Tick, Word, names,
+};
 use bg_tests::cases::Outcome;
 use bg_tests::world::{self, In, PinRow, World};
 use bg_userspace::dataplane::kernel::OBJECT;
@@ -93,6 +96,7 @@ impl Machine {
     }
 
     fn fill(&mut self, world: &World) {
+        self.array::<Settings>(names::SETTINGS).set(0, world.settings, 0).unwrap();
         for (id, service) in world.services.iter().enumerate() {
             self.array::<Service>(names::SERVICES).set(id as u32, *service, 0).unwrap();
         }
@@ -109,6 +113,9 @@ impl Machine {
         }
         for (at, frontend) in &world.frontends {
             self.put(names::FRONTENDS, *at, *frontend);
+            if frontend.is_vip() {
+                continue;
+            }
             self.array::<Endpoint>(names::FRONTEND_ADDRS).set(frontend.id.into(), *at, 0).unwrap();
         }
     }
@@ -128,6 +135,9 @@ impl Machine {
             let keys: Vec<FlowKey> = table.keys().map(Result::unwrap).collect();
             keys.iter().for_each(|key| table.remove(key).unwrap());
         }
+        let mut fragments = self.hash::<FragmentKey, Fragment>(names::FRAGMENTS);
+        let keys: Vec<FragmentKey> = fragments.keys().map(Result::unwrap).collect();
+        keys.iter().for_each(|key| fragments.remove(key).unwrap());
         let cpus = aya::util::nr_cpus().unwrap();
         let mut reasons: PerCpuArray<_, u64> = self.ebpf.map_mut(names::REASONS).unwrap().try_into().unwrap();
         for index in 0..Reason::SLOTS {

@@ -10,7 +10,10 @@
 
 mod contract;
 mod fates;
+mod fuzz;
+mod headers;
 mod instance;
+mod local;
 mod machine;
 mod pins;
 mod redirect;
@@ -24,6 +27,9 @@ use machine::{Machine, Program, TC_ACT_REDIRECT, XDP_TX};
 
 fn check(machine: &mut Machine, program: Program, case: &Case) -> Result<(), String> {
     machine.set(case.word, &case.before);
+    for earlier in &case.earlier {
+        machine.run(program, earlier);
+    }
     let ran = machine.run(program, &case.packet);
     let mut wrong = String::new();
     match (&case.outcome, &ran.outcome) {
@@ -61,10 +67,15 @@ fn gateway() -> Namespace {
 
 fn check_all(program: Program, hook: Hook) {
     // An answer to a backend is sent out of the interface that leads to it: any, since a test run does not send.
-    let mut machine = Machine::new(&World::new(Via::Stack, 1));
+    check_in(&World::new(Via::Stack, 1), program, hook);
+    check_in(&World::of_ports(Via::Stack, 1), program, hook);
+}
+
+fn check_in(world: &World, program: Program, hook: Hook) {
+    let mut machine = Machine::new(world);
     let (cases, refused): (Vec<Case>, Vec<Case>) = cases::all()
         .into_iter()
-        .filter(|case| case.hook == hook)
+        .filter(|case| case.hook == hook && (world.settings.whole_addresses() || !case.whole))
         .partition(|case| Machine::can_run(program, &case.packet));
     assert!(!cases.is_empty());
     if !refused.is_empty() {

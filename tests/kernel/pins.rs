@@ -164,7 +164,7 @@ fn gateway(name: &str) -> Namespace {
 fn plan(gateway: &Namespace, path: Path, hook: Hook) -> AttachPlan {
     let ifindex = gateway.run(|| nix::net::if_::if_nametoindex("up0")).unwrap();
     let link = AttachSpec { ifindex, name: "up0".into(), side: Side::Uplink, hook };
-    AttachPlan { path, links: vec![link] }
+    AttachPlan::new(path, vec![link])
 }
 
 fn attach(gateway: &Namespace, kernel: &mut Kernel, plan: &AttachPlan) -> Vec<(String, String)> {

@@ -2,8 +2,11 @@
 //! run. It reports and asserts nothing. Everything it makes is gone when it returns, however it returns.
 
 mod asm;
-mod bpf;
+pub(crate) mod bpf;
+mod chart;
+mod expiry;
 mod figures;
+mod latency;
 mod memory;
 mod network;
 mod options;
@@ -17,7 +20,7 @@ use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use report::Report;
-use std::fs;
+use std::fs::{self, File};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -27,10 +30,20 @@ pub use options::{HELP, Options, Part};
 ///
 /// # Errors
 ///
-/// When nobody reads what is told.
+/// When nobody reads what is told, or the chart cannot be written.
 pub fn run(options: &Options) -> Result<ExitCode> {
     signals::watch()?;
-    let mut report = Report::new(options.json);
+    let mut report = Report::new(options.json, options.chart.clone());
+    if options.sizes {
+        programs::sizes(&mut report)?;
+        report.end()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(chart) = &options.chart {
+        // Better said before than after all the work.
+        let opened = File::options().create(true).append(true).open(chart);
+        opened.with_context(|| format!("cannot write {}", chart.display()))?;
+    }
     let start = Instant::now();
     introduce(&mut report, options)?;
     let mut done = ExitCode::SUCCESS;
@@ -39,8 +52,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         let measured = match part {
             Part::Programs => programs::measure(&effort, &mut report),
             Part::Network => network::measure(&effort, &mut report),
+            Part::Latency => latency::measure(&effort, &mut report),
             Part::Switch => switch::measure(&effort, &mut report),
             Part::Memory => memory::measure(&mut report),
+            Part::Expiry => expiry::measure(&effort, &mut report),
         };
         if signals::seen() {
             crate::say("interrupted; everything is cleaned up");
@@ -76,7 +91,15 @@ fn introduce(report: &mut Report, options: &Options) -> Result<()> {
         report
             .line("The machine is busy: ratios are taken side by side and hold, absolute figures do not.")?;
     }
+    report.circumstance(format!(
+        "Linux {kernel}, {count} × {model}; everything in network namespaces of this one machine, on veth"
+    ));
+    report.circumstance(format!(
+        "cargo xtask bench{}; what is compared takes turns; of bg the best way of each case; load before {load}",
+        if options.quick { " --quick" } else { "" }
+    ));
     report.name("kernel", &kernel);
+    report.name("machine", model);
     report.put("cpus", count as f64);
     report.put("load_before", load);
     Ok(())

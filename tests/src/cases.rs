@@ -9,7 +9,10 @@
 
 mod choosing;
 mod fates;
+mod fragments;
+mod headers;
 mod pauses;
+mod whole;
 
 use crate::packet::{self, flag, patched};
 use crate::world::{
@@ -61,6 +64,10 @@ pub struct Case {
     pub reasons: Vec<Reason>,
     /// Pins after; all of them.
     pub after: Vec<PinRow>,
+    /// Packets that the program has met before this one. Their reasons and pins count.
+    pub earlier: Vec<Vec<u8>>,
+    /// Whether a frontend has a whole address. Without one the outcome is the same, unless this is said.
+    pub whole: bool,
 }
 
 impl Case {
@@ -74,6 +81,8 @@ impl Case {
             outcome: Outcome::Untouched,
             reasons: Vec::new(),
             after: Vec::new(),
+            earlier: Vec::new(),
+            whole: false,
         }
     }
 
@@ -95,6 +104,10 @@ impl Case {
 
     fn answered(self, reason: Reason, packet: Vec<u8>) -> Self {
         Self { outcome: Outcome::Answered(packet), reasons: vec![reason], ..self }
+    }
+
+    fn earlier(self, packets: impl Into<Vec<Vec<u8>>>) -> Self {
+        Self { earlier: packets.into(), ..self }
     }
 
     fn because(self, reason: Reason) -> Self {
@@ -142,6 +155,9 @@ pub fn all() -> Vec<Case> {
             fates::refusals(family),
             pauses::pauses(family),
             pauses::deadlines(family),
+            headers::headers(family),
+            fragments::fragments(family),
+            whole::whole(family),
         ]
         .concat()
         {
@@ -149,7 +165,7 @@ pub fn all() -> Vec<Case> {
             cases.push(case);
         }
     }
-    cases.extend(headers());
+    cases.extend(malformed());
     cases.extend(truncated());
     cases
 }
@@ -491,25 +507,15 @@ fn not_ours(family: Family) -> Vec<Case> {
 }
 
 /// What is not read passes untouched and is counted under a reason of its own.
-fn headers() -> Vec<Case> {
+fn malformed() -> Vec<Case> {
     let syn = |family: Family| packet::tcp(family.client(), family.vip(1, 80), flag::SYN, b"");
     let v4 = || syn(Family::V4);
     let v6 = || syn(Family::V6);
     let datagram = |family: Family| packet::udp(family.client(), family.vip(1, 53), b"question");
     let dns = |family: Family| packet::udp(family.client(), family.backend(DNS_BLUE), b"question");
     let untouched = |name, packet, reason| Case::new(name, Hook::ToSlice, packet).because(reason);
-    let tagged = |tag: [u8; 2]| {
-        let mut frame = v4();
-        frame.splice(12..12, [tag[0], tag[1], 0, 100]);
-        frame
-    };
     let mut rows = vec![
         untouched("ARP", patched(v4(), 12, &[0x08, 0x06]), Reason::NotIp),
-        untouched("a VLAN tag", tagged([0x81, 0x00]), Reason::Vlan),
-        untouched("a service VLAN tag", tagged([0x88, 0xa8]), Reason::Vlan),
-        untouched("IPv4 options", patched(v4(), 14, &[0x46]), Reason::IpOptions),
-        untouched("the first fragment", patched(v4(), 20, &[0x20, 0x00]), Reason::Fragment),
-        untouched("a later fragment", patched(v4(), 20, &[0x00, 0x01]), Reason::Fragment),
         untouched("IPv4 with the version of IPv6", patched(v4(), 14, &[0x65]), Reason::Truncated),
         untouched("an IPv4 header shorter than one", patched(v4(), 14, &[0x44]), Reason::Truncated),
         untouched("an IPv4 total length below its header", patched(v4(), 16, &[0, 19]), Reason::Truncated),
@@ -531,11 +537,6 @@ fn headers() -> Vec<Case> {
         let packet = patched(v6(), at, &mapped);
         let name = format!("an IPv6 {name} that stands for an IPv4 address");
         rows.push(Case::new(name, Hook::ToSlice, packet).because(Reason::MappedAddress));
-    }
-    for next in [0, 43, 44, 51, 60, 135] {
-        let name = format!("the IPv6 extension header {next}");
-        let packet = patched(v6(), 20, &[next]);
-        rows.push(Case::new(name, Hook::ToSlice, packet).because(Reason::ExtensionHeader));
     }
     for family in Family::BOTH {
         let at = 14 + if family == Family::V4 { 20 } else { 40 } + 6;

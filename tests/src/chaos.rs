@@ -1,7 +1,6 @@
 //! Whether bg can be trusted: the daemon is killed again and again while it carries out orders, and switches
 //! that nothing speaks against are counted. Clients must not notice, and all accounts of who is live agree.
 
-mod dice;
 mod healthy;
 mod kills;
 mod look;

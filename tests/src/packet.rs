@@ -83,6 +83,104 @@ pub fn udp(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A packet of any protocol.
+#[must_use]
+pub fn raw(from: IpAddr, to: IpAddr, proto: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    ip(from, to, HOPS).write(&mut frame, proto.into(), payload).expect("a packet of a test fits");
+    frame
+}
+
+/// A packet of a protocol whose checksum covers a pseudo-header and all of the payload, at `offset` of which it stands.
+#[must_use]
+pub fn summed(from: IpAddr, to: IpAddr, proto: u8, payload: &[u8], offset: usize) -> Vec<u8> {
+    let octets = |addr: IpAddr| match addr {
+        IpAddr::V4(addr) => addr.octets().to_vec(),
+        IpAddr::V6(addr) => addr.octets().to_vec(),
+    };
+    let payload = patched(payload.to_vec(), offset, &[0, 0]);
+    let pseudo = [octets(from), octets(to), vec![0, proto], (payload.len() as u16).to_be_bytes().to_vec()];
+    let sum = [pseudo.concat(), payload.clone()].concat();
+    let sum = etherparse::checksum::Sum16BitWords::new().add_slice(&sum).ones_complement().to_be();
+    raw(from, to, proto, &patched(payload, offset, &sum.to_be_bytes()))
+}
+
+/// The frame with these VLAN tags.
+#[must_use]
+pub fn tagged(mut frame: Vec<u8>, tags: &[[u8; 2]]) -> Vec<u8> {
+    for [high, low] in tags.iter().rev() {
+        frame.splice(12..12, [*high, *low, 0, 100]);
+    }
+    frame
+}
+
+/// The frame of an IPv4 packet with options: NOPs, so many bytes of them.
+#[must_use]
+pub fn with_options(mut frame: Vec<u8>, len: u8) -> Vec<u8> {
+    let total = u16_at(&frame, 16) + u16::from(len);
+    frame.splice(34..34, vec![1; len.into()]);
+    settled(patched(patched(frame, 14, &[0x45 + len / 4]), 16, &total.to_be_bytes()))
+}
+
+/// The frame of an IPv6 packet with extension headers: the number of each, and its bytes, the first of which is made to
+/// name the next.
+#[must_use]
+pub fn with_extensions(mut frame: Vec<u8>, headers: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let length = u16_at(&frame, 18) + headers.iter().map(|(_, bytes)| bytes.len() as u16).sum::<u16>();
+    let mut next = frame.get(20).copied().unwrap_or_default();
+    for (number, bytes) in headers.iter().rev() {
+        frame.splice(54..54, patched(bytes.clone(), 0, &[next]));
+        next = *number;
+    }
+    patched(patched(frame, 20, &[next]), 18, &length.to_be_bytes())
+}
+
+/// Identification of every datagram that is fragmented.
+const DATAGRAM: u16 = 0x4711;
+
+/// The frame's packet in fragments of so many bytes, a multiple of 8.
+#[must_use]
+pub fn fragments(frame: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let v4 = u16_at(frame, 12) == 0x0800;
+    let (headers, payload) = frame.split_at(if v4 { 34 } else { 54 });
+    let pieces: Vec<&[u8]> = payload.chunks(size).collect();
+    let fragment = |(nth, piece): (usize, &&[u8])| {
+        let offset = (nth * size) as u16;
+        let more = u16::from(nth + 1 < pieces.len());
+        let mut frame = headers.to_vec();
+        if v4 {
+            let total = 20 + piece.len() as u16;
+            let field = offset >> 3 | more << 13;
+            frame = patched(frame, 16, &total.to_be_bytes());
+            frame = patched(frame, 18, &DATAGRAM.to_be_bytes());
+            frame = settled(patched(frame, 20, &field.to_be_bytes()));
+        } else {
+            let field = offset | more;
+            let length = 8 + piece.len() as u16;
+            let next = frame.get(20).copied().unwrap_or_default();
+            frame = patched(patched(frame, 20, &[44]), 18, &length.to_be_bytes());
+            frame.extend([next, 0]);
+            frame.extend(field.to_be_bytes());
+            frame.extend(u32::from(DATAGRAM).to_be_bytes());
+        }
+        frame.extend_from_slice(piece);
+        frame
+    };
+    pieces.iter().enumerate().map(fragment).collect()
+}
+
+fn u16_at(frame: &[u8], at: usize) -> u16 {
+    frame.get(at..at + 2).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_be_bytes)
+}
+
+/// The frame with the checksum that its IPv4 header has to have.
+#[must_use]
+pub fn settled(frame: Vec<u8>) -> Vec<u8> {
+    let header = etherparse::Ipv4HeaderSlice::from_slice(frame.get(14..).unwrap_or_default());
+    let sum = header.expect("the frame has an IPv4 header").to_header().calc_header_checksum();
+    patched(frame, 24, &sum.to_be_bytes())
+}
+
 /// An ICMP echo request of the addresses' family.
 #[must_use]
 pub fn echo_request(from: IpAddr, to: IpAddr) -> Vec<u8> {
@@ -131,9 +229,7 @@ pub fn one_hop_on(mut frame: Vec<u8>) -> Vec<u8> {
     if let Some(hops) = frame.get_mut(14 + 8) {
         *hops -= 1;
     }
-    let header = etherparse::Ipv4HeaderSlice::from_slice(frame.get(14..).unwrap_or_default());
-    let sum = header.expect("the frame has an IPv4 header").to_header().calc_header_checksum();
-    patched(frame, 24, &sum.to_be_bytes())
+    settled(frame)
 }
 
 /// How two frames differ, field by field where they can be read, byte by byte where not; empty when

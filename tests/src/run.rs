@@ -54,10 +54,15 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes namespaces, pins, runtime directories and files of runs whose process is gone.
+/// Removes namespaces, control groups, pins, runtime directories and files of runs whose process is gone.
 fn sweep() {
     for name in leftovers(Path::new(NAMESPACES)) {
         drop(Command::new("ip").args(["netns", "del", &name]).stderr(Stdio::null()).status());
+    }
+    if let Some(groups) = crate::cgroup::root() {
+        for name in leftovers(&groups) {
+            drop(fs::remove_dir(groups.join(name)));
+        }
     }
     for directory in [Path::new(PINS), Path::new(RUNTIME), &std::env::temp_dir()] {
         for name in leftovers(directory) {

@@ -1,6 +1,6 @@
 //! The network that the packet cases are played in, as table entries.
 //!
-//! One deployment with nine services. Everything exists for both families; what is IPv6 has ids that
+//! One deployment with ten services. Everything exists for both families; what is IPv6 has ids that
 //! are higher by [`V6`].
 
 #![expect(
@@ -13,7 +13,7 @@ use bg_common::bucket::{Bucket, Slot, choices, place};
 use bg_common::names::ENDPOINT_BUCKETS;
 use bg_common::{
     Addr, Aim, Backend, Began, Colour, Endpoint, Fate, Flow, FlowKey, Frontend, PinnedFlows, Port, Proto,
-    Ring, Service, SliceId, Tick, Via,
+    Ring, Service, Settings, SliceId, Tick, Via,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -35,10 +35,12 @@ pub const SICK: u32 = 5;
 /// UDP, port 54 → 54, the same.
 pub const SICK_DNS: u32 = 6;
 
+/// Every port and protocol of the third VIP, one backend in each slice.
+pub const WHOLE: u32 = 7;
 /// TCP, port 84 → 84, three backends in blue and one in green, all flows of a client on one; so with the canary.
-pub const STICKY: u32 = 7;
+pub const STICKY: u32 = 8;
 /// UDP, port 55 → 55, one backend in each slice, whose flows move at a switch.
-pub const SWIFT: u32 = 8;
+pub const SWIFT: u32 = 9;
 
 /// Backend of [`WEB`] in blue.
 pub const WEB_BLUE: u32 = 0;
@@ -59,18 +61,22 @@ pub const POOL_SIZE: u32 = 3;
 pub const SICK_BLUE: u32 = 10;
 /// Backend of [`SICK_DNS`] in blue that serves, and so on.
 pub const SICK_DNS_BLUE: u32 = 20;
+/// Backend of [`WHOLE`] in blue. The next is that in green.
+pub const WHOLE_BLUE: u32 = 30;
+/// Backend of [`WHOLE`] in green.
+pub const WHOLE_GREEN: u32 = WHOLE_BLUE + GREEN;
 /// The first of three backends of [`STICKY`] in blue.
-pub const STICKY_BLUE: u32 = 30;
+pub const STICKY_BLUE: u32 = 32;
 /// Backend of [`STICKY`] in green.
-pub const STICKY_GREEN: u32 = 33;
+pub const STICKY_GREEN: u32 = 35;
 /// Backend of [`SWIFT`] in blue.
-pub const SWIFT_BLUE: u32 = 34;
+pub const SWIFT_BLUE: u32 = 36;
 /// Backend of [`SWIFT`] in green.
-pub const SWIFT_GREEN: u32 = 35;
+pub const SWIFT_GREEN: u32 = 37;
 /// VIPs of [`WEB`] that do not follow the live colour, and where they lead.
-pub const PREVIEW_VIPS: [(u8, Aim); 3] = [(3, Aim::Other), (4, Aim::Blue), (5, Aim::Green)];
+pub const PREVIEW_VIPS: [(u8, Aim); 3] = [(4, Aim::Other), (5, Aim::Blue), (6, Aim::Green)];
 /// What to add to the frontend id of [`WEB`] for the first of them.
-pub const PREVIEW_FRONTEND: u32 = 10;
+pub const PREVIEW_FRONTEND: u32 = 11;
 /// What to add to the backend that serves for that in green.
 pub const GREEN: u32 = 1;
 /// What to add to it for one that is down.
@@ -135,6 +141,8 @@ impl Family {
             DNS_GREEN => (2, 3, 53),
             POOL_GREEN => (2, 4, 90),
             SICK_BLUE..SICK_DNS_BLUE => (3, (id - SICK_BLUE) as u8 + 2, 83),
+            WHOLE_BLUE => (1, 9, 0),
+            WHOLE_GREEN => (2, 9, 0),
             STICKY_BLUE..=STICKY_GREEN => (4, (id - STICKY_BLUE) as u8 + 2, 84),
             SWIFT_BLUE..=SWIFT_GREEN => (4, (id - SWIFT_BLUE) as u8 + 12, 55),
             SICK_DNS_BLUE.. => (3, (id - SICK_DNS_BLUE) as u8 + 22, 54),
@@ -147,6 +155,9 @@ impl Family {
 /// The endpoint of a socket address.
 #[must_use]
 pub fn endpoint(at: SocketAddr, proto: Proto) -> Endpoint {
+    if proto == Proto::ANY {
+        return Endpoint::whole(at.ip().into());
+    }
     Endpoint::new(at.ip().into(), at.port().into(), proto)
 }
 
@@ -163,6 +174,8 @@ pub struct World {
     pub backends: Vec<(u32, Backend)>,
     /// Preview rules: a prefix, its length, and where they lead.
     pub previews: Vec<(Addr, u8, Aim)>,
+    /// What holds for all packets.
+    pub settings: Settings,
 }
 
 impl World {
@@ -178,6 +191,7 @@ impl World {
             (Proto::TCP, vec![], vec![]),
             (Proto::TCP, vec![SICK_BLUE], vec![SICK_BLUE + GREEN]),
             (Proto::UDP, vec![SICK_DNS_BLUE], vec![SICK_DNS_BLUE + GREEN]),
+            (Proto::ANY, vec![WHOLE_BLUE], vec![WHOLE_GREEN]),
             (Proto::TCP, (STICKY_BLUE..STICKY_GREEN).collect(), vec![STICKY_GREEN]),
             (Proto::UDP, vec![SWIFT_BLUE], vec![SWIFT_GREEN]),
         ];
@@ -229,8 +243,9 @@ impl World {
                 (CLOSED, 5, at(1, 82, Proto::TCP)),
                 (SICK, 6, at(1, 83, Proto::TCP)),
                 (SICK_DNS, 7, at(1, 54, Proto::UDP)),
-                (STICKY, 8, at(1, 84, Proto::TCP)),
-                (SWIFT, 9, at(1, 55, Proto::UDP)),
+                (WHOLE, 8, at(3, 0, Proto::ANY)),
+                (STICKY, 9, at(1, 84, Proto::TCP)),
+                (SWIFT, 10, at(1, 55, Proto::UDP)),
             ] {
                 world.frontends.push((at, Frontend::live(service, id + family.offset() as u16)));
             }
@@ -242,7 +257,22 @@ impl World {
             for (host, len, aim) in [(0, bits - 8, Aim::Other), (128, bits - 7, Aim::Green)] {
                 world.previews.push((family.office(host).ip().into(), len, aim));
             }
+            for number in [1, 2, 4, 5, 6] {
+                let at = Endpoint::whole(family.vip(number, 0).ip().into());
+                world.frontends.push((at, Frontend::vip()));
+            }
         }
+        world.settings = Settings::default().with_whole_addresses(true);
+        world
+    }
+
+    /// The same without [`WHOLE`]: no program looks for a whole address.
+    #[must_use]
+    pub fn of_ports(via: Via, ifindex: u32) -> Self {
+        let mut world = Self::new(via, ifindex);
+        world.frontends.retain(|(_, frontend)| frontend.is_vip() || frontend.service != WHOLE);
+        world.backends.retain(|(_, backend)| !backend.is_whole());
+        world.settings = Settings::default();
         world
     }
 }
@@ -296,6 +326,13 @@ impl PinRow {
         let frontend = if service == WEB { 0 } else { service + 1 };
         let backend = backend + family.offset();
         Self { table, key, backend, frontend: frontend + family.offset(), state: 0, age: 0, begun: None }
+    }
+
+    /// The pin of the client's flow from one port to another of [`WHOLE`]; both are 0 for a protocol without ports.
+    #[must_use]
+    pub fn whole(table: In, family: Family, proto: Proto, from: u16, to: u16, backend: u32) -> Self {
+        let key = FlowKey::whole(family.client().ip().into(), from.into(), proto, WHOLE, to.into());
+        Self { key, ..Self::new(table, family, proto, WHOLE, backend) }
     }
 
     /// With these state bits.

@@ -16,7 +16,8 @@ pub(crate) fn task(session: &Session, mut args: lexopt::Parser) -> Result<()> {
         build.arg("--release");
     }
     sh::run(&mut build)?;
-    if stats { stats::print(session) } else { Ok(()) }
+    let programs = if release { session.release() } else { session.debug() };
+    if stats { stats::print(session, &programs) } else { Ok(()) }
 }
 
 /// Builds some programs as they are delivered. Always out of the whole workspace, because that decides

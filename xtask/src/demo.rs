@@ -20,7 +20,7 @@ pub(crate) fn hand_over(
     mut args: lexopt::Parser,
 ) -> Result<()> {
     session::need_root(task, task)?;
-    setup::ensure(session, &Need::ALL)?;
+    setup::ensure(session, &Need::TESTS)?;
     build::release(session, &["bgd", "bgctl", program])?;
     let path = session.release().join(program);
     let mut command = Command::new(&path);

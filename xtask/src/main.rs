@@ -5,9 +5,11 @@ mod build;
 mod chaos;
 mod ci;
 mod demo;
+mod fuzz;
 mod session;
 mod setup;
 mod sh;
+mod soak;
 mod test;
 mod tidy;
 mod toolchain;
@@ -21,12 +23,15 @@ const HELP: &str = "\
 cargo xtask TASK
 
   setup [--check]                   install what building and testing need; --check only looks
-  build [--release] [--stats]       build everything; --stats counts instructions of the packet programs
+  build [--release] [--stats]       build everything; --stats counts instructions of the packet programs, and
+                                    as root those that the verifier looked at, and bytes of machine code
   test [host|kernel|e2e] [FILTER…]  run all tests, or those of one level; kernel and e2e need root
   tidy [--bless]                    check the source tree; --bless records a new table layout
   demo [ARGS…]                      switch live traffic in namespaces on this machine; needs root
   bench [ARGS…]                     measure in namespaces on this machine; needs root
   chaos [ARGS…]                     kill the daemon under load, over and over; needs root
+  fuzz [ARGS…]                      compare the packet programs with a plain model of them; needs root
+  soak [ARGS…]                      load and switch for a long time, and look for any harm; needs root
   ci                                what the project's CI runs
 
 Every task sets up first what it misses.";
@@ -57,6 +62,8 @@ fn run() -> Result<()> {
         "demo" => demo::task(&session, args),
         "bench" => bench::task(&session, args),
         "chaos" => chaos::task(&session, args),
+        "fuzz" => fuzz::task(&session, args),
+        "soak" => soak::task(&session, args),
         "ci" => ci::task(&session, args),
         "help" => {
             sh::say(HELP);

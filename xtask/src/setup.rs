@@ -5,6 +5,7 @@ mod apt;
 mod bpffs;
 mod ebpf;
 mod linker;
+mod peers;
 mod probe;
 mod programs;
 
@@ -26,17 +27,23 @@ pub(crate) enum Need {
     Programs,
     /// To keep programs and tables in the kernel.
     Bpffs,
+    /// To measure beside.
+    Peers,
 }
 
 impl Need {
+    /// Everything.
+    const ALL: [Self; 4] = [Self::Toolchain, Self::Programs, Self::Bpffs, Self::Peers];
+
     /// What tests and demonstrations need.
-    pub(crate) const ALL: [Self; 3] = [Self::Toolchain, Self::Programs, Self::Bpffs];
+    pub(crate) const TESTS: [Self; 3] = [Self::Toolchain, Self::Programs, Self::Bpffs];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Toolchain => "eBPF toolchain",
             Self::Programs => "test programs",
             Self::Bpffs => "bpffs",
+            Self::Peers => "bench peers",
         }
     }
 
@@ -46,7 +53,13 @@ impl Need {
             Self::Toolchain => ebpf::look(session),
             Self::Programs => programs::look(),
             Self::Bpffs => bpffs::look(),
+            Self::Peers => peers::look(),
         }
+    }
+
+    /// Whether a task goes on without it and says what it leaves out.
+    const fn is_optional(self) -> bool {
+        matches!(self, Self::Peers)
     }
 
     fn provide(self, installer: &Installer<'_>) -> Result<()> {
@@ -54,6 +67,7 @@ impl Need {
             Self::Toolchain => ebpf::provide(installer),
             Self::Programs => programs::provide(installer),
             Self::Bpffs => bpffs::provide(installer),
+            Self::Peers => peers::provide(installer),
         }
     }
 }
@@ -65,6 +79,7 @@ pub(crate) fn task(session: &Session, mut args: lexopt::Parser) -> Result<()> {
     match (missing.as_slice(), only_look) {
         ([], _) => Ok(()),
         (missing, false) => install(session, missing),
+        (missing, true) if missing.iter().all(|need| need.is_optional()) => Ok(()),
         (_, true) => bail!("something is missing; `cargo xtask setup` installs it"),
     }
 }
@@ -99,6 +114,9 @@ fn install(session: &Session, missing: &[Need]) -> Result<()> {
         let done = need.provide(&installer);
         match done.and_then(|()| need.look(session).map_err(anyhow::Error::msg)) {
             Ok(what) => say(&format!("setup: {:<15}{:<9}{what}", need.name(), "ready")),
+            Err(error) if need.is_optional() => {
+                complain(&format!("setup: {:<15}{:<9}{error:#}", need.name(), "left out"));
+            }
             Err(error) => {
                 failed += 1;
                 complain(&format!("setup: {:<15}{:<9}{error:#}", need.name(), "failed"));

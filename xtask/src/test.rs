@@ -43,7 +43,7 @@ impl Level {
         match self {
             Self::Host => &[Need::Toolchain],
             Self::Kernel => &[Need::Toolchain, Need::Bpffs],
-            Self::E2e => &Need::ALL,
+            Self::E2e => &Need::TESTS,
         }
     }
 }
@@ -63,7 +63,7 @@ pub(crate) fn task(session: &Session, mut args: lexopt::Parser) -> Result<()> {
     }
     // At once and first, so that nobody waits for the lints to learn that a program is missing.
     let needed = |need: &Need| levels.iter().any(|level| level.needs().contains(need));
-    setup::ensure(session, &Need::ALL.into_iter().filter(needed).collect::<Vec<_>>())?;
+    setup::ensure(session, &Need::TESTS.into_iter().filter(needed).collect::<Vec<_>>())?;
     let mut done = Vec::new();
     for level in levels {
         let start = Instant::now();

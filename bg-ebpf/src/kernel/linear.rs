@@ -1,12 +1,12 @@
 //! The part of a frame that lies in one piece and can be read and written directly: all of an XDP
 //! frame, the linear part of a socket buffer.
 
-use aya_ebpf::helpers::generated::bpf_xdp_adjust_tail;
+use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len};
 use aya_ebpf::programs::XdpContext;
 
-/// From where to where it reaches, as addresses.
+/// From where to where it reaches, as addresses. `FAR`: offsets are not constants.
 #[derive(Clone, Copy)]
-pub(super) struct Linear {
+pub(super) struct Linear<const FAR: bool> {
     pub(super) start: usize,
     pub(super) end: usize,
 }
@@ -18,11 +18,19 @@ impl<const N: usize> Wire for [u8; N] {}
 impl<const N: usize> Wire for [u32; N] {}
 impl<const N: usize> Wire for [u64; N] {}
 
-impl Linear {
+/// Beyond this nothing is read: the verifier wants a bound of every offset.
+const FARTHEST: usize = 0x3ff;
+
+impl<const FAR: bool> Linear<FAR> {
     /// The address of a `T` at `offset`, if it lies inside.
     #[inline(always)]
     fn at<T>(self, offset: usize) -> Option<*mut T> {
+        let offset = if FAR { opaque(offset) } else { offset };
+        if FAR && offset > FARTHEST {
+            return None;
+        }
         let start = self.start + offset;
+        let start = if FAR { opaque(start) } else { start };
         // The form of this comparison is what the verifier learns the bounds from.
         (start + size_of::<T>() <= self.end).then_some(start as *mut T)
     }
@@ -40,6 +48,21 @@ impl Linear {
         // SAFETY: as in `read`; the kernel has made this part the running program's own.
         self.at::<T>(offset).map(|at| unsafe { at.write_unaligned(new) })
     }
+}
+
+/// The same value, in a form that the compiler cannot take apart: the verifier learns bounds of what is compared, and
+/// not of something else with the same sum.
+#[inline(always)]
+fn opaque(value: usize) -> usize {
+    // SAFETY: a local variable is valid for reads.
+    unsafe { (&raw const value).read_volatile() }
+}
+
+/// Length of an XDP frame, all its pieces together.
+#[inline(always)]
+pub(super) fn whole_len(frame: &XdpContext) -> u32 {
+    // SAFETY: the context is valid for the whole run.
+    (unsafe { bpf_xdp_get_buff_len(frame.ctx) }) as u32
 }
 
 /// Makes an XDP frame longer or shorter by so many bytes; `None` when the kernel refuses. A [`Linear`] of before

@@ -1,20 +1,22 @@
 //! The tables, and the only access to them.
 
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
+use aya_ebpf::bindings::{BPF_ANY, BPF_F_MMAPABLE, BPF_NOEXIST};
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use bg_common::bucket::choices;
 use bg_common::names::{
-    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS,
-    MAX_PREVIEWS, MAX_RING, MAX_SERVICES, Name,
+    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_CONNECTED, MAX_DEPLOYMENTS,
+    MAX_FRAGMENTED, MAX_FRONTENDS, MAX_NAT, MAX_PREVIEWS, MAX_RING, MAX_SERVICES, Name,
 };
 use bg_common::{
-    Addr, Aim, Backend, Bucket, Endpoint, Flow, FlowKey, Frontend, PreviewKey, Reason, Recent, Service,
-    SliceId, Tick, Traffic, Word,
+    Addr, Aim, Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey,
+    PreviewKey, Reason, Recent, Service, Settings, SliceId, Source, Tick, Traffic, Word,
 };
-use bg_ebpf::tables::{Insert, Pin, Tables};
+use bg_ebpf::tables::{Insert, Nat, Pin, Sockets, Tables};
+use bg_ebpf::{Packet, Rewrite};
+use core::mem::MaybeUninit;
 
 #[map]
 static DEPLOYMENTS: Array<Word> = Array::with_max_entries(MAX_DEPLOYMENTS, BPF_F_MMAPABLE);
@@ -41,6 +43,18 @@ static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(DEFAULT_FLOWS, 
 #[map]
 static HALF_OPEN: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(DEFAULT_HALF_OPEN, 0);
 #[map]
+static GATEWAY: Array<u64> = Array::with_max_entries(1, 0);
+#[map]
+static CONNECTED: LruHashMap<u64, Connected> = LruHashMap::with_max_entries(MAX_CONNECTED, 0);
+#[map]
+static SOURCES: Array<Source> = Array::with_max_entries(MAX_BACKENDS, 0);
+#[map]
+static NAT: HashMap<NatKey, FlowKey> = HashMap::with_max_entries(MAX_NAT, 0);
+#[map]
+static FRAGMENTS: LruHashMap<FragmentKey, Fragment> = LruHashMap::with_max_entries(MAX_FRAGMENTED, 0);
+#[map]
+static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+#[map]
 static TRAFFIC: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(MAX_DEPLOYMENTS * 2, 0);
 #[map]
 static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::SLOTS, 0);
@@ -49,6 +63,13 @@ static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::SLOTS, 
 static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(Recent::ENTRIES, 0);
 #[map]
 static EPOCH: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// What the subprograms of the slow path hand to each other, [`Scratch`] for each CPU: packet programs do not interrupt
+/// each other there. Nothing outlasts a packet in it, so it is no part of the contract and is not pinned.
+///
+/// It is a table and not on the stack, of which there is little; and the verifier, which knows nothing of a table's
+/// contents, looks at each subprogram once, and not once for each kind of packet.
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
 const EEXIST: i32 = -17;
 
@@ -133,6 +154,11 @@ impl Tables for KernelTables {
     fn now_ns(&self) -> u64 {
         // SAFETY: as in `now`.
         unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn settings(&self) -> Settings {
+        copy(SETTINGS.get_ptr(0)).unwrap_or_default()
     }
 
     #[inline(always)]
@@ -237,10 +263,20 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        copy(FRAGMENTS.get_ptr(key))
+    }
+
+    #[inline(always)]
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) -> Insert {
+        inserted(FRAGMENTS.insert(key, fragment, u64::from(BPF_ANY)))
+    }
+
+    #[inline(always)]
     fn traffic(&self, slice: SliceId, change: impl FnOnce(&mut Traffic)) {
         if let Some(traffic) = TRAFFIC.get_ptr_mut(slice.index()) {
             // SAFETY: as in `copy`; the entry belongs to this CPU, and packet programs do not
-            // interrupt each other on it.
+            // interrupt each other on it. A socket's program may lose a count to a packet that interrupts it.
             change(unsafe { &mut *traffic });
         }
     }
@@ -252,4 +288,98 @@ impl Tables for KernelTables {
             unsafe { *count += 1 };
         }
     }
+}
+
+/// The cookie of the network namespace whose processes are served; 0 for none.
+#[inline(always)]
+pub(super) fn served_netns() -> u64 {
+    copy(GATEWAY.get_ptr(0)).unwrap_or_default()
+}
+
+impl Sockets for KernelTables {
+    #[inline(always)]
+    fn connected(&self, cookie: u64) -> Option<Connected> {
+        copy(CONNECTED.get_ptr(&cookie))
+    }
+
+    #[inline(always)]
+    fn remember_connected(&self, cookie: u64, connected: &Connected) -> bool {
+        CONNECTED.insert(&cookie, connected, 0).is_ok()
+    }
+
+    #[inline(always)]
+    fn forget_connected(&self, cookie: u64) {
+        // As in `remove_half_open`.
+        let _ = CONNECTED.remove(&cookie);
+    }
+}
+
+impl Nat for KernelTables {
+    #[inline(always)]
+    fn source(&self, backend: u32) -> Option<Source> {
+        copy(SOURCES.get_ptr(backend)).filter(|source| !source.is_vacant())
+    }
+
+    #[inline(always)]
+    fn hidden(&self, at: &NatKey) -> Option<FlowKey> {
+        copy(NAT.get_ptr(at))
+    }
+
+    #[inline(always)]
+    fn hide(&self, at: &NatKey, flow: &FlowKey) -> Insert {
+        inserted(NAT.insert(at, flow, u64::from(BPF_NOEXIST)))
+    }
+}
+
+/// A packet on the slow path. Zeroed memory holds nothing.
+struct Scratch {
+    kept: u32,
+    packet: MaybeUninit<Packet>,
+    rewrite: MaybeUninit<Rewrite>,
+}
+
+const PACKET: u32 = 1 << 0;
+const REWRITE: u32 = 1 << 1;
+
+#[inline(always)]
+fn scratch() -> Option<*mut Scratch> {
+    SCRATCH.get_ptr_mut(0)
+}
+
+/// Keeps what was read; `None` if the kernel has no such table.
+#[inline(always)]
+pub(super) fn keep_packet(packet: Packet) -> Option<()> {
+    // SAFETY: as in `copy`; the entry is this CPU's, and each subprogram holds it once.
+    let scratch = unsafe { &mut *scratch()? };
+    scratch.packet.write(packet);
+    scratch.kept = PACKET;
+    Some(())
+}
+
+/// Keeps what was decided about it.
+#[inline(always)]
+pub(super) fn keep_rewrite(rewrite: Rewrite) -> Option<()> {
+    // SAFETY: as in `keep_packet`.
+    let scratch = unsafe { &mut *scratch()? };
+    scratch.rewrite.write(rewrite);
+    scratch.kept = PACKET | REWRITE;
+    Some(())
+}
+
+/// What was read.
+#[inline(always)]
+pub(super) fn packet() -> Option<&'static Packet> {
+    // SAFETY: as in `keep_packet`.
+    let scratch = unsafe { &*scratch()? };
+    // SAFETY: the bit says that it was written.
+    (scratch.kept & PACKET != 0).then(|| unsafe { scratch.packet.assume_init_ref() })
+}
+
+/// What was decided about it.
+#[inline(always)]
+pub(super) fn rewrite() -> Option<&'static Rewrite> {
+    // SAFETY: as in `keep_packet`.
+    let scratch = unsafe { &*scratch()? };
+    // SAFETY: the bit says that it was written.
+    (scratch.kept & REWRITE != 0).then(|| unsafe { scratch.rewrite.assume_init_ref() })
 }

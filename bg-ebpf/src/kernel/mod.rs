@@ -1,7 +1,13 @@
 //! Real packets and real tables.
+//!
+//! No function here is `#[cold]`: that would put it into a section of its own, and aya-obj 0.3 takes two subprograms
+//! at the same offset of two sections for one.
 
+mod buffer;
 mod linear;
+mod local;
 mod maps;
+mod nat;
 mod tc;
 mod xdp;
 

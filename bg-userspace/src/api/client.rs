@@ -9,10 +9,11 @@ pub use lines::Lines;
 use super::protocol::{
     self, AtQuery, CanaryRequest, Changed, Counters, DrainRequest, Drift, DriftQuery, DrillRequest, Drilled,
     EventQuery, FlowQuery, Flows, FreezeRequest, Health, HealthQuery, History, HistoryQuery, OverrideRequest,
-    PauseRequest, Plan, PlanQuery, PreviewRequest, ReasonRequest, Remembered, RollbackRequest, StageRequest,
-    Status, SwitchRequest, Switched, Verified, order_path,
+    PauseRequest, Plan, PlanQuery, PreviewRequest, ReasonRequest, Remembered, RollbackRequest, RolledBack,
+    StageRequest, Status, SwitchRequest, Switched, Verified, order_path,
 };
 use crate::dataplane::Detached;
+use crate::paths;
 use crate::refusal::Refusal;
 use query::{quoted, with_query};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ const DONE_WITHIN: Duration = Duration::from_secs(125);
 /// Longer than a drill takes beyond the time that it holds.
 const DRILLED_WITHIN: Duration = Duration::from_secs(65);
 
+/// As long as the daemon waits for hooks.
+const HOOKED_WITHIN: Duration = crate::model::HOOKS_WITHIN;
+
 /// Longer than it gives itself to verify the journal.
 const VERIFIED_WITHIN: Duration = Duration::from_secs(305);
 
@@ -35,6 +39,9 @@ const VERIFIED_WITHIN: Duration = Duration::from_secs(305);
 pub struct Client {
     socket: PathBuf,
     agent: String,
+    /// Whose daemon it is, and by which configuration: for what mends its absence.
+    instance: Option<String>,
+    config: PathBuf,
 }
 
 /// Why there is no answer.
@@ -54,7 +61,14 @@ impl Client {
     /// A client of the daemon that listens at `socket`.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned(), agent: concat!("bgctl/", env!("CARGO_PKG_VERSION")).to_owned() }
+        let agent = concat!("bgctl/", env!("CARGO_PKG_VERSION")).to_owned();
+        Self { socket: socket.to_owned(), agent, instance: None, config: paths::DEFAULT_CONFIG.into() }
+    }
+
+    /// Says whose daemon it speaks to, and by which configuration that goes.
+    #[must_use]
+    pub fn to(self, instance: &str, config: &Path) -> Self {
+        Self { instance: Some(instance.to_owned()), config: config.to_owned(), ..self }
     }
 
     /// Says on whose behalf it speaks, for the record.
@@ -116,17 +130,17 @@ impl Client {
 
     /// Makes a colour live.
     pub async fn switch(&self, deployment: Option<&str>, request: &SwitchRequest) -> Result<Switched> {
-        self.post(&path(deployment, "switch"), request, DONE_WITHIN).await
+        self.post(&path(deployment, "switch"), request, HOOKED_WITHIN + DONE_WITHIN).await
     }
 
-    /// Takes the last switch back.
-    pub async fn rollback(&self, deployment: Option<&str>, request: &RollbackRequest) -> Result<Switched> {
+    /// Takes the last switch back, or ends a drill.
+    pub async fn rollback(&self, deployment: Option<&str>, request: &RollbackRequest) -> Result<RolledBack> {
         self.post(&path(deployment, "rollback"), request, DONE_WITHIN).await
     }
 
     /// Tries out the way to the standby and back.
     pub async fn drill(&self, deployment: Option<&str>, request: &DrillRequest) -> Result<Drilled> {
-        self.post(&path(deployment, "drill"), request, request.hold() + DRILLED_WITHIN).await
+        self.post(&path(deployment, "drill"), request, request.hold() + DRILLED_WITHIN + HOOKED_WITHIN).await
     }
 
     /// Says that a switch shall stay.

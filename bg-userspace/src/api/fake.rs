@@ -110,9 +110,10 @@ impl Script {
                 | Event::Swept { .. }
                 | Event::Counted(_)
                 | Event::Journalled { .. }
+                | Event::Remembered { .. }
+                | Event::Reloaded(_)
                 | Event::Hooked(_)
                 | Event::Asked { .. }
-                | Event::Probed(_)
                 | Event::Stop
                 | Event::Detach { .. } => {
                     panic!("not in the script: {event:?}")
@@ -150,6 +151,7 @@ impl Script {
             path: Some(crate::dataplane::Path::Redirect),
             deployments: deployments.unwrap_or_default(),
             attachments: Vec::new(),
+            refused_reload: None,
         }
     }
 }

@@ -25,7 +25,7 @@ pub use history::{AtQuery, Entry, EventQuery, History, HistoryQuery, Kinds, Reme
 pub(crate) use meaning::Meant;
 pub use orders::{
     CanaryRequest, Changed, DrainRequest, DrillRequest, ForceRequest, FreezeRequest, OverrideRequest,
-    PauseRequest, PlanQuery, PreviewRequest, ReasonRequest, RollbackRequest, StageRequest, State,
+    PauseRequest, PlanQuery, PreviewRequest, ReasonRequest, RollbackRequest, RolledBack, StageRequest, State,
     SwitchRequest,
 };
 pub use seconds::Seconds;
@@ -65,7 +65,7 @@ pub const DETACH: &str = "/v1/detach";
 /// | --- | --- | --- |
 /// | `plan` | [`PlanQuery`] | [`Plan`] |
 /// | `switch` | [`SwitchRequest`] | [`Switched`] |
-/// | `rollback` | [`RollbackRequest`] | [`Switched`] |
+/// | `rollback` | [`RollbackRequest`] | [`RolledBack`] |
 /// | `drill` | [`DrillRequest`] | [`Drilled`] |
 /// | `confirm`, `unfreeze`, `resume` | [`ReasonRequest`] | [`Changed`] |
 /// | `stage` | [`StageRequest`] | [`Changed`] |

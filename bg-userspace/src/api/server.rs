@@ -47,8 +47,10 @@ pub(super) struct Limits {
     pub(super) looked: Duration,
     /// A journal of years takes longer to verify.
     pub(super) verified: Duration,
-    /// Orders wait for hooks, for the journal and for their proof.
+    /// Orders wait for the journal and for their proof,
     pub(super) done: Duration,
+    /// and those that ask hooks so much longer.
+    pub(super) hooks: Duration,
     /// A drill takes so much longer than it holds.
     pub(super) drilled: Duration,
 }
@@ -61,6 +63,7 @@ impl Default for Limits {
             looked: seconds(30),
             verified: seconds(300),
             done: seconds(120),
+            hooks: crate::model::HOOKS_WITHIN,
             drilled: seconds(60),
         }
     }

@@ -10,7 +10,8 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    cli.global = cli.global.or_from(|name| std::env::var_os(name));
     let mut out = BufWriter::new(io::stdout());
     let mut err = io::stderr();
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());

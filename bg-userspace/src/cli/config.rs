@@ -5,6 +5,7 @@ use super::render;
 use super::run::{Failure, Result};
 use super::say::count;
 use super::{ConfigCommand, Global};
+use crate::api::client::Client;
 use crate::config::{self, Config, Invalid};
 use crate::paths;
 use crate::refusal::Refusal;
@@ -28,12 +29,15 @@ struct Report {
     notes: Vec<Refusal>,
 }
 
-pub(super) fn run(command: &ConfigCommand, global: &Global, env: &mut Env<'_>) -> Result {
+pub(super) async fn run(command: &ConfigCommand, global: &Global, env: &mut Env<'_>) -> Result {
     let ConfigCommand::Check { file } = command;
     let path = file.clone().or_else(|| global.config.clone());
     let path = path.unwrap_or_else(|| PathBuf::from(paths::DEFAULT_CONFIG));
     let file = path.display().to_string();
-    let loaded = config::load(&path);
+    let loaded = match config::load(&path) {
+        Ok(config) if !global.offline => would_be_taken(config, global, &file).await,
+        loaded => loaded,
+    };
     if global.json {
         let valid = loaded.is_ok();
         render::json(&report(file, loaded), env)?;
@@ -65,6 +69,24 @@ pub(super) fn run(command: &ConfigCommand, global: &Global, env: &mut Env<'_>) -
         writeln!(env.out, "note: {note}")?;
     }
     Ok(())
+}
+
+/// Refuses what the daemon that is there would refuse: a file alone does not tell what is missing in it. Where none
+/// answers, nothing is known of that.
+async fn would_be_taken(config: Config, global: &Global, file: &str) -> std::result::Result<Config, Invalid> {
+    let socket = global.socket.as_ref().unwrap_or(&config.gateway.socket);
+    let Ok(status) = Client::new(socket).status().await else { return Ok(config) };
+    let served =
+        status.deployments.iter().filter_map(|deployment| config::Name::parse(&deployment.name).ok());
+    let is_kept = |name: &config::Name| {
+        config.deployments.iter().any(|kept| kept.name == *name) || config.leaving.contains(name)
+    };
+    let missing: Vec<_> = served.filter(|name| !is_kept(name)).collect();
+    let is_its = status.instance == *config.gateway.instance;
+    match config::refuse_removal(&missing.iter().collect::<Vec<_>>(), file).filter(|_| is_its) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(config),
+    }
 }
 
 fn report(file: String, loaded: std::result::Result<Config, Invalid>) -> Report {

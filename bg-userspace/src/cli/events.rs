@@ -1,7 +1,7 @@
 //! `bgctl events`: what has just happened, and what happens, line by line.
 
 use super::env::Env;
-use super::run::Result;
+use super::run::{Failure, Result};
 use super::say::{clean, exactly};
 use super::{EventsArgs, Global, told};
 use crate::api::client::Client;
@@ -17,6 +17,9 @@ pub(super) async fn run(args: EventsArgs, global: &Global, client: &Client, env:
         writeln!(env.out, "{text}")?;
         // Whoever follows wants to see it when it happens.
         env.out.flush()?;
+    }
+    if follow {
+        return Err(Failure::Unreachable(client.gone()));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::target::Target;
 use super::{FlowsArgs, Global, offline};
 use crate::api::client::Client;
 use crate::api::protocol::{Busy, Flow, FlowQuery, FlowSummary, Flows, VipFlows};
-use crate::dataplane::{FlowState, Protocol};
+use crate::dataplane::FlowState;
 use comfy_table::{Cell, Table};
 
 pub(super) async fn run(
@@ -59,10 +59,7 @@ fn one_by_one(flows: &[Flow], narrow: bool, env: &Env<'_>) -> Table {
     for flow in flows {
         let Flow { client, protocol, frontend, backend, deployment, service, colour, state, idle_ms, age_ms } =
             flow;
-        let protocol = match protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
+        let protocol = protocol.word();
         let state = match state {
             FlowState::HalfOpen => "half-open",
             FlowState::Established => "established",

@@ -84,7 +84,12 @@ pub(super) fn slice(slice: &SliceStatus, live: bool) -> [Cell; 4] {
         (None, true) => "live",
         (None, false) => "-",
     };
-    let share = if *targets > 0 { format!("{up}/{targets}") } else { "-".to_owned() };
+    let share = match (healthy, up, targets) {
+        (_, _, 0) => "-".to_owned(),
+        // Before the first answers nothing is down.
+        (None, 0, targets) => format!("?/{targets}"),
+        (_, up, targets) => format!("{up}/{targets}"),
+    };
     let health = match healthy {
         None if *targets == 0 => Cell::new("-"),
         _ => verdict(word(*healthy), Mood::of(*healthy)),

@@ -44,10 +44,23 @@ pub(super) async fn run(
         kind: Kinds(kind),
         limit: Some(limit),
     };
-    let history = match file {
-        Some(file) => file.history(query).await?,
-        None => client.history(&query).await?,
+    let ask = async |query: HistoryQuery| -> Result<History> {
+        Ok(match file {
+            Some(file) => file.history(query).await?,
+            None => client.history(&query).await?,
+        })
     };
+    let name = query.deployment.clone();
+    let history = ask(query).await?;
+    if let Some(name) = name.filter(|_| history.entries.is_empty()) {
+        // Nothing in that time, or a slip of the pen?
+        let ever = HistoryQuery { deployment: Some(name.clone()), limit: Some(1), ..HistoryQuery::default() };
+        if ask(ever).await?.entries.is_empty() {
+            let what = format!("the journal has nothing about a deployment {name:?}");
+            let mend = "name one that `bgctl status` or `bgctl history` shows";
+            return Err(Refusal::new("unknown-deployment", what, "the journal", mend).into());
+        }
+    }
     show(&history, limit, global, env)
 }
 

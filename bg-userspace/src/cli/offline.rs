@@ -35,6 +35,7 @@ pub(super) fn status(kernel: &dyn Kernel, target: &Target) -> Result<Status, Ref
         path: status::path(&attachments),
         deployments: words.iter().map(deployment).collect(),
         attachments,
+        refused_reload: None,
     })
 }
 
@@ -110,13 +111,13 @@ fn tick(time: Duration) -> Tick {
 fn specs(config: &Config) -> Vec<DeploymentSpec> {
     let backend = |addr| BackendSpec::serving(addr, Via::Stack, 0);
     let deployments = config.deployments.iter().map(|deployment| {
-        let services = deployment.services.iter().map(|service| ServiceSpec {
-            name: service.name.to_string(),
-            protocol: service.protocol,
-            frontends: service.frontends(),
-            backends: Colour::BOTH
-                .map(|colour| deployment.backends(service, colour).into_iter().map(backend).collect()),
-            previews: service.previews(),
+        let parts = |service| deployment.parts(service).into_iter().map(move |part| (service.protocol, part));
+        let services = deployment.services.iter().flat_map(parts).map(|(protocol, part)| ServiceSpec {
+            name: part.name,
+            protocol,
+            frontends: part.frontends,
+            backends: part.backends.map(|slice| slice.into_iter().map(backend).collect()),
+            previews: part.previews,
             ..ServiceSpec::default()
         });
         DeploymentSpec {

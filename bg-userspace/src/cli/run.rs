@@ -99,13 +99,13 @@ async fn dispatch(cli: Cli, env: &mut Env<'_>) -> Result {
     let Cli { global, command } = cli;
     // Needs neither socket nor instance, and must not fail for want of them.
     if let Command::Config(command) = command {
-        return config::run(&command, &global, env);
+        return config::run(&command, &global, env).await;
     }
     let target = Target::find(&global)?;
     if global.offline {
         needs_daemon(&command)?;
     }
-    let client = Client::new(&target.socket);
+    let client = Client::new(&target.socket).to(&target.instance, &target.config);
     let client = match &env.user {
         Some(user) => client.on_behalf_of(user),
         None => client,

@@ -10,7 +10,7 @@ use super::target::Target;
 use super::{Global, StatusArgs, health, offline};
 use crate::api::client::Client;
 use crate::api::protocol::{Deployment, Service, Status};
-use crate::dataplane::{Attachment, Path, Protocol};
+use crate::dataplane::{Attachment, Path};
 use crate::refusal::Refusal;
 use bg_common::Colour;
 use comfy_table::{Attribute, Cell, Table};
@@ -40,7 +40,7 @@ pub(super) async fn run(
     if global.json {
         return render::json(&status, env);
     }
-    let Status { instance, daemon, path, deployments, attachments } = &status;
+    let Status { instance, daemon, path, deployments, attachments, refused_reload } = &status;
     let bgctl = bgctl(*daemon);
     let daemon = if *daemon { "daemon running" } else { "read from the kernel's tables" };
     let path = match path {
@@ -49,6 +49,12 @@ pub(super) async fn run(
         None => "nothing is attached",
     };
     writeln!(env.out, "instance {instance}, {daemon}, {path}\n")?;
+    if let Some(Refusal { what, at, mend, .. }) = refused_reload {
+        let [what, at, mend] = [what, at, mend].map(|text| super::say::clean(text));
+        let said = format!("{what} ({at}); the one before is in force; mend: {mend}");
+        render::facts(&[("reload REFUSED".to_owned(), said)], env)?;
+        writeln!(env.out)?;
+    }
     if deployments.is_empty() {
         writeln!(env.out, "no deployment: add a [deployment.NAME] to the configuration")?;
     } else {
@@ -71,6 +77,11 @@ fn attached(attachments: &[Attachment], env: &mut Env<'_>) -> Result {
     let mut table = table(&["INTERFACE", "HOOKS AND PROGRAMS"], env);
     for of in attachments.chunk_by(|a, b| (&a.interface, a.ifindex) == (&b.interface, b.ifindex)) {
         let Some(Attachment { interface, ifindex, .. }) = of.first() else { continue };
+        if of.iter().all(Attachment::is_on_cgroup) {
+            let calls: Vec<_> = of.iter().filter_map(|it| it.hook.strip_prefix("cgroup-")).collect();
+            table.add_row(["(own processes)".to_owned(), calls.join(", ")]);
+            continue;
+        }
         let gone = if *ifindex == 0 { " (interface gone)" } else { "" };
         let programs: Vec<_> = of.iter().map(|it| format!("{} {}", it.hook, it.program)).collect();
         table.add_row([format!("{interface}{gone}"), programs.join(", ")]);
@@ -100,7 +111,9 @@ fn overview(deployments: &[Deployment], env: &Env<'_>) -> Table {
 fn state(deployment: &Deployment, colour: Colour) -> Cell {
     let Deployment { live, draining, paused, bake_left_s, confirm_left_s, .. } = deployment;
     if colour != *live {
-        return if *draining { shaded("drains", colour) } else { Cell::new("") };
+        // For a moment after a switch it drains, whether or not there is anything to.
+        let drains = *draining && (*deployment.open.of(colour) > 0 || deployment.drain.is_none());
+        return if drains { shaded("drains", colour) } else { Cell::new("") };
     }
     let word = match (paused, confirm_left_s, bake_left_s) {
         (true, ..) => "paused",
@@ -123,10 +136,7 @@ fn services(deployments: &[Deployment], all: bool, env: &mut Env<'_>) -> Result 
     let mut table = table(&["SERVICE", "FRONTENDS", "BLUE", "GREEN"], env);
     for (deployment, service) in services.iter().take(shown) {
         let Service { name, protocol, frontends, previews, backends } = service;
-        let protocol = match protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
+        let protocol = protocol.word();
         let mut frontends: Vec<_> =
             frontends.iter().map(|frontend| format!("{protocol} {frontend}")).collect();
         frontends.extend(previews.iter().map(|vip| format!("{protocol} {} → {}", vip.at, vip.to.as_str())));

@@ -5,10 +5,10 @@ use super::render::{self, facts, paint};
 use super::run::{Result, online};
 use super::say::{clean, count, named, short_time, span};
 use super::target::Target;
-use super::{ForceArgs, Global, RollbackArgs, SwitchArgs, WaitArgs, offline, plan, wait};
+use super::{ForceArgs, Global, RollbackArgs, SwitchArgs, WaitArgs, changes, offline, plan, wait};
 use crate::api::client::{Client, Error};
 use crate::api::protocol::{
-    ForceRequest, Gate, PlanQuery, Proof, RollbackRequest, Seconds, SwitchRequest, Switched,
+    ForceRequest, Gate, PlanQuery, Proof, RollbackRequest, RolledBack, Seconds, SwitchRequest, Switched,
 };
 use crate::refusal::Refusal;
 
@@ -60,7 +60,10 @@ pub(super) async fn rollback(
         let (verb, reason) = request.meant()?;
         offline::switched(deployment.as_deref(), &verb, reason, target, global, env).await?
     } else {
-        client.rollback(deployment.as_deref(), &request).await?
+        match client.rollback(deployment.as_deref(), &request).await? {
+            RolledBack::Switched(switched) => switched,
+            RolledBack::Drill(changed) => return changes::show(&changed, global, env),
+        }
     };
     told(&switched, wait, global, client, env).await
 }
@@ -220,21 +223,26 @@ fn after(switched: &Switched, bgctl: &str) -> Vec<(String, String)> {
 
 /// What is proved, in sentences.
 pub(super) fn proved(proof: &Proof, from: impl std::fmt::Display, to: impl std::fmt::Display) -> Vec<String> {
-    let Proof { first_new_us, last_old_us, vip, vip_detail, took_ms: _ } = proof;
+    let Proof { first_new_us, last_old_us, vip, vip_detail, first_new_is_probe, last_old_is_probe, .. } =
+        proof;
+    let own = |is_probe: bool| if is_probe { " (a probe of bg's own)" } else { "" };
     let mut said = Vec::new();
     let micros = |micros: u64| short_time(micros.saturating_mul(1000));
     if let Some(first) = first_new_us {
-        said.push(format!("{to} got its first new flow {} after the switch", micros(*first)));
+        let own = own(*first_new_is_probe);
+        said.push(format!("{to} got its first new flow {} after the switch{own}", micros(*first)));
     }
     match last_old_us {
         Some(last @ ..=0) => {
             said.push(format!(
-                "{from} got its last new flow {} before the switch",
-                micros(last.unsigned_abs())
+                "{from} got its last new flow {} before the switch{}",
+                micros(last.unsigned_abs()),
+                own(*last_old_is_probe)
             ));
         }
         Some(last) => {
-            said.push(format!("{from} got a new flow {} AFTER the switch", micros(last.unsigned_abs())))
+            let own = own(*last_old_is_probe);
+            said.push(format!("{from} got a new flow {} AFTER the switch{own}", micros(last.unsigned_abs())))
         }
         None => {}
     }

@@ -93,7 +93,7 @@ impl Lab {
         let (engine, handle) = Engine::alone(&lab.fake);
         tokio::spawn(engine.run());
         let link = AttachSpec { ifindex: 2, name: "eth0".to_owned(), side: Side::Uplink, hook: Hook::Tc };
-        let plan = AttachPlan { path: Path::Stack, links: vec![link] };
+        let plan = AttachPlan::new(Path::Stack, vec![link]);
         let specs = (1..).zip(names).map(|(third, name)| spec(name, third)).collect();
         handle.wire(plan, specs, Vec::new()).await.unwrap();
         let listening = Listening::bind(&lab.dir.path().join("bg.sock")).unwrap();
@@ -373,4 +373,16 @@ async fn an_impossible_instance_is_refused_before_anything_is_opened() {
     let Ran { code, err, .. } = lab.run("--offline status --instance ../x").await;
     assert_eq!(code, 1);
     assert!(err.contains("has a '.' in it"), "{err}");
+}
+
+#[test]
+fn what_was_not_typed_comes_from_the_environment() {
+    let variable = |name: &str| Some(OsString::from(format!("/from/{name}")));
+    let typed = Global { config: Some("/typed".into()), ..Global::default() };
+    let filled = typed.or_from(variable);
+    assert_eq!(filled.config.as_deref(), Some("/typed".as_ref()));
+    assert_eq!(filled.socket.as_deref(), Some("/from/BG_SOCKET".as_ref()));
+    assert_eq!(filled.instance.as_deref(), Some("/from/BG_INSTANCE"));
+    let empty = Global::default().or_from(|_| Some(OsString::new()));
+    assert_eq!(empty, Global::default());
 }

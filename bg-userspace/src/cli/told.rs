@@ -10,8 +10,11 @@ use bg_common::{Colour, Word};
 
 /// What happened, who caused it and why, on one line.
 pub(super) fn line(record: &Record) -> String {
-    let Record { deployment: _, live, generation: _, slices: _, actor, reason, what } = record;
+    let Record { deployment: _, live, generation: _, slices: _, actor, reason, late_ms, what } = record;
     let mut line = sentence(what, *live);
+    if let Some(late) = late_ms {
+        line.push_str(&format!(", noticed {} later", span(late / 1000)));
+    }
     if let Some(who) = who(actor) {
         line.push_str(&format!(" — {who}"));
     }
@@ -130,6 +133,10 @@ fn sentence(what: &What, live: Colour) -> String {
             let said = if output.is_empty() { String::new() } else { format!(": {}", clean(output)) };
             format!("hook {} ({}) {ended} after {}{said}", clean(hook), clean(phase), long_time(*millis))
         }
+        What::JournalGap { lost, since: _, why } => {
+            let entries = if *lost == 1 { "1 entry is".to_owned() } else { format!("{lost} entries are") };
+            format!("GAP: {entries} missing: {}", clean(why))
+        }
         What::JournalRebuilt { why, aside } => {
             let aside = aside.as_deref().map(|aside| format!("; the old one is {}", clean(aside)));
             let anew = if aside.is_some() { " anew" } else { "" };
@@ -177,7 +184,10 @@ fn started(found: &str) -> String {
     let text = match found {
         "new" => "it is new",
         "as-remembered" => "all is as it was",
+        "came-back" => "it is back, and as it was before",
         "after-reboot" => "after a reboot, as it was before",
+        "journal-rebuilt" => "told again, because the journal was begun anew or has a gap",
+        "remembered-late" => "the journal could be read, and remembers it",
         "changed-while-away" => "somebody changed the word meanwhile",
         "exchange-completed" => "a switch that was under way had been made",
         "exchange-not-made" => "a switch that was under way had not been made",

@@ -6,8 +6,8 @@ use super::services::Checked;
 use super::{Name, Service};
 use crate::dataplane::Protocol;
 use bg_common::{Colour, names};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// Everything claimed so far.
@@ -31,7 +31,8 @@ impl Claims {
         problems: &mut Problems<'_>,
     ) -> [Vec<IpAddr>; 2] {
         self.deployments += 1;
-        self.services += services.len();
+        let parts = |checked: &Checked| if checked.service.port == 0 { checked.vips.len() } else { 1 };
+        self.services += services.iter().map(parts).sum::<usize>();
         let green = apart(&blue, green, problems);
         let slices = [(Colour::Blue, &blue), (Colour::Green, &green)];
         for (colour, slice) in slices {
@@ -79,11 +80,12 @@ impl Claims {
                 problems.add_pair("config-conflict", [&vip.place, place], what, mend);
             }
         }
+        let addresses: HashSet<_> = self.vips.iter().map(|(_, vip)| vip.value).collect();
         let Self { frontends, backends, deployments, services, .. } = self;
         for (count, most, of) in [
             (deployments, names::MAX_DEPLOYMENTS, "deployments"),
             (services, names::MAX_SERVICES, "services"),
-            (frontends.len(), names::MAX_FRONTENDS, "frontends (VIP and port)"),
+            (frontends.len() + addresses.len(), names::MAX_FRONTENDS, "frontends (VIP and port) and VIPs"),
             // Each backend takes one position of the ring, of which there are more.
             (backends.len(), names::MAX_BACKENDS, "backends (machine, service and colour)"),
         ] {
@@ -100,14 +102,15 @@ impl Claims {
         let owner = format!("{deployment}/{name}");
         for vip in &checked.vips {
             self.vips.push((owner.clone(), vip.clone()));
-            let endpoint = SocketAddr::new(vip.value, port.get());
+            let endpoint = SocketAddr::new(vip.value, *port);
             match self.frontends.entry((endpoint, *protocol)) {
                 Entry::Vacant(free) => {
                     free.insert((owner.clone(), vip.place.clone()));
                 }
                 Entry::Occupied(taken) => {
                     let (first, place) = taken.get();
-                    let what = format!("{endpoint}/{} is claimed by {first} and by {owner}", word(*protocol));
+                    let what =
+                        format!("{} is claimed by {first} and by {owner}", spoken(endpoint, *protocol));
                     let mend = "give one of them another VIP, port or protocol";
                     problems.add_pair("config-conflict", [&vip.place, place], what, mend);
                 }
@@ -133,26 +136,50 @@ impl Claims {
                     format!("{} is {family}, but the {colour} slice has no {family} address", vip.value);
                 let mend = format!("add one to `{colour}`, or remove the {family} VIPs");
                 problems.add("config-family", &vip.place, what, mend);
+            } else if service.protocol == Protocol::Any {
+                let of = |addr: &&At<IpAddr>| addr.value.is_ipv4() == v4;
+                let counts = [vips.iter().filter(of).count(), slice.iter().filter(of).count()];
+                one_to_one(counts, family, colour, &vip.place, problems);
             }
         }
         for addr in
             slice.iter().filter(|addr| vips.iter().any(|vip| vip.value.is_ipv4() == addr.value.is_ipv4()))
         {
-            let endpoint = SocketAddr::new(addr.value, service.backend_port.get());
+            let endpoint = SocketAddr::new(addr.value, service.backend_port);
             match self.backends.entry((endpoint, service.protocol)) {
                 Entry::Vacant(free) => {
                     free.insert((owner.clone(), backend_port.clone()));
                 }
                 Entry::Occupied(taken) => {
                     let (first, place) = taken.get();
-                    let protocol = word(service.protocol);
-                    let what = format!("{endpoint}/{protocol} is a backend of {first} and of {owner}");
-                    let mend = "let the services use different `backend_port`s, or make them one service with \
-                                several VIPs: a reply must tell which service it belongs to";
+                    let at = spoken(endpoint, service.protocol);
+                    let what = format!("{at} is a backend of {first} and of {owner}");
+                    let mend = if service.protocol == Protocol::Any {
+                        "give each of them machines of its own: a reply must tell which service it belongs to"
+                    } else {
+                        "let the services use different `backend_port`s, or make them one service with \
+                         several VIPs: a reply must tell which service it belongs to"
+                    };
                     problems.add_pair("config-conflict", [backend_port, place], what, mend);
                 }
             }
         }
+    }
+}
+
+/// Whole addresses are mapped one by one: a connection to any port of a VIP goes to the machine that has this VIP.
+fn one_to_one(
+    [vips, machines]: [usize; 2],
+    family: &str,
+    colour: Colour,
+    place: &Place,
+    problems: &mut Problems<'_>,
+) {
+    if vips != machines && machines != 0 {
+        let what =
+            format!("{vips} whole {family} VIPs, and {machines} {family} addresses in the {colour} slice");
+        let mend = format!("list as many in `{colour}` as there are VIPs, in their order");
+        problems.add("config-whole", place, what, mend);
     }
 }
 
@@ -173,10 +200,10 @@ fn apart(blue: &[At<IpAddr>], green: Vec<At<IpAddr>>, problems: &mut Problems<'_
     green
 }
 
-/// A protocol as it is written.
-pub(super) fn word(protocol: Protocol) -> &'static str {
+/// An endpoint as it is talked about.
+fn spoken(at: SocketAddr, protocol: Protocol) -> String {
     match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
+        Protocol::Any => format!("the whole of {}", at.ip()),
+        Protocol::Tcp | Protocol::Udp => format!("{at}/{}", protocol.word()),
     }
 }

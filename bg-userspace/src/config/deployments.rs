@@ -5,7 +5,7 @@ use super::claims::Claims;
 use super::policy::{self, policy};
 use super::probes::{self, probe};
 use super::problems::Problems;
-use super::raw::RawDeployment;
+use super::raw::{RawDeployment, RawService};
 use super::services::{addresses, name, service};
 use super::values::choice;
 use super::{Deployment, hooks};
@@ -28,8 +28,9 @@ pub(super) fn deployment(
     let name = name("deployment", &raw.name, problems);
     let initial = choice(raw.initial, COLOUR, problems).unwrap_or(Colour::Blue);
     let [blue, green] = raw.slices;
-    let blue = blue.map(|raw| addresses("a slice", raw, problems));
-    let green = green.map(|raw| addresses("a slice", raw, problems));
+    let prefixes = raw.services.iter().any(RawService::is_whole);
+    let blue = blue.map(|raw| addresses("a slice", raw, prefixes, problems));
+    let green = green.map(|raw| addresses("a slice", raw, prefixes, problems));
     if raw.services.is_empty() {
         let mend = format!("add [{key}.service.NAME] with `vips` and `port`");
         problems.add("config-empty", &raw.name.place, "the deployment has no service", mend);

@@ -32,6 +32,7 @@ const SOCKET: &str = "/run/bg/default/bg.sock";
 
 /// Longest path of any other file (`PATH_MAX` less its final zero).
 const MAX_PATH: usize = 4095;
+const CGROUP: &str = "/sys/fs/cgroup";
 const JOURNAL: &str = "/var/lib/bg/default/journal.db";
 
 /// Judges what concerns the gateway as such.
@@ -52,6 +53,8 @@ pub(super) fn gateway(raw: RawGateway, problems: &mut Problems<'_>) -> Gateway {
         attach: choice(raw.attach, ATTACH, problems).unwrap_or_default(),
         path: choice(raw.path, PATH, problems).unwrap_or_default(),
         own_vips: raw.own_vips.is_none_or(|own| own.value),
+        local_clients: raw.local_clients.is_none_or(|local| local.value),
+        cgroup: file(raw.cgroup, "the control group's path", MAX_PATH, CGROUP, problems),
         socket: file(raw.socket, "the socket's path", MAX_SOCKET, SOCKET, problems)
             .unwrap_or_else(|| paths::socket(&instance)),
         journal: file(raw.journal, "the journal's path", MAX_PATH, JOURNAL, problems)
@@ -98,7 +101,7 @@ fn probe_addresses(raw: At<Vec<At<String>>>, problems: &mut Problems<'_>) -> Vec
     if raw.value.is_empty() {
         return found;
     }
-    for At { value: addr, place } in addresses("`probe_addresses`", raw, problems) {
+    for At { value: addr, place } in addresses("`probe_addresses`", raw, false, problems) {
         let family = if addr.is_ipv4() { "IPv4" } else { "IPv6" };
         if found.iter().any(|other| other.is_ipv4() == addr.is_ipv4()) {
             let what = format!("{addr} is a second {family} address");

@@ -8,11 +8,11 @@ use crate::notify::spec::{Call, EventKind, HookSpec, KINDS, When};
 use hyper::Uri;
 use std::time::Duration;
 
-const TIMEOUT: Times = Times {
-    least: Duration::from_millis(100),
-    most: Duration::from_secs(600),
-    words: "100ms to 10m, such as \"10s\"",
-};
+/// No hook takes longer than this.
+pub const LONGEST: Duration = Duration::from_secs(600);
+
+const TIMEOUT: Times =
+    Times { least: Duration::from_millis(100), most: LONGEST, words: "100ms to 10m, such as \"10s\"" };
 
 /// Judges one hook.
 pub(super) fn hook(raw: RawHook, problems: &mut Problems<'_>) -> Option<HookSpec> {

@@ -29,6 +29,8 @@ pub(super) struct RawGateway {
     pub(super) attach: Option<At<String>>,
     pub(super) path: Option<At<String>>,
     pub(super) own_vips: Option<At<bool>>,
+    pub(super) local_clients: Option<At<bool>>,
+    pub(super) cgroup: Option<At<String>>,
     pub(super) socket: Option<At<String>>,
     pub(super) journal: Option<At<String>>,
     pub(super) probe_addresses: Option<At<Vec<At<String>>>>,
@@ -50,7 +52,7 @@ pub(super) struct RawLifetimes {
 const HOMES: &[(&str, &str)] = &[
     (
         "[gateway]",
-        "instance uplinks attach own_vips socket journal probe_addresses role_listen flows half_open",
+        "instance uplinks attach own_vips local_clients cgroup socket journal probe_addresses role_listen flows half_open",
     ),
     ("[gateway.lifetimes]", "lifetimes established half_closed closed udp"),
     (
@@ -60,7 +62,7 @@ const HOMES: &[(&str, &str)] = &[
     ),
     (
         "[deployment.NAME.service.NAME]",
-        "service vips port protocol backend_port preview_vips affinity on_switch",
+        "service vips port protocol backend_port source_nat preview_vips affinity on_switch",
     ),
     ("[deployment.NAME.passive]", "passive window least unanswered refused resets"),
     ("[deployment.NAME.drill]", "drill every hold"),
@@ -125,6 +127,8 @@ impl RawGateway {
             attach: section.take("attach", r#"attach = "auto""#, problems),
             path: section.take("path", r#"path = "auto""#, problems),
             own_vips: section.take("own_vips", "own_vips = true", problems),
+            local_clients: section.take("local_clients", "local_clients = true", problems),
+            cgroup: section.take("cgroup", r#"cgroup = "/sys/fs/cgroup""#, problems),
             socket: section.take("socket", r#"socket = "/run/bg/default/bg.sock""#, problems),
             journal: section.take("journal", r#"journal = "/var/lib/bg/default/journal.db""#, problems),
             probe_addresses: section.take(

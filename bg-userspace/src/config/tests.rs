@@ -2,6 +2,7 @@
 
 mod choosing;
 mod example;
+mod whole;
 
 use super::*;
 use proptest::prelude::*;
@@ -231,15 +232,15 @@ fn each_mistake_is_named_with_its_place_and_its_mend() {
             "\"udp\"",
             "\"any\"",
             "20:12 (deployment.api.service.rpc.protocol)".into(),
-            "not supported",
-            "one for \"udp\"",
+            "every protocol has every port",
+            "`port` to \"any\"",
         ),
         (
             "port = 80\n",
-            "port = \"any\"\n",
+            "port = \"all\"\n",
             format!("11:8 ({web}.port)"),
-            "any port is not supported",
-            "for each port",
+            "\"all\" is a text",
+            "\"any\" for every port",
         ),
         ("\"green\"", "\"red\"", "14:11 (deployment.api.initial)".into(), "\"red\"", "\"blue\", \"green\""),
         ("\"lab\"", "\"a.b\"", "2:12 (gateway.instance)".into(), "has a '.' in it", "a-z"),

@@ -96,17 +96,25 @@ impl Gateway {
 
     /// Reads the configuration again; what is wrong with it leaves everything as it is.
     pub(super) async fn reload(&mut self) {
-        const SO: &str = "the configuration stays as it is";
+        let problems = self.try_reload().await;
+        for problem in &problems {
+            report::complain(problem, "the configuration stays as it is");
+        }
+        self.engine.reloaded(problems.into_iter().next()).await;
+    }
+
+    /// What is in the way, if anything is.
+    async fn try_reload(&mut self) -> Vec<Refusal> {
         let config = match config::load(&self.path) {
             Ok(config) => config,
-            Err(invalid) => return invalid.problems.iter().for_each(|problem| report::complain(problem, SO)),
+            Err(invalid) => return invalid.problems,
         };
         for key in fixed(&self.config.gateway, &config.gateway) {
             tracing::warn!(key, "a change of this key needs a restart: systemctl restart bgd");
         }
         let file = self.path.display().to_string();
         if let Some(refusal) = config::refuse_removal(&config::removed(&self.config, &config), &file) {
-            return report::complain(&refusal, SO);
+            return vec![refusal];
         }
         if let Err(refusal) = self.vip.open(&config).await {
             report::complain(&refusal, "no probe goes through a VIP");
@@ -120,12 +128,13 @@ impl Gateway {
         match wired {
             Ok(Ok(())) => {}
             Ok(Err(refusal)) => report::complain(&refusal, "all but the VIPs is in force"),
-            Err(refusal) => return report::complain(&refusal, SO),
+            Err(refusal) => return vec![refusal],
         }
         self.engine.lifetimes(config.gateway.lifetimes).await;
         self.config = config;
         self.configure_outside();
         tracing::info!(file = %self.path.display(), "the configuration was read again");
+        Vec::new()
     }
 
     /// Lets hooks, probes and roles go by the configuration that is in force.

@@ -7,9 +7,9 @@ use crate::engine::{Event, Reporter, Roles, Surroundings};
 use crate::health::connect::VipConnector;
 use crate::health::prober::Prober;
 use crate::health::spec::WhoAnswered;
-use crate::journal::{Entry, Journal};
+use crate::journal::{Entry, Journal, Late, News};
 use crate::model::event::{Agreement, Phase};
-use crate::model::record::{Memory, Record};
+use crate::model::record::{Memory, Record, What};
 use crate::notify::hooks::{self, Hooks};
 use crate::notify::roles::{self, RoleState};
 use crate::notify::spec::RoleEndpoint;
@@ -62,7 +62,7 @@ impl Outside {
     /// When the process may have no more threads or descriptors.
     pub(super) fn start(
         instance: &str,
-        journal: Journal,
+        (journal, news): (Journal, mpsc::UnboundedReceiver<News>),
         vip: Arc<dyn VipConnector>,
         witness: Witness,
         reporter: &Reporter,
@@ -76,9 +76,10 @@ impl Outside {
         let answered = reporter.clone();
         tokio::spawn(async move {
             while let Some(report) = answers.recv().await {
-                answered.report(Event::Probed(report));
+                answered.probed(report).await;
             }
         });
+        tokio::spawn(hear(news, bus.clone(), reporter.clone()));
         let roles = roles::Roles::start(&thread, paths::role_dir(instance));
         let (journal, told) = (Mutex::new(Some(journal)), Mutex::default());
         Ok(Self(Arc::new(Parts { journal, bus, hooks, prober, roles, told, _thread: thread })))
@@ -136,6 +137,39 @@ impl Outside {
     }
 }
 
+/// Hears what the journal tells by itself, for as long as it does.
+async fn hear(mut news: mpsc::UnboundedReceiver<News>, bus: Bus, reporter: Reporter) {
+    // Everything is told again after a gap. Should that be too much for the journal, there is a gap again.
+    const BETWEEN: Duration = Duration::from_secs(10);
+    while let Some(News { entries, late }) = news.recv().await {
+        if let Some(Late { memories, broken }) = late {
+            let doubt = broken.as_ref().map(super::doubt);
+            tracing::warn!(
+                doubt,
+                "the journal can be read; what it remembers is taken over where nothing was decided since"
+            );
+            reporter.report(Event::Remembered { memories, doubt });
+        }
+        for (seq, record) in &entries {
+            if let What::JournalGap { lost, since: _, why } = &record.what {
+                tracing::warn!(lost, why, "entries are missing in the journal");
+            }
+            if let What::JournalRebuilt { why, aside } = &record.what {
+                tracing::warn!(why, aside, "the journal was begun anew");
+            }
+            bus.publish(u64::try_from(*seq).ok(), SystemTime::now(), record);
+        }
+        let rebuilt = !entries.is_empty();
+        if !rebuilt {
+            tracing::info!("the journal can be written again");
+        }
+        reporter.report(Event::Journalled { deployment: None, token: None, result: Ok(()), rebuilt });
+        if rebuilt {
+            tokio::time::sleep(BETWEEN).await;
+        }
+    }
+}
+
 /// What the two slices of a deployment may know.
 fn states_of(name: &str, roles: &Roles, addresses: &[Vec<IpAddr>; 2]) -> Vec<RoleState> {
     let state = |(slice, addresses): (&crate::model::record::SliceIdentity, &Vec<IpAddr>)| RoleState {
@@ -156,14 +190,14 @@ impl Surroundings for World {
     fn record(&mut self, record: &Record, memory: &Memory, token: Option<u64>) {
         let deployment = record.deployment.clone();
         let entry = Entry { record: record.clone(), memory: Some(memory.clone()) };
-        let (reporter, bus, record, at) =
-            (self.reporter.clone(), self.outside.bus().clone(), record.clone(), SystemTime::now());
+        let late = Duration::from_millis(record.late_ms.unwrap_or_default());
+        let at = SystemTime::now().checked_sub(late).unwrap_or(SystemTime::UNIX_EPOCH);
+        let (reporter, bus, record) = (self.reporter.clone(), self.outside.bus().clone(), record.clone());
         let done = move |stored: Result<crate::journal::Stored, Refusal>| {
             let seq = stored.as_ref().ok().and_then(|stored| u64::try_from(stored.seq).ok());
             bus.publish(seq, at, &record);
-            let rebuilt = stored.as_ref().is_ok_and(|stored| stored.rebuilt.is_some());
             let (deployment, result) = (Some(deployment), stored.map(drop));
-            reporter.report(Event::Journalled { deployment, token, result, rebuilt });
+            reporter.report(Event::Journalled { deployment, token, result, rebuilt: false });
         };
         let journal = self.outside.0.journal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(journal) = &*journal {

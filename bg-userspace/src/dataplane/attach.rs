@@ -3,6 +3,7 @@
 //! A link's pin is named after interface and hook, `<interface>@<hook>`, so that one hook has one link
 //! and another program gets there by link update, never by detaching.
 
+pub(super) mod cgroup;
 mod filter;
 mod link;
 mod refused;
@@ -14,7 +15,7 @@ use crate::dataplane::{AttachPlan, AttachSpec, Attachment, Hook, Path, Side};
 use crate::refusal::Refusal;
 use aya::programs::ProgramInfo;
 use aya::util::KernelVersion;
-use bg_common::names::{TC_EGRESS, TC_INGRESS, TC_ZONE, XDP_INGRESS};
+use bg_common::names::{NAT_EGRESS, NAT_INGRESS, TC_EGRESS, TC_INGRESS, TC_ZONE, XDP_INGRESS};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsFd as _;
@@ -26,6 +27,11 @@ const TCX_INGRESS: &str = "tcx-ingress";
 const TCX_EGRESS: &str = "tcx-egress";
 const CLSACT_INGRESS: &str = "clsact-ingress";
 const CLSACT_EGRESS: &str = "clsact-egress";
+/// Behind the program of the link itself.
+const TCX_INGRESS_NAT: &str = "tcx-ingress-nat";
+const TCX_EGRESS_NAT: &str = "tcx-egress-nat";
+const CLSACT_INGRESS_NAT: &str = "clsact-ingress-nat";
+const CLSACT_EGRESS_NAT: &str = "clsact-egress-nat";
 
 /// How tc programs are attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,10 +62,22 @@ impl Tc {
             Self::Filter => CLSACT_EGRESS,
         }
     }
+
+    const fn nat(self) -> [&'static str; 2] {
+        match self {
+            Self::Link => [TCX_INGRESS_NAT, TCX_EGRESS_NAT],
+            Self::Filter => [CLSACT_INGRESS_NAT, CLSACT_EGRESS_NAT],
+        }
+    }
 }
 
 fn is_filter(hook: &str) -> bool {
-    hook == CLSACT_INGRESS || hook == CLSACT_EGRESS
+    [CLSACT_INGRESS, CLSACT_EGRESS, CLSACT_INGRESS_NAT, CLSACT_EGRESS_NAT].contains(&hook)
+}
+
+/// Whether packets meet it when they leave.
+fn is_egress(hook: &str) -> bool {
+    [TCX_EGRESS, TCX_EGRESS_NAT, CLSACT_EGRESS, CLSACT_EGRESS_NAT].contains(&hook)
 }
 
 /// A link that shall be there.
@@ -70,8 +88,8 @@ struct Wanted<'a> {
     program: &'static str,
 }
 
-/// The links of one interface.
-fn wanted(tc: Tc, path: Path, link: &AttachSpec) -> Vec<Wanted<'_>> {
+/// The links of one interface, which may lead to backends with a source.
+fn wanted(tc: Tc, path: Path, link: &AttachSpec, source: bool) -> Vec<Wanted<'_>> {
     let want = |hook, program| Wanted { link, hook, program };
     let ingress = match (link.hook, link.side, path) {
         (Hook::Xdp, Side::Uplink | Side::Both, _) => want(XDP, XDP_INGRESS),
@@ -80,7 +98,13 @@ fn wanted(tc: Tc, path: Path, link: &AttachSpec) -> Vec<Wanted<'_>> {
         (_, Side::Zone | Side::Both, Path::Redirect) => want(tc.ingress(), TC_ZONE),
     };
     // On the redirect path, too: a reply that cannot be redirected is the kernel's to route.
-    vec![ingress, want(tc.egress(), TC_EGRESS)]
+    let mut all = vec![ingress, want(tc.egress(), TC_EGRESS)];
+    if source {
+        let [ingress, egress] = tc.nat();
+        // First what takes away, so that no reply comes back that nobody knows.
+        all.extend([want(ingress, NAT_INGRESS), want(egress, NAT_EGRESS)]);
+    }
+    all
 }
 
 /// The pinned links of an instance.
@@ -101,8 +125,8 @@ impl<'a> Links<'a> {
     /// Attaches what is wanted, then takes off what is not: in between some packets meet a program too many,
     /// which finds nothing to do, but none meets one too few.
     pub(super) fn bring_in_line(&self, plan: &AttachPlan) -> Result<(), Refusal> {
-        let wanted: Vec<Wanted<'_>> =
-            plan.links.iter().flat_map(|link| wanted(self.tc, plan.path, link)).collect();
+        let of = |link| wanted(self.tc, plan.path, link, plan.sources.contains(&link.ifindex));
+        let wanted: Vec<Wanted<'_>> = plan.links.iter().flat_map(of).collect();
         let mut programs = BTreeMap::new();
         for wanted in &wanted {
             if !programs.contains_key(wanted.program) {
@@ -115,7 +139,8 @@ impl<'a> Links<'a> {
             }
         }
         for name in file_names(&self.dir()) {
-            if !wanted.iter().any(|wanted| pin_name(&wanted.link.name, wanted.hook) == name) {
+            let is_wanted = wanted.iter().any(|wanted| pin_name(&wanted.link.name, wanted.hook) == name);
+            if !is_wanted && !cgroup::is_pin(&name) {
                 self.unpin(&name)?;
             }
         }
@@ -139,6 +164,10 @@ impl<'a> Links<'a> {
         let mut list = Vec::new();
         for name in file_names(&self.dir()) {
             let info = self.info(&name)?;
+            if cgroup::is_pin(&name) && info.program == 0 {
+                // Its control group is gone.
+                continue;
+            }
             let (interface, hook) = parse_pin_name(&name);
             let program = programs.iter().find(|(id, _)| *id == info.program);
             let program = program.map_or_else(|| "unknown".to_owned(), |(_, name)| (*name).to_owned());
@@ -184,9 +213,13 @@ impl<'a> Links<'a> {
             let ifindex = nix::net::if_::if_nametoindex(interface.as_str()).unwrap_or(0);
             return Ok(LinkInfo { ifindex, program });
         }
-        sys::open_pin(&path)
-            .and_then(|link| sys::link_info(link.as_fd()))
-            .map_err(|error| pin_refused(&path, &error))
+        let link = sys::open_pin(&path);
+        if cgroup::is_pin(name) {
+            let info = link.and_then(|link| sys::cgroup_info(link.as_fd()));
+            let info = info.map(|(_, program)| LinkInfo { ifindex: 0, program });
+            return info.map_err(|error| pin_refused(&path, &error));
+        }
+        link.and_then(|link| sys::link_info(link.as_fd())).map_err(|error| pin_refused(&path, &error))
     }
 
     fn unpin(&self, name: &str) -> Result<(), Refusal> {
@@ -218,7 +251,7 @@ mod tests {
 
     fn programs(path: Path, side: Side, hook: Hook) -> Vec<(&'static str, &'static str)> {
         let link = AttachSpec { ifindex: 1, name: "eth0".into(), side, hook };
-        wanted(Tc::Link, path, &link).into_iter().map(|wanted| (wanted.hook, wanted.program)).collect()
+        wanted(Tc::Link, path, &link, false).into_iter().map(|wanted| (wanted.hook, wanted.program)).collect()
     }
 
     #[test]
@@ -234,6 +267,22 @@ mod tests {
         assert_eq!(programs(Path::Stack, Side::Zone, Hook::Tc), [ingress, egress]);
         // A zone is hooked by tc whatever is asked for.
         assert_eq!(programs(Path::Stack, Side::Zone, Hook::Xdp), [ingress, egress]);
+    }
+
+    #[test]
+    fn a_link_to_backends_with_a_source_gets_two_programs_more() {
+        let link = AttachSpec { ifindex: 1, name: "eth0".into(), side: Side::Zone, hook: Hook::Tc };
+        for (tc, hooks) in [
+            (Tc::Link, [TCX_INGRESS, TCX_EGRESS, TCX_INGRESS_NAT, TCX_EGRESS_NAT]),
+            (Tc::Filter, [CLSACT_INGRESS, CLSACT_EGRESS, CLSACT_INGRESS_NAT, CLSACT_EGRESS_NAT]),
+        ] {
+            let all = wanted(tc, Path::Redirect, &link, true);
+            assert_eq!(all.iter().map(|wanted| wanted.hook).collect::<Vec<_>>(), hooks);
+            assert_eq!(
+                all.iter().map(|wanted| is_egress(wanted.hook)).collect::<Vec<_>>(),
+                [false, true, false, true]
+            );
+        }
     }
 
     #[test]

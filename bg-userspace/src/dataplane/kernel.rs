@@ -1,6 +1,6 @@
 //! The data plane of this machine's kernel.
 
-use super::attach::{Links, Tc};
+use super::attach::{Links, Tc, cgroup};
 use super::load::{self, Sizes};
 use super::lock::Lock;
 use super::observer::TableObserver;
@@ -39,6 +39,8 @@ pub struct Kernel {
     tc: Tc,
     /// What the last sweep found no pin of.
     unnamed: Retired,
+    /// Why local processes are not served, which is not told again.
+    deaf: Option<Refusal>,
     /// Held by the daemon; `bgctl --offline` goes without.
     _lock: Option<Lock>,
 }
@@ -116,7 +118,7 @@ impl Kernel {
         let tables = Tables::open(&pins.dir())?;
         let state = tables.state()?;
         let (tc, unnamed, wanted) = (Tc::of_this_kernel(), Retired::default(), Vec::new());
-        Ok(Self { pins, tables, state, wanted, tc, unnamed, _lock: lock })
+        Ok(Self { pins, tables, state, wanted, tc, unnamed, deaf: None, _lock: lock })
     }
 
     /// Attaches tc programs as kernels before 6.6 need it, whatever this kernel has.
@@ -206,6 +208,14 @@ impl Dataplane for Kernel {
     fn attach(&mut self, plan: &AttachPlan) -> Result<Vec<Attachment>, Refusal> {
         let links = Links::new(&self.pins, self.tc);
         links.bring_in_line(plan)?;
+        // Whoever comes in over an interface is served whether or not local processes are.
+        let deaf = cgroup::bring_in_line(&self.pins, plan.cgroup.as_deref()).err();
+        if let Some(Refusal { what, at, mend, .. }) =
+            deaf.as_ref().filter(|deaf| self.deaf.as_ref() != Some(*deaf))
+        {
+            tracing::warn!(at, mend, "{what}");
+        }
+        self.deaf = deaf;
         links.list()
     }
 

@@ -2,10 +2,16 @@
 
 use super::pins::{Pins, create_dir, file_names, refused};
 use crate::refusal::Refusal;
-use aya::programs::{Program, ProgramInfo, SchedClassifier, Xdp};
+use aya::programs::{
+    CgroupSock, CgroupSockAddr, CgroupSockAddrAttachType, CgroupSockAttachType, Program, ProgramFd,
+    ProgramInfo, SchedClassifier, Xdp,
+};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_obj::programs::XdpAttachType;
-use bg_common::names::{FLOWS, HALF_OPEN, PROGRAMS, XDP_INGRESS};
+use bg_common::names::{
+    CONNECT4, CONNECT6, FLOWS, GETPEERNAME4, GETPEERNAME6, HALF_OPEN, PROGRAMS, RECVMSG4, RECVMSG6, SENDMSG4,
+    SENDMSG6, SOCK_RELEASE, XDP_INGRESS,
+};
 use bg_common::table::TABLES;
 use sha2::{Digest as _, Sha256};
 use std::fs;
@@ -29,6 +35,8 @@ pub(super) struct Sizes {
 pub(super) enum Loaded {
     Xdp(Xdp),
     Tc(SchedClassifier),
+    SockAddr(CgroupSockAddr),
+    Sock(CgroupSock),
 }
 
 impl Loaded {
@@ -37,8 +45,21 @@ impl Loaded {
         let info = match self {
             Self::Xdp(program) => program.info(),
             Self::Tc(program) => program.info(),
+            Self::SockAddr(program) => program.info(),
+            Self::Sock(program) => program.info(),
         };
         info.map(|info| info.id()).map_err(|error| not_loaded(&error))
+    }
+
+    /// Its descriptor.
+    pub(super) fn fd(&self) -> Result<&ProgramFd, Refusal> {
+        let fd = match self {
+            Self::Xdp(program) => program.fd(),
+            Self::Tc(program) => program.fd(),
+            Self::SockAddr(program) => program.fd(),
+            Self::Sock(program) => program.fd(),
+        };
+        fd.map_err(|error| not_loaded(&error))
     }
 }
 
@@ -104,12 +125,28 @@ fn set_mark(dir: &Path) -> Result<(), Refusal> {
 /// Opens a pinned program.
 pub(super) fn open(pins: &Pins, name: &str) -> Result<Loaded, Refusal> {
     let path = program_path(pins, name);
-    let loaded = if name == XDP_INGRESS {
-        Xdp::from_pin(&path, XdpAttachType::Interface).map(Loaded::Xdp)
-    } else {
-        SchedClassifier::from_pin(&path).map(Loaded::Tc)
+    let loaded = match (name, call_of(name)) {
+        (XDP_INGRESS, _) => Xdp::from_pin(&path, XdpAttachType::Interface).map(Loaded::Xdp),
+        (SOCK_RELEASE, _) => CgroupSock::from_pin(&path, CgroupSockAttachType::SockRelease).map(Loaded::Sock),
+        (_, Some(call)) => CgroupSockAddr::from_pin(&path, call).map(Loaded::SockAddr),
+        (_, None) => SchedClassifier::from_pin(&path).map(Loaded::Tc),
     };
     loaded.map_err(|error| refused(&path, &error))
+}
+
+/// The system call whose addresses a program changes.
+fn call_of(name: &str) -> Option<CgroupSockAddrAttachType> {
+    Some(match name {
+        CONNECT4 => CgroupSockAddrAttachType::Connect4,
+        CONNECT6 => CgroupSockAddrAttachType::Connect6,
+        SENDMSG4 => CgroupSockAddrAttachType::UDPSendMsg4,
+        SENDMSG6 => CgroupSockAddrAttachType::UDPSendMsg6,
+        RECVMSG4 => CgroupSockAddrAttachType::UDPRecvMsg4,
+        RECVMSG6 => CgroupSockAddrAttachType::UDPRecvMsg6,
+        GETPEERNAME4 => CgroupSockAddrAttachType::GetPeerName4,
+        GETPEERNAME6 => CgroupSockAddrAttachType::GetPeerName6,
+        _ => return None,
+    })
 }
 
 /// Ids of the pinned programs that can be read.
@@ -138,13 +175,15 @@ fn load(dir: &Path, sizes: Option<Sizes>) -> Result<Ebpf, Refusal> {
 fn load_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, Refusal> {
     let program =
         ebpf.program_mut(name).ok_or_else(|| not_loaded(&format!("{name} is not in the object")))?;
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the object has programs of two kinds")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the object has programs of four kinds")]
     let loaded = match program {
         Program::Xdp(xdp) if xdp.fd().is_err() => xdp.load(),
         Program::SchedClassifier(tc) if tc.fd().is_err() => tc.load(),
+        Program::CgroupSockAddr(call) if call.fd().is_err() => call.load(),
+        Program::CgroupSock(sock) if sock.fd().is_err() => sock.load(),
         _ => Ok(()),
     };
-    loaded.map_err(|error| not_loaded(&chain(&error)))?;
+    loaded.map_err(|error| not_loaded(&format!("{name}: {}", chain(&error))))?;
     Ok(program)
 }
 

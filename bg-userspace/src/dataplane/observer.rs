@@ -7,10 +7,12 @@ use super::tables::{Tables, open_per_cpu};
 use crate::dataplane::{Counters, FlowRow, FlowState, Lifetimes, Observer, Protocol, Sweep};
 use crate::refusal::Refusal;
 use aya::maps::{MapData, PerCpuArray};
-use bg_common::{Addr, Colour, Flow, FlowKey, Port, Proto, Reason, SliceId, Tick, Traffic, names};
+use bg_common::{
+    Addr, Colour, Flow, FlowKey, NatKey, Port, Proto, Reason, SliceId, Tick, Traffic, local, names,
+};
 use nix::time::{ClockId, clock_gettime};
-use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Most suspects of one table that a sweep remembers, which bounds its memory; the rest is for later sweeps.
@@ -23,10 +25,13 @@ pub(super) struct TableObserver {
     tables: Tables,
     flows: Table<FlowKey, Flow>,
     half_open: Table<FlowKey, Flow>,
+    nat: Table<NatKey, FlowKey>,
     traffic: PerCpuArray<MapData, Traffic>,
     reasons: PerCpuArray<MapData, u64>,
     /// Of the last sweep: established pins, half-open pins.
     suspects: [Suspects; 2],
+    /// Of the last sweep: ports of the gateway that stand for no flow.
+    idle_ports: HashSet<NatKey>,
 }
 
 impl TableObserver {
@@ -36,9 +41,11 @@ impl TableObserver {
             tables: Tables::open(&dir)?,
             flows: Table::open(&dir, names::FLOWS)?,
             half_open: Table::open(&dir, names::HALF_OPEN)?,
+            nat: Table::open(&dir, names::NAT)?,
             traffic: open_per_cpu(&dir, names::TRAFFIC)?,
             reasons: open_per_cpu(&dir, names::REASONS)?,
             suspects: Default::default(),
+            idle_ports: HashSet::new(),
         })
     }
 }
@@ -94,6 +101,7 @@ impl Observer for TableObserver {
             note(&state, flow, now, true, &mut open);
             now.since(flow.seen) > established_ticks(lifetimes, key.proto(), flow)
         })?;
+        self.free_ports()?;
         for (id, [blue, green]) in open {
             if let Some(name) = state.deployments.get(&id) {
                 sweep.open.push((name.clone(), [blue.count, green.count]));
@@ -102,6 +110,31 @@ impl Observer for TableObserver {
         }
         sweep.took = start.elapsed();
         Ok(sweep)
+    }
+}
+
+impl TableObserver {
+    /// Frees the ports whose flow has no pin to their backend, found by this pass and by the one before.
+    fn free_ports(&mut self) -> Result<(), Refusal> {
+        let mut ports = Vec::new();
+        self.nat.each(|at, key| ports.push((*at, *key)))?;
+        let mut idle = HashSet::new();
+        for (at, key) in ports {
+            let pin = match self.flows.get(&key)? {
+                Some(pin) => Some(pin),
+                None => self.half_open.get(&key)?,
+            };
+            if pin.is_some_and(|pin| pin.backend == at.backend()) {
+                continue;
+            }
+            if self.idle_ports.contains(&at) {
+                self.nat.remove(&at)?;
+            } else {
+                idle.insert(at);
+            }
+        }
+        self.idle_ports = idle;
+        Ok(())
     }
 }
 
@@ -171,7 +204,7 @@ fn established_ticks(lifetimes: &Lifetimes, proto: Proto, flow: &Flow) -> u32 {
         lifetimes.closed
     } else if flow.half_closed() {
         lifetimes.half_closed
-    } else if proto == Proto::UDP {
+    } else if proto != Proto::TCP {
         lifetimes.udp
     } else {
         lifetimes.established
@@ -190,11 +223,18 @@ fn row(
     let backend = state.backends.get(&flow.backend)?;
     let slice = backend.slice();
     let at = backend.endpoint();
+    // A whole address has the port that the client asked for.
+    let asked =
+        |addr: SocketAddr| if addr.port() == 0 { (addr.ip(), key.asked().get()).into() } else { addr };
     Some(FlowRow {
-        client: socket_addr(key.client(), key.port()),
-        protocol: if key.proto() == Proto::UDP { Protocol::Udp } else { Protocol::Tcp },
-        frontend: *frontends.get(&flow.frontend)?,
-        backend: socket_addr(at.addr(), at.port()),
+        client: client(key, at.addr().is_v4()),
+        protocol: match key.proto() {
+            Proto::TCP => Protocol::Tcp,
+            Proto::UDP => Protocol::Udp,
+            _ => Protocol::Any,
+        },
+        frontend: asked(*frontends.get(&flow.frontend)?),
+        backend: asked(socket_addr(at.addr(), at.port())),
         deployment: state.deployments.get(&slice.deployment())?.clone(),
         service: state.services.get(&key.service())?.name.clone(),
         colour: slice.colour(),
@@ -207,6 +247,18 @@ fn row(
         idle: duration(now.since(flow.seen)),
         age: duration(flow.began().ticks_until(now)),
     })
+}
+
+/// The client of a flow. A socket of the gateway's own appears as its loopback address, with part of its cookie for
+/// a port.
+fn client(key: &FlowKey, v4: bool) -> SocketAddr {
+    match local::cookie(key) {
+        None => socket_addr(key.client(), key.port()),
+        Some(cookie) => {
+            let ip = if v4 { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
+            SocketAddr::new(ip, cookie as u16)
+        }
+    }
 }
 
 pub(super) fn socket_addr(addr: Addr, port: Port) -> SocketAddr {

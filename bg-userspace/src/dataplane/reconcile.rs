@@ -6,10 +6,12 @@ mod previews;
 mod ring;
 
 use super::state::{Op, ServiceState, State};
-use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
+use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec, SourceSpec};
 use crate::refusal::Refusal;
 use bg_common::names::{MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_RING, MAX_SERVICES};
-use bg_common::{Aim, Backend, Colour, Endpoint, Frontend, Name, PinnedFlows, Proto, Ring, Service, SliceId};
+use bg_common::{
+    Aim, Backend, Colour, Endpoint, Frontend, Name, PinnedFlows, Proto, Ring, Service, SliceId, Source,
+};
 use ring::Member;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,6 +23,7 @@ pub(super) fn endpoint(addr: &SocketAddr, protocol: Protocol) -> Endpoint {
     let proto = match protocol {
         Protocol::Tcp => Proto::TCP,
         Protocol::Udp => Proto::UDP,
+        Protocol::Any => return Endpoint::whole(addr.ip().into()),
     };
     Endpoint::new(addr.ip().into(), addr.port().into(), proto)
 }
@@ -35,6 +38,10 @@ pub(super) fn reconcile(have: &State, want: &[DeploymentSpec]) -> Result<(Vec<Op
     let mut plan = Plan::new(have, want);
     let mut wanted_services = BTreeSet::new();
     let mut wanted_frontends = BTreeSet::new();
+    let services = want.iter().flat_map(|deployment| &deployment.services);
+    if services.clone().any(|service| service.protocol == Protocol::Any) {
+        plan.whole_addresses(true);
+    }
     for deployment in want {
         let id = plan.deployment(deployment)?;
         for service in &deployment.services {
@@ -49,8 +56,20 @@ pub(super) fn reconcile(have: &State, want: &[DeploymentSpec]) -> Result<(Vec<Op
         }
     }
     plan.previews(want)?;
+    let vips = services.flat_map(|service| {
+        service.frontends.iter().chain(service.previews.iter().map(|(at, _)| at)).map(SocketAddr::ip)
+    });
+    for addr in vips {
+        let at = Endpoint::whole(addr.into());
+        // One service may have the address, and another some ports of it.
+        if wanted_frontends.insert(at) {
+            plan.vip(at);
+        }
+    }
     plan.drop_unwanted(want, &wanted_services, &wanted_frontends);
     plan.release_removed();
+    // While a pin may name a backend that had an address as a whole, its replies are looked for.
+    plan.whole_addresses(plan.state.backends_by_addr.keys().any(Endpoint::is_whole));
     Ok((plan.ops, plan.state))
 }
 
@@ -66,6 +85,7 @@ pub(super) fn forget_backend(state: &mut State, id: u32) -> Vec<Op> {
         ops.push(Op::UnmapBackend(at));
     }
     ops.push(Op::ClearBackend(id));
+    ops.extend(state.sources.remove(&id).map(|_| Op::ClearSource(id)));
     ops
 }
 
@@ -101,7 +121,7 @@ impl Plan {
         Self {
             state: have.clone(),
             ops: Vec::new(),
-            free_ring: free_ring(have),
+            free_ring: ring::free(have),
             next_free_ids: BTreeMap::new(),
             service_ids: services.map(|(id, known)| ((known.deployment, known.name.clone()), *id)).collect(),
             frontend_ids: have.frontend_addrs.iter().map(|(id, at)| (*at, *id)).collect(),
@@ -212,6 +232,7 @@ impl Plan {
     ) -> Result<(u32, Option<Op>), Refusal> {
         let at = endpoint(&want.addr, of.protocol);
         let serving = Backend::new(at, service, slice, want.via, want.ifindex).leaving(of.on_switch);
+        let serving = if want.source.is_some() { serving.with_source() } else { serving };
         let serves = want.serving && want.weight > 0;
         let backend = match (want.serving, serves) {
             (_, true) => serving,
@@ -225,6 +246,11 @@ impl Plan {
                 self.free_id("backend", MAX_BACKENDS, |plan, id| plan.state.backends.contains_key(&id))?
             }
         };
+        let source = want.source.map(|SourceSpec { addr, prefix }| Source::new(addr.into(), prefix));
+        if let Some(source) = source.filter(|source| self.state.sources.get(&id) != Some(source)) {
+            self.ops.push(Op::SetSource(id, source));
+            self.state.sources.insert(id, source);
+        }
         let mut down = None;
         let known = self.state.backends.insert(id, backend);
         if known != Some(backend) {
@@ -262,7 +288,8 @@ impl Plan {
     }
 
     fn frontend(&mut self, at: Endpoint, service: u32, aim: Aim) -> Result<(), Refusal> {
-        let same = |frontend: &Frontend| frontend.service == service && frontend.aim() == aim;
+        let same =
+            |frontend: &Frontend| !frontend.is_vip() && frontend.service == service && frontend.aim() == aim;
         if self.state.frontends.get(&at).is_some_and(same) {
             return Ok(());
         }
@@ -282,6 +309,22 @@ impl Plan {
         self.ops.push(Op::MapFrontend(at, frontend));
         self.state.frontends.insert(at, frontend);
         Ok(())
+    }
+
+    /// The sign that an address is a VIP.
+    fn vip(&mut self, at: Endpoint) {
+        if self.state.frontends.insert(at, Frontend::vip()) != Some(Frontend::vip()) {
+            self.ops.push(Op::MapFrontend(at, Frontend::vip()));
+        }
+    }
+
+    /// Whether programs look for whole addresses.
+    fn whole_addresses(&mut self, any: bool) {
+        let settings = self.state.settings.with_whole_addresses(any);
+        if settings != self.state.settings {
+            self.state.settings = settings;
+            self.ops.push(Op::Settings(settings));
+        }
     }
 
     fn drop_unwanted(
@@ -346,28 +389,6 @@ fn name(text: &str) -> Result<Name, Refusal> {
             "choose a shorter one",
         )
     })
-}
-
-/// Gaps between the rings in use, as `[from, to)`.
-fn free_ring(state: &State) -> Vec<(u32, u32)> {
-    let mut used: Vec<(u32, u32)> = state
-        .services
-        .values()
-        .flat_map(|service| service.rings.iter())
-        .filter(|(ring, _)| !ring.is_empty())
-        .map(|(ring, _)| (ring.base(), ring.base() + ring.len()))
-        .collect();
-    used.sort_unstable();
-    used.push((MAX_RING, MAX_RING));
-    let mut gaps = Vec::new();
-    let mut from = 0;
-    for (start, end) in used {
-        if start > from {
-            gaps.push((from, start));
-        }
-        from = from.max(end);
-    }
-    gaps
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the tables hold, as a value: read from the kernel once, then changed together with it.
 
-use bg_common::{Backend, Endpoint, Frontend, Name, PreviewKey, Ring, Service, Word, names};
+use bg_common::{
+    Backend, Endpoint, Frontend, Name, PreviewKey, Ring, Service, Settings, Source, Word, names,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Contents of the tables that only user space changes.
@@ -18,6 +20,10 @@ pub(super) struct State {
     pub(super) backends: BTreeMap<u32, Backend>,
     /// Where backends listen → backend id.
     pub(super) backends_by_addr: BTreeMap<Endpoint, u32>,
+    /// Backend id → whose address is replaced, also where that was given up.
+    pub(super) sources: BTreeMap<u32, Source>,
+    /// What holds for all packets.
+    pub(super) settings: Settings,
     /// Preview rules, with the number of an [`Aim`](bg_common::Aim).
     pub(super) previews: BTreeMap<PreviewKey, u32>,
 }
@@ -43,6 +49,8 @@ pub(super) enum Op {
     ForgetDeployment(u32),
     SetBackend(u32, Backend),
     ClearBackend(u32),
+    SetSource(u32, Source),
+    ClearSource(u32),
     MapBackend(Endpoint, u32),
     UnmapBackend(Endpoint),
     /// Backend ids from a position on.
@@ -61,6 +69,7 @@ pub(super) enum Op {
     UnmapFrontend(Endpoint),
     SetPreview(PreviewKey, u32),
     RemovePreview(PreviewKey),
+    Settings(Settings),
 }
 
 impl State {
@@ -80,6 +89,7 @@ impl State {
     pub(super) fn take_over(&mut self, changed: Self) {
         self.services.extend(changed.services);
         self.backends.extend(changed.backends);
+        self.sources.extend(changed.sources);
     }
 
     /// What only pins may name.
@@ -93,7 +103,8 @@ impl State {
             }
         }
         let serves = |id: u32| serving.get(id as usize).is_some_and(|serves| *serves);
-        let listening: BTreeSet<u32> = self.frontends.values().map(|frontend| frontend.id.into()).collect();
+        let frontends = self.frontends.values().filter(|frontend| !frontend.is_vip());
+        let listening: BTreeSet<u32> = frontends.map(|frontend| frontend.id.into()).collect();
         Retired {
             backends: self
                 .backends

@@ -2,7 +2,7 @@
 //! attached.
 
 use aya::Pod;
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info};
+use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_link_info};
 use std::ffi::CString;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
@@ -39,8 +39,7 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Asks where a link is attached. XDP and TCX links only.
-pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
+fn raw_info(link: BorrowedFd<'_>) -> io::Result<bpf_link_info> {
     // SAFETY: as in `zeroed`.
     let mut info: bpf_link_info = unsafe { MaybeUninit::zeroed().assume_init() };
     let mut attr = zeroed();
@@ -48,6 +47,66 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     attr.info.info_len = size_of::<bpf_link_info>() as u32;
     attr.info.info = &raw mut info as u64;
     bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info)
+}
+
+/// Which control group a link is attached to, by its id, and the program's id. Both are 0 once the group is gone.
+pub(super) fn cgroup_info(link: BorrowedFd<'_>) -> io::Result<(u64, u32)> {
+    let info = raw_info(link)?;
+    // SAFETY: for this type of link the group is the first field of the union, which is all integers.
+    let group = unsafe { info.__bindgen_anon_1.cgroup.cgroup_id };
+    Ok((group, if group == 0 { 0 } else { info.prog_id }))
+}
+
+/// Attaches a program to a control group, beside whatever others have attached.
+pub(super) fn attach_to_cgroup(
+    program: BorrowedFd<'_>,
+    group: BorrowedFd<'_>,
+    hook: bpf_attach_type,
+) -> io::Result<OwnedFd> {
+    let mut attr = zeroed();
+    attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    attr.link_create.__bindgen_anon_2.target_fd = group.as_raw_fd() as u32;
+    attr.link_create.attach_type = hook as u32;
+    let fd = bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)?;
+    // SAFETY: as in `open_pin`.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Puts a program in the place of a link's.
+pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = zeroed();
+    attr.link_update.link_fd = link.as_raw_fd() as u32;
+    attr.link_update.__bindgen_anon_1.new_prog_fd = program.as_raw_fd() as u32;
+    bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Pins what a descriptor is of.
+pub(super) fn pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = zeroed();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.bpf_fd = fd.as_raw_fd() as u32;
+    bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr).map(drop)
+}
+
+/// What the kernel calls this thread's network namespace (`SO_NETNS_COOKIE`, Linux 5.14).
+pub(super) fn netns_cookie() -> io::Result<u64> {
+    const SO_NETNS_COOKIE: libc::c_int = 71;
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    let mut cookie = 0_u64;
+    let mut size = size_of::<u64>() as libc::socklen_t;
+    let place = (&raw mut cookie).cast();
+    // SAFETY: the kernel writes at most `size` bytes there, which is an integer's size.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_NETNS_COOKIE, place, &raw mut size)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(cookie) }
+}
+
+/// Asks where a link is attached. XDP and TCX links only.
+pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
+    let info = raw_info(link)?;
     // SAFETY: for both types the interface is the first field of the union, which is all integers.
     let ifindex = unsafe { info.__bindgen_anon_1.xdp.ifindex };
     Ok(LinkInfo { ifindex, program: if ifindex == 0 { 0 } else { info.prog_id } })

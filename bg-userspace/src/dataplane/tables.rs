@@ -8,7 +8,8 @@ use super::table::{Table, refusal};
 use crate::refusal::Refusal;
 use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use bg_common::{
-    Backend, Colour, Endpoint, Frontend, Name, PreviewKey, Ring, Service, SliceId, Traffic, Word, names,
+    Backend, Colour, Endpoint, Frontend, Name, PreviewKey, Ring, Service, Settings, SliceId, Source, Traffic,
+    Word, names,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,6 +37,8 @@ pub(super) struct Tables {
     previews: Table<PreviewKey, u32>,
     backends: Table<u32, Backend>,
     backends_by_addr: Buckets<u64>,
+    sources: Table<u32, Source>,
+    settings: Table<u32, Settings>,
     traffic: PerCpuArray<MapData, Traffic>,
 }
 
@@ -72,6 +75,8 @@ impl Tables {
             previews: Table::open(dir, names::PREVIEW)?,
             backends: Table::open(dir, names::BACKENDS)?,
             backends_by_addr: Buckets::open(dir, names::BACKENDS_BY_ADDR)?,
+            sources: Table::open(dir, names::SOURCES)?,
+            settings: Table::open(dir, names::SETTINGS)?,
             traffic: open_per_cpu(dir, names::TRAFFIC)?,
         })
     }
@@ -117,6 +122,12 @@ impl Tables {
         self.previews.each(|key, aim| {
             state.previews.insert(*key, *aim);
         })?;
+        self.sources.each(|id, source| {
+            if !source.is_vacant() {
+                state.sources.insert(*id, *source);
+            }
+        })?;
+        state.settings = self.settings.get(&0)?.unwrap_or_default();
         Ok(state)
     }
 
@@ -156,6 +167,8 @@ impl Tables {
             Op::ForgetDeployment(id) => self.deployment_names.set(id, &Name::EMPTY),
             Op::SetBackend(id, backend) => self.backends.set(id, backend),
             Op::ClearBackend(id) => self.backends.set(id, &Backend::default()),
+            Op::SetSource(id, source) => self.sources.set(id, source),
+            Op::ClearSource(id) => self.sources.set(id, &Source::default()),
             Op::MapBackend(at, id) => self.backends_by_addr.set(at, &u64::from(*id)),
             Op::UnmapBackend(at) => self.backends_by_addr.remove(at),
             Op::WriteRing(base, ids) => {
@@ -175,6 +188,7 @@ impl Tables {
             Op::UnmapFrontend(at) => self.frontends.remove(at),
             Op::SetPreview(key, aim) => self.previews.set(key, aim),
             Op::RemovePreview(key) => self.previews.remove(key),
+            Op::Settings(settings) => self.settings.set(&0, settings),
         }
     }
 

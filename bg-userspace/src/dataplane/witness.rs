@@ -39,12 +39,16 @@ impl Witness {
         let proto = match protocol {
             Protocol::Tcp => Proto::TCP,
             Protocol::Udp => Proto::UDP,
+            Protocol::Any => return None,
         };
         let at = |addr: SocketAddr| (Addr::from(addr.ip()), Port::from(addr.port()));
         let (addr, port) = at(frontend);
-        let frontend = self.frontends.get(&Endpoint::new(addr, port, proto)).ok()??;
-        let (addr, port) = at(client);
-        let key = FlowKey::new(addr, port, proto, frontend.service);
+        let lookup = |at: &Endpoint| self.frontends.get(at).ok().flatten().filter(|found| !found.is_vip());
+        let (client, from) = at(client);
+        let key = match lookup(&Endpoint::new(addr, port, proto)) {
+            Some(frontend) => FlowKey::new(client, from, proto, frontend.service),
+            None => FlowKey::whole(client, from, proto, lookup(&Endpoint::whole(addr))?.service, port),
+        };
         let found = |table: &Table<FlowKey, Flow>| table.get(&key).ok().flatten();
         // Pins move from the second table to the first.
         let flow = found(&self.flows).or_else(|| found(&self.half_open)).or_else(|| found(&self.flows))?;

@@ -26,7 +26,7 @@ fn check(gateway: &Gateway<'_>, attached: &[Attachment]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for spec in &plan.links {
         let here = || attached.iter().filter(|attachment| attachment.ifindex == spec.ifindex);
-        let missing: Vec<_> = wanted(spec)
+        let missing: Vec<_> = wanted(spec, plan.sources.contains(&spec.ifindex))
             .into_iter()
             .filter(|hook| !here().any(|attachment| fits(&attachment.hook, hook)))
             .collect();
@@ -43,7 +43,7 @@ fn check(gateway: &Gateway<'_>, attached: &[Attachment]) -> Vec<Finding> {
             )
         });
     }
-    for attachment in attached {
+    for attachment in attached.iter().filter(|attachment| !attachment.is_on_cgroup()) {
         if !plan.links.iter().any(|spec| spec.ifindex == attachment.ifindex) {
             let Attachment { interface, ifindex, program, hook } = attachment;
             let why = if *ifindex == 0 { "which is gone" } else { "which is not in the plan" };
@@ -58,13 +58,14 @@ fn check(gateway: &Gateway<'_>, attached: &[Attachment]) -> Vec<Finding> {
 }
 
 /// Where an interface is to be hooked: names of [`Attachment::hook`], or their endings.
-fn wanted(spec: &AttachSpec) -> Vec<&'static str> {
+fn wanted(spec: &AttachSpec, source: bool) -> Vec<&'static str> {
     let ingress = match (spec.side, spec.hook) {
         (Side::Uplink | Side::Both, Hook::Xdp) => "xdp",
         (Side::Uplink | Side::Both, Hook::XdpGeneric) => "xdp-generic",
         (Side::Zone, _) | (_, Hook::Tc) => "tc ingress",
     };
-    vec![ingress, "tc egress"]
+    let nat: &[_] = if source { &["tc ingress-nat", "tc egress-nat"] } else { &[] };
+    [&[ingress, "tc egress"], nat].concat()
 }
 
 fn fits(hook: &str, wanted: &str) -> bool {
@@ -94,7 +95,11 @@ mod tests {
             (Side::Both, Hook::Xdp, "xdp + tc egress"),
         ];
         for (side, hook, want) in rows {
-            assert_eq!(wanted(&spec(side, hook)).join(" + "), want);
+            assert_eq!(wanted(&spec(side, hook), false).join(" + "), want);
+            assert_eq!(
+                wanted(&spec(side, hook), true).join(" + "),
+                format!("{want} + tc ingress-nat + tc egress-nat")
+            );
         }
     }
 
@@ -104,6 +109,8 @@ mod tests {
             ("tcx-ingress", "tc ingress", true),
             ("clsact-ingress", "tc ingress", true),
             ("tcx-egress", "tc ingress", false),
+            ("tcx-ingress-nat", "tc ingress", false),
+            ("clsact-egress-nat", "tc egress-nat", true),
             ("xdp", "xdp", true),
             ("xdp-generic", "xdp", false),
             ("xdp", "tc ingress", false),

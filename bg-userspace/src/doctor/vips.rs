@@ -1,6 +1,7 @@
 //! Whether the VIPs are where they belong.
 
 use super::{Finding, Gateway};
+use crate::dataplane::Protocol;
 use crate::net::{Address, Survey};
 use std::net::IpAddr;
 
@@ -10,6 +11,9 @@ pub(super) fn examine(gateway: &Gateway<'_>, running: bool) -> Vec<Finding> {
     let vips = gateway.config.vips();
     let mut findings: Vec<_> =
         vips.iter().map(|vip| judge(gateway.seen, *vip, gateway.config.gateway.own_vips, running)).collect();
+    let services = gateway.config.deployments.iter().flat_map(|deployment| &deployment.services);
+    let whole = services.filter(|service| service.protocol == Protocol::Any);
+    findings.extend(whole.flat_map(|service| &service.vips).map(|vip| lost(*vip)));
     let left_over = |address: &&Address| address.ours && !vips.contains(&address.ip);
     findings.extend(gateway.seen.addresses.iter().filter(left_over).map(|address| {
         let name = interface(gateway.seen, address.ifindex);
@@ -21,6 +25,17 @@ pub(super) fn examine(gateway: &Gateway<'_>, running: bool) -> Vec<Finding> {
         )
     }));
     findings
+}
+
+/// What a whole address takes from the gateway.
+fn lost(vip: IpAddr) -> Finding {
+    Finding::warn(
+        TOPIC,
+        format_args!(
+            "{vip} is the slices' with every port and protocol: nothing of the gateway answers there"
+        ),
+        "reach the gateway's own services, such as ssh, by another address of it",
+    )
 }
 
 fn judge(seen: &Survey, vip: IpAddr, own_vips: bool, running: bool) -> Finding {

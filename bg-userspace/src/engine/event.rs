@@ -6,6 +6,7 @@ use crate::dataplane::{Applied, AttachPlan, Attachment, DeploymentSpec, Detached
 use crate::health::spec::Report;
 use crate::model::event::{Agreement, Configured};
 use crate::model::order::Done;
+use crate::model::record::Memory;
 use crate::model::{Moment, Order};
 use crate::notify::hooks::HookReport;
 use crate::refusal::Refusal;
@@ -69,6 +70,8 @@ pub enum Event {
         /// Where the answer goes.
         reply: Reply<Wired>,
     },
+    /// The configuration was read again, or that was refused.
+    Reloaded(Option<Refusal>),
     /// Idle flows live so long from here on.
     Lifetimes(Lifetimes),
     /// The flows were counted.
@@ -91,6 +94,13 @@ pub enum Event {
         /// The journal was begun anew: what is remembered has to be told again.
         rebuilt: bool,
     },
+    /// The journal could be read late.
+    Remembered {
+        /// The newest memory of each deployment.
+        memories: Vec<(String, Memory)>,
+        /// Why that is not to be relied on, if it is not.
+        doubt: Option<String>,
+    },
     /// A hook could not be told of an event, or has refused.
     Hooked(HookReport),
     /// Hooks have answered.
@@ -102,8 +112,6 @@ pub enum Event {
         /// One for each hook.
         agreements: Vec<Agreement>,
     },
-    /// A probe has asked.
-    Probed(Report),
     /// End, and leave the data plane working.
     Stop,
     /// Take everything down and end.
@@ -122,15 +130,23 @@ pub struct Wired {
     pub attachments: Vec<Attachment>,
 }
 
-/// Reports to the engine what others have done or seen: journal, hooks, probes. It never waits and does not keep
-/// the engine alive.
+/// Reports to the engine what others have done or seen: journal, hooks, probes. It does not keep the engine alive.
 #[derive(Clone, Debug)]
-pub struct Reporter(mpsc::UnboundedSender<Event>);
+pub struct Reporter {
+    reports: mpsc::UnboundedSender<Event>,
+    probed: mpsc::Sender<Report>,
+}
 
 impl Reporter {
     /// Tells the engine, if it is there still.
     pub fn report(&self, event: Event) {
-        let _ = self.0.send(event);
+        let _ = self.reports.send(event);
+    }
+
+    /// Tells the engine what a probe has found, when there is room: an engine that is held up is asked nothing more, and
+    /// its probes wait, each with its newest answer.
+    pub async fn probed(&self, report: Report) {
+        let _ = self.probed.send(report).await;
     }
 }
 
@@ -139,14 +155,17 @@ impl Reporter {
 pub struct Inbox {
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) reports: mpsc::UnboundedReceiver<Event>,
+    pub(super) probed: mpsc::Receiver<Report>,
 }
 
 /// Makes the two ends of an engine's ears: what reports to it is made before the engine can be.
 #[must_use]
 pub fn channel() -> (Handle, Reporter, Inbox) {
     let (sender, events) = mpsc::channel(BACKLOG);
-    let (reporter, reports) = mpsc::unbounded_channel();
-    (Handle { events: sender }, Reporter(reporter), Inbox { events, reports })
+    let (reports, reported) = mpsc::unbounded_channel();
+    let (probed, answers) = mpsc::channel(BACKLOG);
+    let inbox = Inbox { events, reports: reported, probed: answers };
+    (Handle { events: sender }, Reporter { reports, probed }, inbox)
 }
 
 /// Speaks to the engine. The engine ends when the last one is gone.
@@ -234,6 +253,12 @@ impl Handle {
         configured: Vec<Configured>,
     ) -> Result<Wired, Refusal> {
         self.ask(|reply| Event::Wire { attach, deployments, configured, reply }).await
+    }
+
+    /// Tells how the last reload of the configuration has ended: why it was refused, if it was.
+    pub async fn reloaded(&self, refusal: Option<Refusal>) {
+        // An engine that has ended tells no status.
+        let _ = self.events.send(Event::Reloaded(refusal)).await;
     }
 
     /// Changes the lifetimes of idle flows.

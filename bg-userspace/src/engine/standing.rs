@@ -25,6 +25,7 @@ pub(super) fn complete(bare: Deployment, view: View, probes: &[ProbeVerdict]) ->
         drain,
         last,
         under_way,
+        doubt,
         drill_in,
         overrides,
         canary,
@@ -48,6 +49,7 @@ pub(super) fn complete(bare: Deployment, view: View, probes: &[ProbeVerdict]) ->
         canary_per_mille: canary,
         previews: previews.into_iter().map(rule).collect(),
         under_way,
+        doubt,
         drill_in_s: seconds(drill_in),
         drift,
         ..bare

@@ -89,6 +89,7 @@ impl Engine {
             path: way,
             deployments,
             attachments,
+            refused_reload: self.refused_reload.clone(),
         })
     }
 

@@ -6,7 +6,6 @@ use crate::dataplane::fake::Fake;
 use crate::dataplane::{
     AttachSpec, BackendSpec, FlowRow, FlowState, Hook, Path, Protocol, ServiceSpec, Side,
 };
-use crate::health::spec::Report;
 use crate::model::Switched;
 use crate::model::event::{Configured, Phase};
 use crate::model::order::{Actor, Done, SwitchOrder, Verb};
@@ -37,6 +36,7 @@ fn start_among(fake: &Fake, surroundings: impl FnOnce(Reporter) -> Box<dyn Surro
         lifetimes: DEFAULT_LIFETIMES,
         boot: "first".to_owned(),
         memories: Vec::new(),
+        doubt: None,
     };
     let (handle, reporter, inbox) = channel();
     let world = surroundings(reporter);
@@ -118,7 +118,7 @@ fn configured() -> Vec<Configured> {
 
 fn plan(name: &str) -> AttachPlan {
     let link = AttachSpec { ifindex: 2, name: name.to_owned(), side: Side::Uplink, hook: Hook::Tc };
-    AttachPlan { path: Path::Redirect, links: vec![link] }
+    AttachPlan::new(Path::Redirect, vec![link])
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn a_detach_takes_the_data_plane_down_and_ends_the_engine() {
 struct Told {
     reporter: Reporter,
     heard: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
-    broken: bool,
+    broken: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Told {
@@ -262,7 +262,8 @@ impl Surroundings for Told {
         self.hear(format!("{kind} {}", record.live));
         let deployment = Some(record.deployment.clone());
         let refusal = Refusal::new("no-space", "the disk is full", "/var/lib/bg", "free some space");
-        let result = if self.broken { Err(refusal) } else { Ok(()) };
+        let result =
+            if self.broken.load(std::sync::atomic::Ordering::Relaxed) { Err(refusal) } else { Ok(()) };
         self.reporter.report(Event::Journalled { deployment, token, result, rebuilt: false });
     }
 
@@ -279,7 +280,8 @@ impl Surroundings for Told {
 fn told(fake: &Fake, broken: bool) -> (Running, Told) {
     let mut told = None;
     let running = start_among(fake, |reporter| {
-        let surroundings = Told { reporter, heard: std::sync::Arc::default(), broken };
+        let surroundings =
+            Told { reporter, heard: std::sync::Arc::default(), broken: std::sync::Arc::new(broken.into()) };
         told = Some(surroundings.clone());
         Box::new(surroundings)
     });
@@ -318,6 +320,21 @@ async fn without_a_journal_a_switch_is_refused_unless_it_is_forced_and_a_rollbac
 }
 
 #[tokio::test]
+async fn a_journal_that_works_again_opens_its_gate_before_anybody_orders() {
+    let (Running { fake, handle, .. }, told) = told(&shop(), true);
+    handle.order(switch(None)).await.unwrap_err();
+    assert_eq!(handle.order(switch(None)).await.unwrap_err().code, "gate-journal");
+    told.broken.store(false, std::sync::atomic::Ordering::Relaxed);
+    told.reporter.report(Event::Journalled { deployment: None, token: None, result: Ok(()), rebuilt: true });
+    eventually("what was lost is told again", || {
+        told.heard().iter().filter(|it| it.starts_with("started")).count() == 2
+    })
+    .await;
+    handle.order(switch(None)).await.unwrap();
+    assert_eq!(fake.state().words["shop"].live(), GREEN);
+}
+
+#[tokio::test]
 async fn a_backend_that_fails_its_probe_leaves_its_ring_and_comes_back() {
     let (Running { fake, handle, .. }, told) = told(&shop(), false);
     handle.wire(plan("eth0"), vec![spec()], configured()).await.unwrap();
@@ -328,17 +345,51 @@ async fn a_backend_that_fails_its_probe_leaves_its_ring_and_comes_back() {
         probe: "alive".to_owned(),
         target: Target::Backend(GREEN, [10, 2, 0, 2].into()),
         began: Moment::default(),
+        own: Default::default(),
         finding: match why {
             None => Finding::Good { answered: None },
             Some(why) => Finding::Bad { why: why.to_owned(), answered: None },
         },
     };
-    told.reporter.report(Event::Probed(report(Some("connection refused"))));
+    told.reporter.probed(report(Some("connection refused"))).await;
     eventually("green off its ring", || !serving(&fake)).await;
     // A reload does not put it back.
     handle.wire(plan("eth0"), vec![spec()], configured()).await.unwrap();
     assert!(!serving(&fake));
-    told.reporter.report(Event::Probed(report(None)));
+    told.reporter.probed(report(None)).await;
     eventually("green on its ring", || serving(&fake)).await;
     assert!(told.heard().contains(&"slice blue".to_owned()), "{:?}", told.heard());
+}
+
+#[tokio::test]
+async fn a_deployment_that_was_taken_out_and_comes_back_is_as_it_was() {
+    let (Running { fake, handle, .. }, told) = told(&Fake::default(), false);
+    let blue = DeploymentSpec { initial: Word::initial(BLUE), ..spec() };
+    let wire = async |deployments: Vec<DeploymentSpec>| {
+        let configured = if deployments.is_empty() { Vec::new() } else { configured() };
+        handle.wire(plan("eth0"), deployments, configured).await.unwrap();
+    };
+    wire(vec![blue.clone()]).await;
+    let force = model::order::Force::All;
+    let verb = Verb::Switch(SwitchOrder { force, ..SwitchOrder::default() });
+    handle.order(Order { verb, ..switch(None) }).await.unwrap();
+    let report = Report {
+        deployment: "shop".to_owned(),
+        probe: "alive".to_owned(),
+        target: Target::Backend(BLUE, [10, 1, 0, 2].into()),
+        began: Moment::default(),
+        own: Default::default(),
+        finding: Finding::Bad { why: "connection refused".to_owned(), answered: None },
+    };
+    told.reporter.probed(report).await;
+    let serving = || fake.state().deployments[0].services[0].backends[0][0].serving;
+    eventually("blue off its ring", || !serving()).await;
+
+    wire(Vec::new()).await;
+    assert!(fake.state().words.is_empty());
+    wire(vec![blue]).await;
+    assert_eq!(fake.state().words["shop"].live(), GREEN, "and not what the file says that it begins with");
+    assert!(!serving(), "what had failed has not been heard of since");
+    let status = handle.status().await.unwrap();
+    assert_eq!((status.deployments[0].live, &status.deployments[0].drift), (GREEN, &None));
 }

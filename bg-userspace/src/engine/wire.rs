@@ -3,12 +3,10 @@
 use super::Engine;
 use super::event::Wired;
 use crate::dataplane::{AttachPlan, BackendSpec, DeploymentSpec};
+use crate::model;
 use crate::model::event::{Configured, Down};
-use crate::model::{self, record::Memory};
-use crate::prefix::Prefix;
 use crate::refusal::Refusal;
-use bg_common::{Aim, Colour};
-use std::collections::HashMap;
+use bg_common::Colour;
 
 impl Engine {
     /// Puts programs, then tables in line: if an interface refuses, the tables have not changed, and what
@@ -28,6 +26,7 @@ impl Engine {
             }
         };
         crate::fail_point!("after-attach");
+        self.remember_down(&deployments);
         let wanted = self.overlaid(&deployments);
         let applied = self.dataplane.apply(&wanted);
         crate::fail_point!("after-apply");
@@ -44,9 +43,8 @@ impl Engine {
         self.down.retain(|name, _| deployments.iter().any(|deployment| deployment.name == *name));
         self.wiring = Some((attach, deployments));
         self.feed(model::Event::Configured(configured));
+        self.feed(model::Event::Made(applied.created.clone()));
         self.reread()?;
-        // They were for the tables as they were found; what is added later is new.
-        self.memories.clear();
         Ok(Wired { applied, attachments })
     }
 
@@ -74,11 +72,12 @@ impl Engine {
         }
     }
 
-    /// What was wired, with what is known of the backends, and the words that the journal remembers.
+    /// What was wired, with what is known of the backends, and the words that the model remembers of what is
+    /// not there: since before the daemon was started, or since a reload that took it out.
     fn overlaid(&self, deployments: &[DeploymentSpec]) -> Vec<DeploymentSpec> {
         let mut wanted = deployments.to_vec();
         for deployment in &mut wanted {
-            if let Some(memory) = self.memories.get(&deployment.name) {
+            if let Some(memory) = self.machine.remembered(&deployment.name) {
                 deployment.initial = memory.after_reboot();
             }
             let ordered = self.previews.get(&deployment.name).into_iter().flatten();
@@ -90,9 +89,10 @@ impl Engine {
             let Some(down) = self.down.get(&deployment.name).filter(|down| !down.is_empty()) else {
                 continue;
             };
-            for service in &mut deployment.services {
-                for (colour, backends) in Colour::BOTH.into_iter().zip(&mut service.backends) {
-                    let dead = |backend: &BackendSpec| is_down(down, &service.name, colour, backend);
+            for spec in deployment.services.iter_mut().filter(|spec| spec.sheds()) {
+                let service = spec.service().to_owned();
+                for (colour, backends) in Colour::BOTH.into_iter().zip(&mut spec.backends) {
+                    let dead = |backend: &BackendSpec| is_down(down, &service, colour, backend);
                     backends.iter_mut().filter(|backend| dead(backend)).for_each(|it| it.serving = false);
                 }
             }
@@ -100,16 +100,13 @@ impl Engine {
         wanted
     }
 
-    /// What operators had ordered when the daemon was stopped.
-    pub(super) fn remembered_previews(
-        memories: &HashMap<String, Memory>,
-    ) -> HashMap<String, Vec<(Prefix, Aim)>> {
-        memories.iter().map(|(name, memory)| (name.clone(), memory.previews.clone())).collect()
-    }
-
-    /// Until the model has decided, backends are as they were when the daemon was stopped.
-    pub(super) fn remembered_down(memories: &HashMap<String, Memory>) -> HashMap<String, Vec<Down>> {
-        memories.iter().map(|(name, memory)| (name.clone(), memory.down.clone())).collect()
+    /// Until the model has decided, the backends of what comes back are as they were when it went.
+    fn remember_down(&mut self, deployments: &[DeploymentSpec]) {
+        for name in deployments.iter().map(|deployment| &deployment.name) {
+            if let Some(memory) = self.machine.remembered(name) {
+                self.down.insert(name.clone(), memory.down.clone());
+            }
+        }
     }
 }
 

@@ -4,10 +4,7 @@
 use super::course::Course;
 use super::failure::{Failure, quoted, sentence};
 use super::names::Names;
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
+use crate::group::{Group, PATH};
 use std::env;
 use std::ffi::OsString;
 use std::io;
@@ -15,14 +12,11 @@ use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Bytes that are kept of each output; the rest is read and thrown away.
 const KEPT: usize = 4096;
-
-/// Where commands are looked for if the daemon has no PATH.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs `command`, with what it stands for in its arguments and environment, and wants exit code 0.
 ///
@@ -76,10 +70,9 @@ struct Ended {
 async fn run(mut command: Command) -> io::Result<Ended> {
     // Before the start, so that no end is missed.
     let mut ends = signal(SignalKind::child())?;
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn()?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let mut group = Group::of(child)?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut group = Group::start(&mut command)?;
+    let (stdout, stderr) = (group.leader.stdout.take(), group.leader.stderr.take());
     let (mut output, mut errors) = (Output::of(stdout), Output::of(stderr));
     while !group.leader_ended()? {
         tokio::select! {
@@ -92,47 +85,6 @@ async fn run(mut command: Command) -> io::Result<Ended> {
     errors.rest();
     let status = group.end().await?;
     Ok(Ended { status, output: output.kept, errors: errors.kept })
-}
-
-/// A command with everything that it has started, unless that left the group. As long as its leader is
-/// not reaped, no other group can have its id.
-struct Group {
-    leader: Child,
-    id: Pid,
-    reaped: bool,
-}
-
-impl Group {
-    fn of(leader: Child) -> io::Result<Self> {
-        let id = leader.id().and_then(|id| i32::try_from(id).ok());
-        let id = id.ok_or_else(|| io::Error::other("the command has no process id"))?;
-        Ok(Self { leader, id: Pid::from_raw(id), reaped: false })
-    }
-
-    fn leader_ended(&self) -> io::Result<bool> {
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        match waitid(Id::Pid(self.id), flags) {
-            Ok(status) => Ok(status != WaitStatus::StillAlive),
-            Err(Errno::EINTR) => Ok(false),
-            Err(why) => Err(why.into()),
-        }
-    }
-
-    /// Kills what is left of the group, and reaps its leader, which has ended.
-    async fn end(&mut self) -> io::Result<ExitStatus> {
-        let _ = killpg(self.id, Signal::SIGKILL);
-        self.reaped = true;
-        self.leader.wait().await
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if !self.reaped {
-            // tokio reaps the leader, as it does with every child that nobody waits for.
-            let _ = killpg(self.id, Signal::SIGKILL);
-        }
-    }
 }
 
 /// One output of a command.

@@ -8,6 +8,9 @@ use std::io::{self, ErrorKind};
 /// Most characters of something foreign that a sentence quotes.
 const QUOTE: usize = 200;
 
+/// What is said of a connection that is refused.
+pub const REFUSED: &str = "connection refused";
+
 /// Why a question has no good answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Failure {
@@ -48,7 +51,7 @@ impl Error for Failure {}
 #[must_use]
 pub fn sentence(why: &io::Error) -> String {
     let known = [
-        (ErrorKind::ConnectionRefused, "connection refused"),
+        (ErrorKind::ConnectionRefused, REFUSED),
         (ErrorKind::ConnectionReset, "connection reset"),
         (ErrorKind::BrokenPipe, "connection closed by the other side"),
         (ErrorKind::UnexpectedEof, "connection closed by the other side"),

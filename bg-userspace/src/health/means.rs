@@ -3,7 +3,7 @@
 
 use super::connect::{Connector, Kernel, Way};
 use super::course::Course;
-use super::failure::Failure;
+use super::failure::{Failure, REFUSED};
 use super::names::Names;
 use super::question::{Question, Whom};
 use super::spec::{Ask, ProbeSpec, WhoAnswered, protocol};
@@ -11,6 +11,7 @@ use super::tls::Trust;
 use super::{command, grpc, http, tcp, udp};
 use crate::dataplane::Protocol;
 use crate::model::Moment;
+use crate::model::event::OwnFlows;
 use crate::model::policy::Finding;
 use bg_common::Colour;
 use futures_util::future::{BoxFuture, join_all};
@@ -31,7 +32,7 @@ const COMMANDS: usize = 32;
 const TOLD: usize = 3;
 
 /// When the asking began and what came of it, or what this host lacks to ask.
-type Came = Result<(Moment, Finding), String>;
+type Came = Result<(Moment, Finding, [OwnFlows; 2]), String>;
 
 /// What asking takes.
 pub(super) struct Means {
@@ -75,7 +76,12 @@ impl Means {
                 let mut asked: Vec<BoxFuture<'_, Came>> = Vec::new();
                 for frontend in frontends {
                     let names = question.names(*live, vec![frontend.ip()]);
-                    asked.push(Box::pin(self.through(vip.as_ref(), &question.spec, names, *frontend)));
+                    asked.push(Box::pin(self.through(
+                        vip.as_ref(),
+                        &question.spec,
+                        names,
+                        (*live, *frontend),
+                    )));
                 }
                 together(join_all(asked).await, *live)
             }
@@ -85,7 +91,7 @@ impl Means {
     async fn directly(&self, spec: &ProbeSpec, names: &Names, address: Option<IpAddr>) -> Came {
         let to = address.zip(spec.port).map(SocketAddr::from);
         let (began, result, _) = self.within_limits(&Kernel, spec, names, to).await;
-        Ok((began, finding(result, None, |why| why)?))
+        Ok((began, finding(result, None, |why| why)?, [OwnFlows::default(); 2]))
     }
 
     async fn through(
@@ -93,12 +99,18 @@ impl Means {
         vip: &dyn Connector,
         spec: &ProbeSpec,
         names: Names,
-        frontend: SocketAddr,
+        (live, frontend): (Colour, SocketAddr),
     ) -> Came {
-        let (began, result, own) = self.within_limits(vip, spec, &names, Some(frontend)).await;
+        let (began, result, course) = self.within_limits(vip, spec, &names, Some(frontend)).await;
+        let protocol = protocol(&spec.ask);
         let answered =
-            own.zip(protocol(&spec.ask)).and_then(|(own, protocol)| self.who.colour(own, frontend, protocol));
-        Ok((began, finding(result, answered, |why| format!("{frontend}: {why}"))?))
+            course.own.zip(protocol).and_then(|(own, protocol)| self.who.colour(own, frontend, protocol));
+        let mut own = [OwnFlows::default(); 2];
+        let colour = answered.unwrap_or(live);
+        if let Some(made) = own.get_mut(colour.index()) {
+            *made = flows_of(protocol, course, &result);
+        }
+        Ok((began, finding(result, answered, |why| format!("{frontend}: {why}"))?, own))
     }
 
     /// Asks one conversation's worth when there is room, within the probe's timeout.
@@ -108,9 +120,9 @@ impl Means {
         spec: &ProbeSpec,
         names: &Names,
         to: Option<SocketAddr>,
-    ) -> (Moment, Result<(), Failure>, Option<SocketAddr>) {
+    ) -> (Moment, Result<(), Failure>, Course) {
         let room = match protocol(&spec.ask) {
-            Some(Protocol::Tcp | Protocol::Udp) => &self.conversations,
+            Some(_) => &self.conversations,
             None => &self.commands,
         };
         // The semaphores are never closed.
@@ -119,7 +131,7 @@ impl Means {
         let way = Way { connector, trust: &self.trust };
         let asked = timeout(spec.timeout, ask(way, spec, names, to, &mut course)).await;
         let result = asked.unwrap_or_else(|_| Err(course.late(spec.timeout)));
-        (began, result, course.own)
+        (began, result, course)
     }
 }
 
@@ -145,6 +157,15 @@ async fn ask(
     }
 }
 
+/// What the data plane counts of a question through the VIP.
+fn flows_of(protocol: Option<Protocol>, course: Course, result: &Result<(), Failure>) -> OwnFlows {
+    let is_tcp = protocol == Some(Protocol::Tcp);
+    let is_connected = is_tcp && course.own.is_some();
+    let is_refused = is_tcp && !is_connected && matches!(result, Err(Failure::Answer(why)) if why == REFUSED);
+    let one = u64::from;
+    OwnFlows { flows: 1, handshakes: one(is_tcp), answered: one(is_connected), refused: one(is_refused) }
+}
+
 fn finding(
     result: Result<(), Failure>,
     answered: Option<Colour>,
@@ -160,9 +181,16 @@ fn finding(
 /// What the answers of all frontends say about the VIP. Who answered is whoever should not have, if anybody.
 fn together(asked: Vec<Came>, live: Colour) -> Came {
     let (mut began, mut wrong, mut colours) = (Moment(Duration::MAX), Vec::new(), Vec::new());
+    let mut own = [OwnFlows::default(); 2];
     for one in asked {
-        let (moment, finding) = one?;
+        let (moment, finding, made) = one?;
         began = began.min(moment);
+        for (sum, made) in own.iter_mut().zip(made) {
+            sum.flows += made.flows;
+            sum.handshakes += made.handshakes;
+            sum.answered += made.answered;
+            sum.refused += made.refused;
+        }
         match finding {
             Finding::Good { answered } => colours.extend(answered),
             Finding::Bad { why, answered } => {
@@ -180,7 +208,7 @@ fn together(asked: Vec<Came>, live: Colour) -> Came {
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         Finding::Bad { why: wrong.join("; ") + &more, answered }
     };
-    Ok((began, finding))
+    Ok((began, finding, own))
 }
 
 /// The time on CLOCK_MONOTONIC, which every kernel has.

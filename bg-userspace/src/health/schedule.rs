@@ -86,9 +86,9 @@ async fn ask(shared: &Arc<Shared>, question: &Arc<Question>) -> Option<Report> {
     });
     let _ends = Ends::of(&task);
     match task.await.unwrap_or_else(|why| Err(why.to_string())) {
-        Ok((began, finding)) => {
+        Ok((began, finding, own)) => {
             let (deployment, probe) = (question.deployment.clone(), question.spec.name.clone());
-            Some(Report { deployment, probe, target: question.target(), began, finding })
+            Some(Report { deployment, probe, target: question.target(), began, own, finding })
         }
         Err(why) => {
             shared.complain(question, &why);

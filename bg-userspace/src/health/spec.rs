@@ -120,6 +120,8 @@ pub struct Report {
     pub target: crate::model::policy::Target,
     /// When it began to ask, on CLOCK_MONOTONIC.
     pub began: crate::model::Moment,
+    /// Flows that it made through the VIP, on `[blue, green]`.
+    pub own: [crate::model::event::OwnFlows; 2],
     /// What came of it.
     pub finding: crate::model::policy::Finding,
 }

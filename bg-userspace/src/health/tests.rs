@@ -55,7 +55,7 @@ async fn ask_set(set: &ProbeSet) -> Result<(), String> {
     let means = Means::new(None, Arc::new(NobodyKnows));
     let question = Question::of(set, None).remove(0);
     let began = Instant::now();
-    let (_, finding) = means.ask(&question).await.expect("this host can ask");
+    let (_, finding, _) = means.ask(&question).await.expect("this host can ask");
     assert!(began.elapsed() < SOON, "a question that is never answered ends by its timeout");
     match finding {
         Finding::Good { answered: None } => Ok(()),

@@ -21,6 +21,15 @@ impl Stamp {
     }
 }
 
+impl Stamp {
+    /// So many milliseconds before.
+    pub(super) fn before(self, millis: u64) -> Self {
+        let ns = i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        let Self { at_ns, mono_ns } = self;
+        Self { at_ns: at_ns.saturating_sub(ns), mono_ns: mono_ns.saturating_sub(ns).max(0) }
+    }
+}
+
 /// Which boot of the machine this is; empty if the kernel does not say.
 pub(super) fn boot() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

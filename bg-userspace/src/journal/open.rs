@@ -269,11 +269,17 @@ async fn fill(
     sqlx::query("PRAGMA journal_mode = wal").execute(conn).await.map(drop)
 }
 
-fn record(rebuilt: &Rebuilt) -> Record {
+/// What tells that a journal was begun anew.
+pub(super) fn record(rebuilt: &Rebuilt) -> Record {
     let Rebuilt { why, aside } = rebuilt;
+    let aside = aside.as_ref().map(|aside| aside.display().to_string());
+    about_itself(What::JournalRebuilt { why: why.clone(), aside })
+}
+
+/// What a journal tells about itself, and of no deployment.
+pub(super) fn about_itself(what: What) -> Record {
     let slice =
         |colour| SliceIdentity { colour, role: Role::Staging, version: None, identity: 0, healthy: None };
-    let aside = aside.as_ref().map(|aside| aside.display().to_string());
     Record {
         deployment: String::new(),
         live: Colour::Blue,
@@ -281,7 +287,8 @@ fn record(rebuilt: &Rebuilt) -> Record {
         slices: Colour::BOTH.map(slice),
         actor: Actor::default(),
         reason: None,
-        what: What::JournalRebuilt { why: why.clone(), aside },
+        late_ms: None,
+        what,
     }
 }
 

@@ -246,9 +246,11 @@ async fn live_at(conn: &mut SqliteConnection, deployment: &str, at_ns: i64) -> s
         "SELECT seq FROM entry WHERE deployment = ? AND seq < ? AND live <> ? ORDER BY seq DESC LIMIT 1";
     let other: Option<i64> =
         sqlx::query_scalar(other).bind(deployment).bind(seq).bind(&name).fetch_optional(&mut *conn).await?;
-    let first = "SELECT seq, at_ns FROM entry WHERE deployment = ? AND seq > ? ORDER BY seq LIMIT 1";
-    let first =
-        sqlx::query(first).bind(deployment).bind(other.unwrap_or_default()).fetch_one(&mut *conn).await?;
+    // What took effect before it could be told comes a few entries behind that of whoever told it.
+    let first = "SELECT seq, at_ns FROM (SELECT seq, at_ns FROM entry WHERE deployment = ? AND seq > ? AND seq <= ? \
+                 ORDER BY seq LIMIT 8) ORDER BY at_ns, seq LIMIT 1";
+    let first = sqlx::query(first).bind(deployment).bind(other.unwrap_or_default()).bind(seq);
+    let first = first.fetch_one(&mut *conn).await?;
     let twice = "SELECT EXISTS (SELECT 1 FROM entry WHERE at_ns > ? AND seq < ?)";
     Ok(Some(LiveAt {
         deployment: deployment.to_owned(),

@@ -7,6 +7,7 @@ use nix::sys::statvfs::statvfs;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// Why SQLite did not do what it was told.
 #[derive(Clone, PartialEq, Debug)]
@@ -152,6 +153,15 @@ pub(super) fn behind(place: &Place, waiting: usize) -> Refusal {
         format!("the journal cannot keep up: {waiting} entries wait to be written"),
         place.file.display(),
         "look what keeps the disk busy (iostat -x 1), then try again",
+    )
+}
+
+pub(super) fn slow(place: &Place, within: Duration) -> Refusal {
+    Refusal::new(
+        "journal-slow",
+        format!("the journal could not be opened within {} s; it is still tried", within.as_secs()),
+        place.file.display(),
+        "look at the disk that it is on (dmesg, iostat -x 1); what it remembers comes when it answers",
     )
 }
 

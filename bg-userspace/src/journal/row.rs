@@ -69,9 +69,11 @@ impl Draft {
     /// Puts an entry into the form of a row.
     pub(super) fn new(entry: &Entry, stamp: Stamp, boot: &str) -> serde_json::Result<Self> {
         let Entry { record, memory } = entry;
-        let Record { deployment, live, generation, slices: _, actor, reason, what } = record;
+        let Record { deployment, live, generation, slices: _, actor, reason, late_ms, what } = record;
         let what = serde_json::to_value(what)?;
         let kind = what.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default();
+        // Looked up by time, it is to be found when it took effect.
+        let stamp = stamp.before(late_ms.unwrap_or_default());
         Ok(Self {
             stamp,
             boot: boot.to_owned(),

@@ -4,6 +4,7 @@ mod append;
 mod ask;
 mod crash;
 mod files;
+mod gaps;
 mod mounts;
 mod mutate;
 mod tamper;
@@ -49,7 +50,7 @@ impl Lab {
 
     /// Opens a journal in which there must be nothing wrong.
     async fn well(&self) -> Journal {
-        let Opened { journal, rebuilt: _, memories: _, broken, deaf } = self.open().await;
+        let Opened { journal, broken, deaf, .. } = self.open().await;
         assert_eq!((broken, deaf), (None, None));
         journal
     }
@@ -112,6 +113,7 @@ fn record(deployment: &str, live: Colour, what: What) -> Record {
             client: Some("bgctl 0.1.0".to_owned()),
         },
         reason: Some("release".to_owned()),
+        late_ms: None,
         what,
     }
 }

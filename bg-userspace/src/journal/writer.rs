@@ -3,11 +3,12 @@
 
 use super::chain::{self, Broken, Ends, Hash, Link};
 use super::clock::{self, Stamp};
+use super::missing::Missing;
 use super::open::{self, Look, Open};
 use super::place::{Lock, Place};
 use super::refused::{self, Trouble};
 use super::row::Draft;
-use super::{Entry, Rebuilt, Stored};
+use super::{Entry, Late, News, Rebuilt, Stored};
 use crate::model::record::Memory;
 use crate::refusal::Refusal;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
@@ -23,6 +24,9 @@ const SHED: u64 = 512;
 
 /// How long opening is not tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long it is not tried again to write what is owed: it must be longer than that.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// How long whoever keeps the journal gets to finish: a command that adds one entry.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -52,9 +56,9 @@ impl Found {
 
 /// Starts the thread. It ends when nobody can send any more, and lets go of `ended` then.
 pub(super) fn start(
-    place: Place,
-    keep: u64,
-    jobs: mpsc::Receiver<Job>,
+    (place, keep): (Place, u64),
+    missing: Missing,
+    (jobs, news): (mpsc::Receiver<Job>, mpsc::UnboundedSender<News>),
     ready: oneshot::Sender<Found>,
     ended: oneshot::Sender<()>,
 ) -> Result<(), Refusal> {
@@ -66,7 +70,7 @@ pub(super) fn start(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(refuse)?;
     let run = move || {
-        runtime.block_on(Writer::new(place, keep).run(jobs, ready));
+        runtime.block_on(Writer::new(place, keep, missing, news).run(jobs, ready));
         drop(ended);
     };
     thread::Builder::new().name("bg-journal".to_owned()).spawn(run).map(drop).map_err(refuse)
@@ -80,6 +84,10 @@ struct Writer {
     state: State,
     /// To be told with the next entry that is written.
     rebuilt: Option<Rebuilt>,
+    missing: Missing,
+    news: mpsc::UnboundedSender<News>,
+    /// Whoever keeps the journal has been told what is remembered, as far as it could be read.
+    lent: bool,
 }
 
 enum State {
@@ -88,18 +96,38 @@ enum State {
 }
 
 impl Writer {
-    fn new(place: Place, keep: u64) -> Self {
+    fn new(place: Place, keep: u64, missing: Missing, news: mpsc::UnboundedSender<News>) -> Self {
         let state = State::Deaf { why: refused::ended(&place), since: None };
-        Self { place, keep, boot: clock::boot(), lock: None, state, rebuilt: None }
+        Self {
+            place,
+            keep,
+            boot: clock::boot(),
+            lock: None,
+            state,
+            rebuilt: None,
+            missing,
+            news,
+            lent: false,
+        }
     }
 
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>, ready: oneshot::Sender<Found>) {
         let found = self.first().await;
-        // Whoever opens may have given up; what was appended is written all the same.
-        let _ = ready.send(found);
+        // Whoever opens may have gone on without it.
+        if let Err(Found { memories, broken, .. }) = ready.send(found)
+            && self.lent
+        {
+            self.tell(News { late: Some(Late { memories, broken }), ..News::default() });
+        }
         let mut batch = Vec::with_capacity(BATCH);
-        while jobs.recv_many(&mut batch, BATCH).await > 0 {
-            self.write(batch.drain(..)).await;
+        loop {
+            let owes = self.missing.any() || matches!(self.state, State::Deaf { .. });
+            let wait = if owes { RETRY } else { Duration::MAX };
+            match tokio::time::timeout(wait, jobs.recv_many(&mut batch, BATCH)).await {
+                Ok(0) => break,
+                Ok(_) => self.write(batch.drain(..)).await,
+                Err(_) => self.catch_up().await,
+            }
         }
         if let State::Open(open) = self.state {
             // All is written; what does not go into the file stays in its log.
@@ -116,8 +144,28 @@ impl Writer {
             return Found::default();
         };
         self.rebuilt = None;
+        self.lent = true;
         let (rebuilt, broken) = (open.rebuilt.take(), open.broken.take());
         Found { rebuilt, memories: std::mem::take(&mut open.memories), broken, deaf: None }
+    }
+
+    /// Tries to write what is owed although nobody wants anything written: others wait until it works again.
+    async fn catch_up(&mut self) {
+        if self.store(&[], true).await.is_ok() {
+            self.rebuilt = None;
+        }
+    }
+
+    /// What was found when the journal could be opened for the first time, and not at once.
+    fn late(&mut self) -> Option<Late> {
+        let State::Open(open) = &mut self.state else { return None };
+        let (memories, broken) = (std::mem::take(&mut open.memories), open.broken.take());
+        (!std::mem::replace(&mut self.lent, true)).then_some(Late { memories, broken })
+    }
+
+    fn tell(&self, news: News) {
+        // Whoever keeps the journal may not want to know.
+        let _ = self.news.send(news);
     }
 
     /// Writes entries, and tells each how that went.
@@ -132,7 +180,11 @@ impl Writer {
                     replies.push(done);
                     durable |= is_durable;
                 }
-                Err(why) => done(Err(refused::failed(why, &self.place.file))),
+                Err(why) => {
+                    let refusal = refused::failed(why, &self.place.file);
+                    self.missing.add(1, &refusal.what);
+                    done(Err(refusal));
+                }
             }
         }
         if drafts.is_empty() {
@@ -144,19 +196,40 @@ impl Writer {
                     done(Ok(Stored { seq, hash, rebuilt: self.rebuilt.take() }));
                 }
             }
-            Err(refusal) => replies.into_iter().for_each(|done| done(Err(refusal.clone()))),
+            Err(refusal) => {
+                self.missing.add(u64::try_from(replies.len()).unwrap_or(u64::MAX), &refusal.what);
+                replies.into_iter().for_each(|done| done(Err(refusal.clone())));
+            }
         }
     }
 
+    /// Writes entries, and before them how many are missing. Their links.
     async fn store(&mut self, drafts: &[Draft], durable: bool) -> Result<Vec<Link>, Refusal> {
         let mut look = Look::Quick;
         loop {
-            let keep = self.keep;
+            let (keep, boot, missing) = (self.keep, self.boot.clone(), self.missing.clone());
+            let was_deaf = matches!(self.state, State::Deaf { .. });
             let open = self.opened(look).await?;
-            let error = match open.store(drafts, durable, keep).await {
-                Ok(links) => return Ok(links),
+            let lost = missing.take();
+            let gap = lost.as_ref().map(super::missing::Lost::entry);
+            // It is made of numbers and a sentence, which always are JSON.
+            let gap_draft = gap.as_ref().and_then(|gap| Draft::new(gap, Stamp::now(), &boot).ok());
+            let all: Vec<_> = gap_draft.iter().chain(drafts).cloned().collect();
+            let error = match open.store(&all, durable, keep).await {
+                Ok(mut links) => {
+                    let seq = gap_draft.map(|_| links.remove(0).seq);
+                    let gap = seq.zip(gap.map(|gap| gap.record));
+                    let rebuilt = self.rebuilt.as_ref().map(|rebuilt| (1, open::record(rebuilt)));
+                    let entries: Vec<_> = rebuilt.into_iter().chain(gap).collect();
+                    let late = self.late();
+                    if was_deaf || !entries.is_empty() {
+                        self.tell(News { entries, late });
+                    }
+                    return Ok(links);
+                }
                 Err(error) => error,
             };
+            missing.put_back(lost);
             let trouble = Trouble::of(&error, &self.place);
             if let Trouble::Busy(refusal) = trouble {
                 // Nothing was begun, and the other one will be gone soon.
@@ -181,6 +254,7 @@ impl Writer {
             && open.identity != self.place.identity()
         {
             // What is written to a file that has lost its name is lost with it.
+            self.missing.add(open.entries, "the journal's file was taken away while it was kept");
             self.shut().await;
         }
         if let State::Deaf { why, since } = &self.state {

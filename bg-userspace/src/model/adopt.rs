@@ -32,6 +32,7 @@ impl Deployment {
                 self.watch = None;
                 self.has_moved(step, Cause::Switch, seen.live(), now);
             }
+            self.material = actual.generation();
             self.follow_watch(actual);
             self.drifted = Some((seen, actual, step.now.unix));
             let what = What::Drift { seen: seen.bits(), actual: actual.bits(), actual_live: self.live(now) };
@@ -109,7 +110,8 @@ impl Deployment {
         }
         // Last, because what is remembered with it must know of the rest.
         if expected.is_paused() && !new.is_paused() {
-            self.note(step, What::Resumed { by_deadline: true });
+            let at = deadline(expected).unwrap_or(step.now.moment);
+            self.note_late(step, at, What::Resumed { by_deadline: true });
         }
     }
 
@@ -128,8 +130,9 @@ impl Deployment {
         }
         let switched = Switched { from, already: false, staying: self.staying(from), ..self.as_it_is(to) };
         let what = What::Switched { cause, switched: switched.clone(), overridden: Vec::new() };
-        self.last = Some((switched, step.now.unix));
-        self.note(step, what);
+        let late = step.now.moment.since(at).as_secs();
+        self.last = Some((switched, step.now.unix.saturating_sub(late)));
+        self.note_late(step, at, what);
         if drill {
             self.abort_drill(step, "nobody led it back in time, so the data plane did".to_owned());
         } else {

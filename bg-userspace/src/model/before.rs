@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Hooks have so long to answer. Each has a shorter limit of its own; this is for the case that whoever asks
 /// them is gone.
-const HOOKS_WITHIN: Duration = Duration::from_secs(900);
+pub const HOOKS_WITHIN: Duration = Duration::from_secs(900);
 
 /// The journal has so long to say that an order's record is durable.
 const JOURNAL_WITHIN: Duration = Duration::from_secs(5);

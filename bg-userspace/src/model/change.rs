@@ -129,6 +129,12 @@ impl Change {
         self.token == token && matches!(self.stage, Stage::Asking(_))
     }
 
+    /// Whether it gives way to what leaves a side that fails: hooks may take minutes, and nothing has been changed
+    /// yet.
+    pub(super) fn gives_way(&self) -> bool {
+        matches!(&self.make, Make::Go(go) if go.is_gated()) && !self.is_exchanging()
+    }
+
     /// Whether its exchange is on its way, so that a word which was read may be older or newer.
     pub(super) fn is_exchanging(&self) -> bool {
         self.stage == Stage::Exchanging
@@ -249,22 +255,12 @@ impl Deployment {
                 "gate-plan",
                 "bgctl plan",
             ),
-            Make::Go(_)
-            | Make::Confirm
-            | Make::Pause(_)
-            | Make::Resume
-            | Make::Fate(_)
-            | Make::Canary(_)
-            | Make::Previews(_)
-                if lapsed =>
-            {
-                refuse(
-                    "somebody else wrote a word whose deadline has passed while this order was under way"
-                        .to_owned(),
-                    "changed-meanwhile",
-                    "see `bgctl status`, then order again",
-                )
-            }
+            make if lapsed && !matches!(make, Make::Drained | Make::Settle) => refuse(
+                "somebody else wrote a word whose deadline has passed while this order was under way"
+                    .to_owned(),
+                "changed-meanwhile",
+                "see `bgctl status`, then order again",
+            ),
             Make::Go(go) if go.to == live && (go.named || go.cause == Cause::Rollback) => {
                 return self.already(step);
             }
@@ -314,6 +310,17 @@ impl Deployment {
         self.give_up(step, Refusal { at, ..refusal });
     }
 
+    /// The change that still waits for hooks or the journal, if there is one, is given up for a rollback or
+    /// fail-over whose gates have let it pass. What hooks say of it later is not heard.
+    pub(super) fn make_way(&mut self, step: &mut Step<'_>, whom: &str) {
+        let Some(change) = self.change.as_ref().filter(|change| change.gives_way()) else { return };
+        let to = change.new.live();
+        let what = format!("the change to {to} was still waiting, and is overtaken by {whom}");
+        let mend = format!("bgctl status {}, then order again", self.name);
+        let refusal = Refusal::new("overtaken", what, self.place(), mend);
+        self.give_up(step, refusal);
+    }
+
     /// What was ordered is so already.
     pub(super) fn already(&mut self, step: &mut Step<'_>) {
         let Some(Change { why, make: Make::Go(go), .. }) = self.change.take() else { return };
@@ -336,7 +343,8 @@ impl Deployment {
         let Some(Change { why, make, .. }) = self.change.take() else { return };
         if let Make::Go(go) = &make {
             let (actor, reason) = why.said();
-            let what = What::NotSwitched { cause: go.cause, to: go.to, why: refusal.what.clone() };
+            let why = refusal.what.replace('\n', "; ");
+            let what = What::NotSwitched { cause: go.cause, to: go.to, why };
             self.tell(step, &actor, reason.as_deref(), what);
         }
         let again = step.now.moment.after(AGAIN);

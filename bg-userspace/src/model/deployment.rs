@@ -80,6 +80,10 @@ pub struct Deployment {
     pub(super) queued: Vec<(OrderId, Order)>,
     /// What the daemon before this one was about to do, until it is told what became of it.
     pub(super) unsaid: Option<Pending>,
+    /// Generation of the last change that a plan has to know of: drains that end and pauses are none.
+    pub(super) material: u16,
+    /// Why roles and versions are not to be relied on: the journal that remembers them is not what was written.
+    pub(super) doubt: Option<String>,
     /// A configuration has told how it wants to be treated.
     pub(super) configured: bool,
 }
@@ -113,6 +117,8 @@ impl Deployment {
             hold_off: None,
             queued: Vec::new(),
             unsaid: None,
+            material: word.generation(),
+            doubt: None,
             configured: false,
         }
     }
@@ -141,9 +147,13 @@ impl Deployment {
         if colour == self.live(now) {
             return Role::Live;
         }
-        let standby =
-            self.rollback.as_ref().is_some_and(|target| self.holds(target) && target.colour == colour);
-        if standby || self.drill.is_some() { Role::Standby } else { Role::Staging }
+        let standby = self.is_to_be_gone_back_to(colour) || self.drill.is_some();
+        if standby { Role::Standby } else { Role::Staging }
+    }
+
+    /// Whether a slice still is what was live before the last switch.
+    pub(super) fn is_to_be_gone_back_to(&self, colour: Colour) -> bool {
+        self.rollback.as_ref().is_some_and(|target| self.holds(target) && target.colour == colour)
     }
 
     /// Whether a rollback target still is what was live then.
@@ -211,6 +221,7 @@ impl Deployment {
             slices: self.identities(now.moment),
             actor: actor.clone(),
             reason: reason.map(str::to_owned),
+            late_ms: None,
             what,
         })
     }
@@ -223,6 +234,16 @@ impl Deployment {
     /// Records what somebody caused.
     pub(super) fn tell(&self, step: &mut Step<'_>, actor: &Actor, reason: Option<&str>, what: What) {
         let record = self.record(step.now, actor, reason, what);
+        let memory = Box::new(self.memory(step.boot));
+        step.effects.push(Effect::Record { record, memory });
+    }
+
+    /// Records what took effect at `at`, if that was so long ago that it matters.
+    pub(super) fn note_late(&self, step: &mut Step<'_>, at: Moment, what: What) {
+        const LATE: Duration = Duration::from_secs(1);
+        let mut record = self.record(step.now, &Actor::default(), None, what);
+        let late = step.now.moment.since(at);
+        record.late_ms = (late >= LATE).then(|| u64::try_from(late.as_millis()).unwrap_or(u64::MAX));
         let memory = Box::new(self.memory(step.boot));
         step.effects.push(Effect::Record { record, memory });
     }
@@ -245,6 +266,7 @@ impl Deployment {
             down: self.health.down().to_vec(),
             healthy: self.health.verdicts_to_remember(),
             last: self.last.clone(),
+            material: Some(self.material),
         }
     }
 
@@ -301,6 +323,7 @@ pub(super) fn names(event: &Event) -> Option<&str> {
         | Event::Noted { deployment, .. } => Some(deployment),
         Event::Remembered { .. }
         | Event::Configured(_)
+        | Event::Made(_)
         | Event::Words(_)
         | Event::Order { .. }
         | Event::JournalState(_)

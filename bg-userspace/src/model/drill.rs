@@ -4,7 +4,7 @@
 use super::Moment;
 use super::change::{Change, Go, Make, Why};
 use super::deployment::{Deployment, Step};
-use super::gates::{Asked, overridden, refusal};
+use super::gates::{Asked, against, overridden, refusal};
 use super::order::{Actor, Done, Drilled, Force, OrderId, Switched};
 use super::record::{Cause, RollbackTarget, SliceMemory, What};
 use crate::refusal::Refusal;
@@ -87,8 +87,8 @@ impl Deployment {
         let asked = Asked { to: home.other(), cause, plan: None, agreed: true, confirm, under_way: false };
         let gates = self.gates(now, step.journal, &asked);
         if let Some(refusal) = refusal(&gates, &force, &self.place()) {
-            let shut = gates.iter().filter(|gate| !gate.open).map(|gate| gate.name.clone()).collect();
-            let what = What::Refused { order: "drill".to_owned(), gates: shut, why: refusal.what.clone() };
+            let (order, why) = ("drill".to_owned(), refusal.what.replace('\n', "; "));
+            let what = What::Refused { order, gates: against(&gates, &force), why };
             self.tell(step, &actor, reason.as_deref(), what);
             match id {
                 Some(id) => step.answer(id, Err(refusal)),

@@ -22,15 +22,20 @@ pub struct Now {
 /// What happened.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
-    /// The journal was opened. Comes first, if at all.
+    /// The journal was opened. Comes first, and once more if it could not be read by then.
     Remembered {
         /// Which boot of the machine this is.
         boot: String,
         /// The newest memory of each deployment.
         memories: Vec<(String, Memory)>,
+        /// Why they are not to be relied on, if they are not.
+        doubt: Option<String>,
     },
     /// The configuration was read.
     Configured(Vec<Configured>),
+    /// The tables of these deployments were made, with the words that the machine remembers of them; their words
+    /// come next.
+    Made(Vec<String>),
     /// The words of all deployments were read.
     Words(Vec<(String, Word)>),
     /// An operator ordered something.
@@ -77,6 +82,8 @@ pub enum Event {
         target: Target,
         /// When it began to ask.
         began: Moment,
+        /// Flows that it made through the VIP, on `[blue, green]`: the data plane counts them like any other.
+        own: [OwnFlows; 2],
         /// What came of it.
         finding: Finding,
     },
@@ -111,6 +118,19 @@ pub struct Configured {
     pub policy: Policy,
     /// Names of its services.
     pub services: Vec<String>,
+}
+
+/// Flows of a slice that are bg's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct OwnFlows {
+    /// Of any protocol.
+    pub flows: u64,
+    /// TCP handshakes that were begun.
+    pub handshakes: u64,
+    /// Those that were answered.
+    pub answered: u64,
+    /// Those that were refused.
+    pub refused: u64,
 }
 
 /// Open flows of `[blue, green]`.

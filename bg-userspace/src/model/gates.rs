@@ -1,5 +1,7 @@
 //! The conditions of a switch. Each has a name, says what it found, and how to mend it.
 
+mod canary;
+
 use super::Moment;
 use super::deployment::{Deployment, tick};
 use super::made::fate_name;
@@ -8,8 +10,7 @@ use super::plan::{Gate, PlanId};
 use super::policy::Policy;
 use super::record::{Cause, Role};
 use crate::refusal::Refusal;
-use bg_common::Colour;
-use bg_common::word::Fate;
+use bg_common::{Colour, Word};
 use std::time::Duration;
 
 /// What the gates are asked about.
@@ -58,14 +59,14 @@ impl Deployment {
         }
         gates.push(self.health_gate(now, asked));
         if switch {
-            gates.push(self.passive_gate(now, asked.to));
-            gates.push(journal_gate(journal));
+            gates.push(self.passive_gate(now, asked));
+            gates.push(self.journal_gate(journal, asked.cause));
             gates.push(self.hooks_gate());
         }
         if let Some(plan) = asked.plan {
             let ours = self.plan_id(&gates, asked.to);
-            let holds =
-                plan.generation == ours.generation && plan.digest.is_none_or(|it| Some(it) == ours.digest);
+            let holds = self.is_material_still(plan.generation)
+                && plan.digest.is_none_or(|it| Some(it) == ours.digest);
             gates.push(if holds {
                 Gate::open("plan", format!("plan {plan} still holds"))
             } else {
@@ -76,42 +77,11 @@ impl Deployment {
         gates
     }
 
-    /// Every gate of a canary, in the order of asking.
-    pub(super) fn canary_gates(&self, now: Moment, journal: Option<&Refusal>) -> Vec<Gate> {
-        let to = self.live(now).other();
-        let (cause, under_way) = (Cause::Switch, false);
-        let asked = Asked { to, cause, plan: None, agreed: true, confirm: None, under_way };
-        vec![
-            self.word_gate(now),
-            self.busy_gate(&asked),
-            self.watch_gate(now, cause),
-            self.frozen_gate(),
-            self.drain_gate(now, to),
-            self.health_gate(now, &asked),
-            self.passive_gate(now, to),
-            journal_gate(journal),
-        ]
-    }
-
-    /// What a canary would lead to a colour whose flows are ended would be ended as well.
-    fn drain_gate(&self, now: Moment, to: Colour) -> Gate {
-        let word = self.word.effective(tick(now));
-        if word.draining() && (word.fate() != Fate::Keep || self.policy.leaves) {
-            let what = format!("flows of {} do not stay until its drain is over", self.named(to));
-            return Gate::shut("drain", false, what, format!("wait for its end: bgctl drain {}", self.name));
-        }
-        Gate::open("drain", format!("flows of {} stay", self.named(to)))
-    }
-
-    /// A drill would end the canary, and nobody would begin it again.
-    fn canary_gate(&self, now: Moment) -> Gate {
-        match self.canary(now) {
-            0 => Gate::open("canary", "no canary is under way"),
-            share => {
-                let what = format!("a canary leads {} of new flows there", super::canary::percent(share));
-                Gate::shut("canary", false, what, format!("end it first: bgctl canary {} 0", self.name))
-            }
-        }
+    /// Whether nothing that a plan says has been changed since this generation. A drain that ends or a pause is told
+    /// by the word, too, and changes no plan; whatever else it rests on is in its digest.
+    pub(super) fn is_material_still(&self, generation: u16) -> bool {
+        let newest = Word::generations(generation, self.word.generation());
+        newest <= Word::generations(self.material, self.word.generation())
     }
 
     /// The name of a plan that rests on these gates.
@@ -164,6 +134,9 @@ impl Deployment {
             return Gate::shut(name, false, "a drill is under way", mend);
         }
         match &self.change {
+            Some(change) if asked.cause == Cause::Rollback && change.gives_way() => {
+                Gate::open(name, "what still waits for hooks or the journal gives way")
+            }
             Some(_) if !asked.under_way => {
                 let mend = format!("wait for its end: bgctl status {deployment}");
                 Gate::shut(name, false, "another order is being carried out", mend)
@@ -304,7 +277,7 @@ impl Deployment {
         let Asked { to, cause, .. } = *asked;
         let why = self.health.why(&self.policy, &self.overrides, to, now);
         let named = self.named(to);
-        let mend = format!("bgctl health {}; to switch all the same: --force=health", self.name);
+        let mend = format!("bgctl health {0}; {1}", self.name, all_the_same(cause, &self.name, "health"));
         match self.health.slice(to) {
             Some(true) => Gate::open("health", format!("{named} is healthy: {why}")),
             Some(false) => Gate::shut("health", true, format!("{named} is not healthy: {why}"), mend),
@@ -319,10 +292,12 @@ impl Deployment {
         }
     }
 
-    fn passive_gate(&self, now: Moment, to: Colour) -> Gate {
+    fn passive_gate(&self, now: Moment, asked: &Asked) -> Gate {
+        let to = asked.to;
         match self.health.complaint(&self.policy, to, now) {
             Some(complaint) => {
-                let mend = "find out why, or: --force=passive";
+                let anyway = all_the_same(asked.cause, &self.name, "passive");
+                let mend = format!("find out why: bgctl health {}; {anyway}", self.name);
                 Gate::shut(
                     "passive",
                     true,
@@ -340,14 +315,15 @@ impl Deployment {
             if self.policy.gating_hooks { "hooks will be asked" } else { "no hook has to agree" },
         )
     }
-}
 
-fn journal_gate(journal: Option<&Refusal>) -> Gate {
-    match journal {
-        None => Gate::open("journal", "the journal writes"),
-        Some(refusal) => {
-            let mend = format!("{}; to switch without a record: --force=journal", refusal.mend);
-            Gate::shut("journal", true, refusal.what.clone(), mend)
+    fn journal_gate(&self, journal: Option<&Refusal>, cause: Cause) -> Gate {
+        match journal {
+            None => Gate::open("journal", "the journal writes"),
+            Some(refusal) => {
+                let anyway = all_the_same(cause, &self.name, "journal");
+                let mend = format!("{}; {anyway}, without a record", refusal.mend);
+                Gate::shut("journal", true, refusal.what.clone(), mend)
+            }
         }
     }
 }
@@ -370,9 +346,37 @@ pub(super) fn refusal(gates: &[Gate], force: &Force, at: &str) -> Option<Refusal
     let against: Vec<_> =
         gates.iter().filter(|gate| !(gate.open || gate.forcible && force.overrides(&gate.name))).collect();
     let first = against.first()?;
-    let what = against.iter().map(|gate| gate.what.as_str()).collect::<Vec<_>>().join("; ");
-    let mend = against.iter().map(|gate| gate.mend.as_str()).collect::<Vec<_>>().join("; ");
-    Some(Refusal::new(&format!("gate-{}", first.name), what, at, mend))
+    let code = format!("gate-{}", first.name);
+    if against.len() == 1 {
+        return Some(Refusal::new(&code, &first.what, at, &first.mend));
+    }
+    // A line for each gate, and what mends it on the same line of the mends.
+    let lines = |part: fn(&Gate) -> &str| {
+        let lines = against.iter().map(|gate| format!("{}: {}", gate.name, part(gate)));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let mut mend = lines(|gate| &gate.mend);
+    if against.iter().all(|gate| gate.forcible) {
+        let names = against.iter().map(|gate| gate.name.as_str()).collect::<Vec<_>>().join(",");
+        mend.push_str(&format!("\nall of them: --force={names}"));
+    }
+    Some(Refusal::new(&code, lines(|gate| &gate.what), at, mend))
+}
+
+/// The names of the gates that an order does not pass.
+pub(super) fn against(gates: &[Gate], force: &Force) -> Vec<String> {
+    let shut = gates.iter().filter(|gate| !(gate.open || gate.forcible && force.overrides(&gate.name)));
+    shut.map(|gate| gate.name.clone()).collect()
+}
+
+/// How an order goes on in spite of a gate.
+fn all_the_same(cause: Cause, deployment: &str, gate: &str) -> String {
+    let (doing, verb) = match cause {
+        Cause::Rollback => ("to go back", "rollback"),
+        Cause::Drill => ("to drill", "drill"),
+        Cause::Switch | Cause::AutoRollback | Cause::Unconfirmed | Cause::FailOver => ("to switch", "switch"),
+    };
+    format!("{doing} all the same: bgctl {verb} {deployment} --force={gate}")
 }
 
 /// Names of the gates that an order overrides.

@@ -1,7 +1,7 @@
 //! What is known of the slices of one deployment: by probes, by what operators say, by real traffic.
 
 use super::check::Check;
-use super::event::Down;
+use super::event::{Down, OwnFlows};
 use super::passive::{Window, complaint};
 use super::plan::PassiveVerdict;
 use super::policy::{Finding, Level, Policy, ProbePolicy, Target};
@@ -193,6 +193,18 @@ impl Health {
                 window.read(traffic, limits.window, now);
             }
         }
+    }
+
+    /// A probe through the VIP has made these flows of `[blue, green]`.
+    pub(super) fn made(&mut self, own: [OwnFlows; 2], began: Moment, now: Moment) {
+        for (window, own) in self.windows.iter_mut().zip(own) {
+            window.made(own, began, now);
+        }
+    }
+
+    /// Whether a flow of a slice at this moment may have been a probe's.
+    pub(super) fn is_own(&self, colour: Colour, at: Moment) -> bool {
+        self.windows.get(colour.index()).is_some_and(|window| window.is_own(at))
     }
 
     /// The counters as last read.

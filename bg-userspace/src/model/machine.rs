@@ -13,7 +13,7 @@ use super::policy::{Policy, Target};
 use super::record::{Memory, What};
 use crate::refusal::Refusal;
 use bg_common::Word;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Counters are read so often while an order waits for its proof,
@@ -31,7 +31,11 @@ pub struct Machine {
     deployments: BTreeMap<String, Deployment>,
     configured: BTreeMap<String, Configured>,
     memories: BTreeMap<String, Memory>,
+    /// Whose tables were made, and whose words were not read since.
+    made: BTreeSet<String>,
     boot: String,
+    /// Why what the journal remembers is not to be relied on.
+    doubt: Option<String>,
     journal: Option<Refusal>,
     tokens: u64,
 }
@@ -42,12 +46,20 @@ impl Machine {
         let mut effects = Vec::new();
         let named = names(&event).map(str::to_owned);
         match (event, named) {
-            (Event::Remembered { boot, memories }, _) => {
-                self.boot = boot;
-                self.memories = memories.into_iter().collect();
+            (Event::Remembered { boot, memories, doubt }, _) => {
+                (self.boot, self.doubt) = (boot, doubt);
+                for (name, memory) in memories {
+                    if self.deployments.contains_key(&name) {
+                        let doubt = self.doubt.clone();
+                        self.with(&name, now, &mut effects, |it, step| it.remember_late(step, memory, doubt));
+                    } else {
+                        self.memories.insert(name, memory);
+                    }
+                }
             }
             (Event::JournalState(refusal), _) => self.journal = refusal,
             (Event::Configured(configured), _) => self.configure(configured, now, &mut effects),
+            (Event::Made(names), _) => self.made.extend(names),
             (Event::Words(words), _) => self.words(words, now, &mut effects),
             (Event::Order { id, order }, _) => self.order(id, order, now, &mut effects),
             (Event::Counted(traffic), _) => {
@@ -95,6 +107,12 @@ impl Machine {
     #[must_use]
     pub fn deployment(&self, name: &str) -> Option<&Deployment> {
         self.deployments.get(name)
+    }
+
+    /// What is remembered of a deployment that is not there, and will be again when it comes back.
+    #[must_use]
+    pub fn remembered(&self, name: &str) -> Option<&Memory> {
+        self.memories.get(name)
     }
 
     /// The refusal for a name that no deployment has.
@@ -154,6 +172,7 @@ impl Machine {
 
     fn words(&mut self, words: Vec<(String, Word)>, now: Now, effects: &mut Vec<Effect>) {
         let mut before = std::mem::take(&mut self.deployments);
+        let made = std::mem::take(&mut self.made);
         for (name, word) in words {
             if let Some(known) = before.remove(&name) {
                 self.deployments.insert(name.clone(), known);
@@ -168,12 +187,14 @@ impl Machine {
             let configured = self.configured.get(&name).cloned();
             let (policy, services) = configured.map(|it| (it.policy, it.services)).unwrap_or_default();
             let memory = self.memories.remove(&name);
+            let doubt = self.doubt.clone().filter(|_| memory.is_some());
             let mut new = Deployment::new(&name, word, policy, services);
             new.configured = self.configured.contains_key(&name);
             new.follow(word, now.moment);
+            new.doubt = doubt;
             let Self { boot, journal, tokens, .. } = self;
             let step = &mut Step { now, boot, journal: journal.as_ref(), tokens, effects };
-            new.restore(step, memory);
+            new.restore(step, memory, made.contains(&name));
             new.go_on(step);
             self.deployments.insert(name, new);
         }
@@ -258,8 +279,9 @@ impl Deployment {
                 self.settle(step);
                 self.answered(step, token, agreements);
             }
-            Event::Probed { probe, target, began, finding, .. } => {
+            Event::Probed { probe, target, began, own, finding, .. } => {
                 let now = step.now.moment;
+                self.health.made(own, began, now);
                 // Asked before the last switch, so that it tells nothing about who answers the VIP after it.
                 if target == Target::Vip && self.is_stale(began) {
                     return;
@@ -275,6 +297,7 @@ impl Deployment {
             Event::Noted { what, .. } => self.note(step, what),
             Event::Remembered { .. }
             | Event::Configured(_)
+            | Event::Made(_)
             | Event::Words(_)
             | Event::Order { .. }
             | Event::JournalState(_)

@@ -171,6 +171,7 @@ impl Deployment {
             Cause::Drill => {}
         }
         self.flipped = Some(at);
+        self.material = self.word.generation();
         self.health.forget_vip();
         self.health.restart_passive(from.other());
     }

@@ -13,10 +13,16 @@ impl Deployment {
 
     /// Whether the daemon may change the word by itself: nobody else does, and it says what holds.
     pub(super) fn is_ready(&self, now: Moment) -> bool {
-        self.change.is_none()
-            && self.word.unpack().is_ok()
-            && !self.is_lapsed(now)
-            && self.hold_off.is_none_or(|until| now >= until)
+        self.change.is_none() && self.is_calm(now)
+    }
+
+    /// Whether only a change that gives way is under way.
+    pub(super) fn is_ready_to_overtake(&self, now: Moment) -> bool {
+        self.change.as_ref().is_some_and(Change::gives_way) && self.is_calm(now)
+    }
+
+    fn is_calm(&self, now: Moment) -> bool {
+        self.word.unpack().is_ok() && !self.is_lapsed(now) && self.hold_off.is_none_or(|until| now >= until)
     }
 
     /// Goes on with what is due. Whatever exchanges the word comes last: what is recorded after it would tell of

@@ -209,6 +209,12 @@ pub struct Proof {
     /// Microseconds from the exchange to the last new flow on the old colour: negative if it came before,
     /// which is as it should be.
     pub last_old_us: Option<i64>,
+    /// That first new flow may have been one of bg's own probes through the VIP.
+    #[serde(default)]
+    pub first_new_is_probe: bool,
+    /// That last new flow may have been one of bg's own probes.
+    #[serde(default)]
+    pub last_old_is_probe: bool,
     /// Whether a probe through the VIP was answered well, and by the new colour.
     pub vip: Option<bool>,
     /// What it said.

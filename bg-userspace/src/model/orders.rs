@@ -2,7 +2,7 @@
 
 use super::change::{Change, Go, Make, Why};
 use super::deployment::{Deployment, Step};
-use super::gates::{Asked, overridden, refusal, unknown_gate};
+use super::gates::{Asked, against, overridden, refusal, unknown_gate};
 use super::order::{Actor, Done, Force, Order, OrderId, RollbackOrder, SwitchOrder, Verb};
 use super::plan::Plan;
 use super::record::{Cause, Freeze, What};
@@ -117,7 +117,18 @@ impl Deployment {
 
     pub(super) fn refuse(&self, step: &mut Step<'_>, said: &Said, verb: &str, refusal: Refusal) {
         let gates = vec![refusal.code.trim_start_matches("gate-").to_owned()];
-        let what = What::Refused { order: verb.to_owned(), gates, why: refusal.what.clone() };
+        self.refuse_by(step, said, (verb, gates), refusal);
+    }
+
+    fn refuse_by(
+        &self,
+        step: &mut Step<'_>,
+        said: &Said,
+        (verb, gates): (&str, Vec<String>),
+        refusal: Refusal,
+    ) {
+        let why = refusal.what.replace('\n', "; ");
+        let what = What::Refused { order: verb.to_owned(), gates, why };
         self.tell(step, &said.actor, said.reason.as_deref(), what);
         step.answer(said.id, Err(refusal));
     }
@@ -145,6 +156,12 @@ impl Deployment {
         }
         let target = to.unwrap_or(live.other());
         if target == live && plan.is_none() && self.change.is_none() {
+            if self.drifted.take().is_some() {
+                // Whoever orders what somebody else has done takes it as it is.
+                let (cause, why) = (Cause::Switch, format!("{} is live already", self.named(target)));
+                let what = What::NotSwitched { cause, to: target, why };
+                self.tell(step, &said.actor, said.reason.as_deref(), what);
+            }
             let switched = self.as_it_is(target);
             return step.answer(said.id, Ok(Done::Switched(switched)));
         }
@@ -153,7 +170,7 @@ impl Deployment {
         let asked = Asked { to: target, cause: Cause::Switch, plan, agreed, confirm, under_way: false };
         let gates = self.gates(now, step.journal, &asked);
         if let Some(refusal) = refusal(&gates, &force, &self.place()) {
-            return self.refuse(step, &said, "switch", refusal);
+            return self.refuse_by(step, &said, ("switch", against(&gates, &force)), refusal);
         }
         let overridden = overridden(&gates, &force);
         let go = Go {
@@ -176,7 +193,7 @@ impl Deployment {
         if let Some(refusal) = self.bad_input(&force, &[]) {
             return self.refuse(step, &said, "rollback", refusal);
         }
-        if self.drill.is_some() && self.change.is_none() {
+        if self.drill.is_some() && self.change.as_ref().is_none_or(Change::gives_way) {
             return self.order_drill_back(step, said, &force);
         }
         let to = self.live(now).other();
@@ -184,11 +201,12 @@ impl Deployment {
         let asked = Asked { to, cause, plan: None, agreed: true, confirm: None, under_way };
         let gates = self.gates(now, step.journal, &asked);
         if let Some(refusal) = refusal(&gates, &force, &self.place()) {
-            return self.refuse(step, &said, "rollback", refusal);
+            return self.refuse_by(step, &said, ("rollback", against(&gates, &force)), refusal);
         }
         let overridden = overridden(&gates, &force);
         let fate = fate.unwrap_or(self.policy.fate);
         let go = Go { fate, force, overridden, named: false, ..self.by_itself(cause, to, now) };
+        self.make_way(step, &format!("a rollback to {}", self.named(to)));
         self.go(step, said.why(), go);
     }
 
@@ -196,6 +214,12 @@ impl Deployment {
     fn order_drill_back(&mut self, step: &mut Step<'_>, said: Said, force: &Force) {
         let now = step.now.moment;
         let live = self.live(now);
+        if self.change.is_some() {
+            // It has not left home yet.
+            self.make_way(step, "the order to end the drill");
+            let what = format!("the drill is over before it has begun: {} is live still", self.named(live));
+            return self.answer_changed(step, said.id, what);
+        }
         let home = live.other();
         if let Some(why) = self.unfit_to_take_over(home, now).filter(|_| self.drill_holds())
             && !force.overrides("health")

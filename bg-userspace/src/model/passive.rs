@@ -1,6 +1,7 @@
 //! What real flows say of a slice: the data plane's counters over a sliding window.
 
 use super::Moment;
+use super::event::OwnFlows;
 use super::plan::PassiveVerdict;
 use super::policy::Passive;
 use bg_common::Traffic;
@@ -9,6 +10,9 @@ use std::collections::VecDeque;
 /// Readings that are remembered of one slice.
 const READINGS: usize = 256;
 
+/// Questions of bg's own that are remembered of one slice.
+const OWN: usize = 1024;
+
 /// A handshake may be so young that its answer is not due: the newest second is not judged.
 const DUE: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -16,6 +20,15 @@ const DUE: std::time::Duration = std::time::Duration::from_secs(1);
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Window {
     readings: VecDeque<(Moment, Reading)>,
+    own: VecDeque<Own>,
+}
+
+/// A question of bg's own, through the VIP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Own {
+    began: Moment,
+    ended: Moment,
+    flows: OwnFlows,
 }
 
 /// The counters that matter here.
@@ -41,6 +54,34 @@ impl From<&Traffic> for Reading {
 }
 
 impl Window {
+    /// bg itself has made flows: they speak neither for nor against the slice.
+    pub(super) fn made(&mut self, flows: OwnFlows, began: Moment, ended: Moment) {
+        if flows != OwnFlows::default() {
+            self.own.push_back(Own { began, ended, flows });
+            if self.own.len() > OWN {
+                self.own.pop_front();
+            }
+        }
+    }
+
+    /// Whether a flow of this moment may have been bg's own.
+    pub(super) fn is_own(&self, at: Moment) -> bool {
+        self.own.iter().any(|own| own.began <= at && at <= own.ended)
+    }
+
+    /// What bg itself has made after one moment and until another.
+    fn own_between(&self, after: Moment, until: Moment) -> OwnFlows {
+        let mut sum = OwnFlows::default();
+        for own in self.own.iter().filter(|own| own.began > after && own.began <= until) {
+            let OwnFlows { flows, handshakes, answered, refused } = own.flows;
+            sum.flows += flows;
+            sum.handshakes += handshakes;
+            sum.answered += answered;
+            sum.refused += refused;
+        }
+        sum
+    }
+
     /// Takes a reading.
     pub(super) fn read(&mut self, traffic: &Traffic, window: std::time::Duration, now: Moment) {
         let reading = Reading::from(traffic);
@@ -68,19 +109,22 @@ impl Window {
     /// Counts over the window, and what they say.
     #[must_use]
     pub(super) fn verdict(&self, limits: &Passive, now: Moment) -> Option<PassiveVerdict> {
-        let (_, first) = self.readings.front()?;
-        let (_, last) = self.readings.back()?;
+        let (begin, first) = self.readings.front()?;
+        let (end, last) = self.readings.back()?;
+        let own = self.own_between(*begin, *end);
         // What is missing is counted from an earlier reading than what came, so that each had time to come;
         // what came is a share of all that was offered by then.
-        let due =
-            self.readings.iter().rev().find(|(at, _)| now.since(*at) >= DUE).map_or(first, |(_, it)| it);
-        let due = due.handshakes.saturating_sub(first.handshakes);
-        let handshakes = last.handshakes.saturating_sub(first.handshakes);
-        let answered = last.answered.saturating_sub(first.answered);
-        let refused = last.refused.saturating_sub(first.refused);
-        let resets = last.resets.saturating_sub(first.resets).saturating_sub(refused);
+        let due = self.readings.iter().rev().find(|(at, _)| now.since(*at) >= DUE);
+        let (due_at, due) = due.map_or((begin, first), |(at, it)| (at, it));
+        let own_due = self.own_between(*begin, *due_at);
+        let since = |last: u64, first: u64, own: u64| last.saturating_sub(first).saturating_sub(own);
+        let due = since(due.handshakes, first.handshakes, own_due.handshakes);
+        let handshakes = since(last.handshakes, first.handshakes, own.handshakes);
+        let answered = since(last.answered, first.answered, own.answered);
+        let refused = since(last.refused, first.refused, own.refused);
+        let resets = since(last.resets, first.resets, own.refused).saturating_sub(refused);
         let unanswered = due.saturating_sub(answered).saturating_sub(refused);
-        let flows = last.flows.saturating_sub(first.flows);
+        let flows = since(last.flows, first.flows, own.flows);
         let within = |part: u64, percent: u8, whole: u64| {
             part.saturating_mul(100) <= whole.saturating_mul(percent.into())
         };
@@ -166,6 +210,24 @@ mod tests {
             window.read(&traffic, LIMITS.window, now);
             assert_ne!(window.verdict(&LIMITS, now).unwrap().good, Some(false), "quarter {quarter}");
         }
+    }
+
+    #[test]
+    fn what_bg_asks_itself_speaks_for_nobody() {
+        let mut window = Window::default();
+        let mut traffic = Traffic::default();
+        let own = OwnFlows { flows: 1, handshakes: 1, answered: 1, refused: 0 };
+        for second in 0..30 {
+            // Ten probes that are answered, and two clients that are not.
+            traffic.handshakes += 12;
+            traffic.flows += 12;
+            traffic.handshakes_answered += 10;
+            window.read(&traffic, LIMITS.window, at(second));
+            (0..10).for_each(|_| window.made(own, at(second), at(second)));
+        }
+        let verdict = window.verdict(&LIMITS, at(30)).unwrap();
+        assert!(verdict.handshakes <= 24 && verdict.answered == 0, "{verdict:?}");
+        assert_eq!(verdict.good, Some(false));
     }
 
     #[test]

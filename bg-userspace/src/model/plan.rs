@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 /// Names a plan: the generation of the word that it was made for, and a digest of identities, roles and
-/// gates. Written `8` or `8.3f2a`; without a digest only the generation has to hold.
+/// gates. Written `8` or `8.3f2a`; without a digest it holds until live is changed, or the word by somebody else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct PlanId {

@@ -2,6 +2,7 @@
 
 use super::Moment;
 use super::deployment::{Deployment, Step};
+use super::health::Health;
 use super::order::{Done, OrderId, Switched};
 use super::record::What;
 use bg_common::{Colour, Traffic};
@@ -41,10 +42,12 @@ impl Proving {
     }
 
     /// Reads what the counters say about the switch.
-    fn read(&mut self, traffic: &[Traffic; 2]) {
+    fn read(&mut self, traffic: &[Traffic; 2], health: &Health) {
         let of = |colour: Colour| traffic.get(colour.index()).copied().unwrap_or_default();
         let flipped = u64::try_from(self.flipped.0.as_nanos()).unwrap_or(u64::MAX);
         let (new, old) = (of(self.switched.to), of(self.switched.from));
+        let (to, from) = (self.switched.to, self.switched.from);
+        let is_own = |colour, ns| health.is_own(colour, Moment(Duration::from_nanos(ns)));
         let proof = &mut self.switched.proof;
         if proof.first_new_us.is_none() && new.first_new_ns >= flipped {
             proof.first_new_us = Some((new.first_new_ns - flipped) / 1000);
@@ -52,6 +55,10 @@ impl Proving {
         if old.last_new_ns != 0 {
             let difference = i128::from(old.last_new_ns) - i128::from(flipped);
             proof.last_old_us = i64::try_from(difference / 1000).ok();
+            proof.last_old_is_probe = is_own(from, old.last_new_ns);
+        }
+        if proof.first_new_us.is_some() {
+            proof.first_new_is_probe = is_own(to, new.first_new_ns);
         }
     }
 }
@@ -85,7 +92,7 @@ impl Deployment {
         let (vip, detail) = self.health.vip_so_far(&self.policy);
         let traffic = *self.health.counters();
         let Some(proving) = &mut self.proving else { return };
-        proving.read(&traffic);
+        proving.read(&traffic, &self.health);
         let proof = &mut proving.switched.proof;
         if proving.waits_for_vip && proof.vip != Some(true) && vip.is_some() {
             (proof.vip, proof.vip_detail) = (vip, detail);

@@ -23,6 +23,10 @@ pub struct Record {
     pub actor: Actor,
     /// Why, in the words of whoever caused it.
     pub reason: Option<String>,
+    /// Milliseconds since it took effect, where nobody could tell of it at once: the programs went back at a
+    /// deadline while no daemon was there. The time of the entry is that of the effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_ms: Option<u64>,
     /// What happened.
     #[serde(flatten)]
     pub what: What,
@@ -90,8 +94,9 @@ pub enum Cause {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the fields are explained by their variants and by the types they hold")]
 pub enum What {
-    /// The daemon took over this deployment; `found` tells what it met: `new`, `as-remembered`, `after-reboot`,
-    /// `changed-while-away`, `exchange-completed`, `exchange-not-made`, `went-back-while-away`.
+    /// The daemon took over this deployment; `found` tells what it met: `new`, `as-remembered`, `after-reboot`, `came-back`,
+    /// `changed-while-away`, `exchange-completed`, `exchange-not-made`, `went-back-while-away`, `remembered-late`,
+    /// `journal-rebuilt`.
     Started {
         found: String,
         word: u64,
@@ -222,6 +227,12 @@ pub enum What {
         output: String,
         millis: u64,
     },
+    /// Entries were lost, since Unix time `since`: they could not be written, or were taken away.
+    JournalGap {
+        lost: u64,
+        since: u64,
+        why: String,
+    },
     /// The journal was opened anew, because the file was missing, corrupt or of another version.
     JournalRebuilt {
         why: String,
@@ -286,6 +297,8 @@ pub struct Memory {
     pub healthy: [Option<bool>; 2],
     /// The last change of who is live, and the Unix time of it in seconds.
     pub last: Option<(Switched, u64)>,
+    /// Generation of the last change that a plan has to know of.
+    pub material: Option<u16>,
 }
 
 /// What runs in a slice.

@@ -9,22 +9,24 @@ use super::watch::Watch;
 use bg_common::{Colour, Word};
 
 impl Deployment {
-    /// Takes over what the journal remembers. `self` has the word that the kernel has.
-    pub(super) fn restore(&mut self, step: &mut Step<'_>, memory: Option<Memory>) {
+    /// Takes over what the journal remembers. `self` has the word that the kernel has; its tables may have been
+    /// `made` just before.
+    pub(super) fn restore(&mut self, step: &mut Step<'_>, memory: Option<Memory>, made: bool) {
         let Some(memory) = memory else { return self.without_memory(step) };
         let Memory { slices, rollback, frozen, overrides, drilled, down, healthy, last, .. } = memory.clone();
         (self.previews, self.canary_forced) = (memory.previews.clone(), memory.canary_forced);
         (self.slices, self.rollback, self.frozen) = (slices, rollback, frozen);
         (self.overrides, self.drilled, self.last) = (overrides, drilled, last);
+        self.material = memory.material.unwrap_or(self.material);
         self.health.remember(down, healthy);
         // Before anything is told: what is remembered from here on is what the rings are.
         self.serve(step);
         self.schedule_drill(step);
-        // Taken down and made anew within one boot is as good as a boot; a drain that has ended looks the same,
-        // and is none.
+        // Taken down and made anew within one boot is as good as a boot. If whoever made them has ended since, a
+        // drain that has ended looks the same, and is none.
         let drained = memory.word().drained() == Ok(self.word);
         let made_anew = self.word == memory.after_reboot() && self.word != memory.word() && !drained;
-        if memory.boot != step.boot || made_anew {
+        if memory.boot != step.boot || made || made_anew {
             return self.after_reboot(step, &memory);
         }
         let now = step.now.moment;
@@ -72,6 +74,28 @@ impl Deployment {
         self.found(step, found);
     }
 
+    /// What was remembered becomes known when the deployment is at work already: what has been decided since stays.
+    pub(super) fn remember_late(&mut self, step: &mut Step<'_>, memory: Memory, doubt: Option<String>) {
+        let now = step.now.moment;
+        let is_blank = self.slices == <[super::record::SliceMemory; 2]>::default() && self.last.is_none();
+        let same = memory.boot == step.boot && memory.word() == self.word;
+        if is_blank && memory.word().live() == self.live(now) {
+            let Memory { slices, rollback, drilled, last, ref watch, .. } = memory;
+            (self.slices, self.rollback, self.drilled, self.last) = (slices, rollback, drilled, last);
+            let watch = watch.as_ref().filter(|watch| same && watch.cause != Cause::Drill);
+            self.watch = self.watch.take().or_else(|| watch.map(|watch| Watch::remembered(watch, now)));
+            self.doubt = doubt;
+        }
+        if self.frozen.is_none() {
+            self.frozen = memory.frozen;
+        }
+        if self.overrides.is_empty() {
+            self.overrides = memory.overrides;
+        }
+        self.schedule_drill(step);
+        self.found(step, "remembered-late");
+    }
+
     fn without_memory(&mut self, step: &mut Step<'_>) {
         let word = self.word;
         if word.draining() && word.unpack().is_ok() {
@@ -84,29 +108,30 @@ impl Deployment {
         self.found(step, "new");
     }
 
-    /// The machine was booted, and the words made anew by [`Memory::after_reboot`].
+    /// The machine was booted, or the deployment was away, and its word made anew by [`Memory::after_reboot`].
     fn after_reboot(&mut self, step: &mut Step<'_>, memory: &Memory) {
         let (was, live) = (memory.word().live(), self.word.live());
         let went_back = was != live && live == memory.after_reboot().live();
         self.unsaid.clone_from(&memory.pending);
+        self.material = self.word.generation();
         if memory.is_drill() {
             self.drill = Some(Drill::abandoned(live, step.now.moment));
-            self.abort_drill(step, "the machine was booted while it was under way".to_owned());
+            self.abort_drill(step, "its tables were made anew while it was under way".to_owned());
         } else if let Some(pending) =
             memory.pending.as_ref().filter(|pending| went_back && pending.leaves_trouble())
         {
             self.completed(step, pending);
         } else if went_back {
-            let why = format!("the machine was booted before the switch to {was} was confirmed");
+            let why = format!("its tables were made anew before the switch to {was} was confirmed");
             self.has_moved(step, Cause::Unconfirmed, was, step.now.moment);
             self.freeze(step, &why);
             self.tell_moved(step, Cause::Unconfirmed, was, Vec::new());
             self.tell_frozen(step);
         }
         if let Some(pending) = self.unsaid.clone() {
-            self.not_made(step, &pending, "the machine was booted at that moment");
+            self.not_made(step, &pending, "its tables were made anew at that moment");
         }
-        self.found(step, "after-reboot");
+        self.found(step, if memory.boot == step.boot { "came-back" } else { "after-reboot" });
     }
 
     /// The exchange was made, and the daemon ended before it could say so.

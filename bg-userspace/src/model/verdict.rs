@@ -147,17 +147,19 @@ impl Health {
             for target in targets(probe, policy) {
                 let check = self.check(probe, target);
                 let TargetName { colour, address, .. } = target.into();
-                let overridden = |it: &Override| {
-                    Some(it.colour) == colour && (it.backend.is_none() || it.backend == address)
+                // Of a machine what was said of it goes before what was said of its whole slice.
+                let said = |backend: Option<std::net::IpAddr>| {
+                    overrides.iter().find(|it| Some(it.colour) == colour && it.backend == backend)
                 };
+                let overruled = said(address).or_else(|| said(None));
                 verdicts.push(ProbeVerdict {
                     probe: probe.name.clone(),
                     colour,
                     address,
-                    up: self.target_up(probe, target, overrides),
+                    up: overruled.map(|it| it.up).or_else(|| self.target_up(probe, target, overrides)),
                     why: check.and_then(Check::why).map(str::to_owned),
                     since_s: check.and_then(Check::since).map(|since| now.since(since).as_secs()),
-                    overridden: overrides.iter().any(overridden),
+                    overridden: overruled.is_some(),
                 });
             }
         }

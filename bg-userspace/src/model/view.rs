@@ -47,6 +47,8 @@ pub struct View {
     pub vip: (Option<bool>, Option<String>),
     /// What is under way, in words.
     pub under_way: Option<String>,
+    /// Why roles and versions are not to be relied on, if they are not.
+    pub doubt: Option<String>,
     /// Until the next scheduled drill.
     pub drill_in: Option<Duration>,
     /// Backends without new flows.
@@ -144,6 +146,7 @@ impl Deployment {
             drifted: self.drifted,
             vip: self.health.vip(&self.policy),
             under_way: self.under_way(),
+            doubt: self.doubt.clone(),
             drill_in: left(self.drill_due),
             down: self.health.down().to_vec(),
             overrides: self.overrides.clone(),

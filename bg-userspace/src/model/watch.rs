@@ -7,7 +7,7 @@ use super::deployment::{Deployment, Step};
 use super::event::{Agreement, Effect, Phase};
 use super::order::{Actor, Force};
 use super::policy::NoBackend;
-use super::record::{Cause, Role, WatchMemory, What};
+use super::record::{Cause, WatchMemory, What};
 use bg_common::Colour;
 use std::time::Duration;
 
@@ -110,7 +110,11 @@ impl Deployment {
     /// Looks at the switch that is being watched, after anything that could matter.
     pub(super) fn look(&mut self, step: &mut Step<'_>) {
         let now = step.now.moment;
-        if !self.is_ready(now) || self.end_failing_canary(step) {
+        let ready = self.is_ready(now);
+        if !ready && !self.is_ready_to_overtake(now) {
+            return;
+        }
+        if ready && self.end_failing_canary(step) {
             return;
         }
         if self.watch.is_none() {
@@ -121,7 +125,7 @@ impl Deployment {
         match &failing {
             Some(why) => {
                 self.go_back(step, why);
-                if self.change.is_some() || self.watch.is_none() {
+                if !self.is_ready(now) || self.watch.is_none() {
                     return;
                 }
             }
@@ -130,6 +134,9 @@ impl Deployment {
                     watch.stuck = false;
                 }
             }
+        }
+        if !ready {
+            return;
         }
         if watch.bake_until.is_some_and(|until| now >= until) {
             self.baked(step, failing);
@@ -241,6 +248,7 @@ impl Deployment {
             return;
         }
         let go = self.by_itself(Cause::AutoRollback, back, now);
+        self.make_way(step, &format!("an automatic rollback to {}: {why}", self.named(back)));
         self.go(step, Why::Bgd(why.to_owned()), go);
     }
 
@@ -249,10 +257,11 @@ impl Deployment {
         let now = step.now.moment;
         let live = self.live(now);
         let standby = live.other();
-        if self.drill.is_none() && self.wants_fail_over(now) {
+        if self.drill.as_ref().is_none_or(|_| self.is_ready_to_overtake(now)) && self.wants_fail_over(now) {
             let why = self.health.why(&self.policy, &self.overrides, live, now);
             let why = format!("{} is not healthy ({why}), and {} is", self.named(live), self.named(standby));
             let go = self.by_itself(Cause::FailOver, standby, now);
+            self.make_way(step, &format!("a fail-over: {why}"));
             self.go(step, Why::Bgd(why), go);
         }
     }
@@ -267,7 +276,7 @@ impl Deployment {
             && self.health.slice(live) == Some(false)
             && self.health.slice(standby) == Some(true)
             && self.unfit_to_take_over(standby, now).is_none()
-            && self.role(standby, now) == Role::Standby
+            && self.is_to_be_gone_back_to(standby)
     }
 
     /// A change of who is live that nobody ordered.

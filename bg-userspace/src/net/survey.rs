@@ -5,6 +5,7 @@ use crate::refusal::Refusal;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 /// What the kernel says at one time.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Survey {
     pub default_uplinks: Vec<u32>,
     /// The way to each address that was asked for.
     pub routes: BTreeMap<IpAddr, RouteTo>,
+    /// The control group that holds every process, if there is a cgroup2 file system to find it in.
+    pub cgroup: Option<PathBuf>,
 }
 
 impl Survey {
@@ -45,6 +48,7 @@ impl Net {
             addresses: self.addresses().await?,
             default_uplinks: self.default_uplinks().await?,
             routes: BTreeMap::new(),
+            cgroup: mounted_cgroup(),
         };
         for destination in destinations {
             if let Entry::Vacant(route) = survey.routes.entry(destination) {
@@ -52,5 +56,45 @@ impl Net {
             }
         }
         Ok(survey)
+    }
+}
+
+/// Where the cgroup2 file system is mounted.
+fn mounted_cgroup() -> Option<PathBuf> {
+    std::fs::read_to_string("/proc/self/mountinfo").ok().and_then(|mounts| cgroup_in(&mounts))
+}
+
+/// The first mount of the whole cgroup2 hierarchy in what proc(5) calls mountinfo.
+fn cgroup_in(mounts: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|mount| {
+        let (about, kind) = mount.split_once(" - ")?;
+        let mut fields = about.split(' ').skip(3);
+        let (root, place) = (fields.next()?, fields.next()?);
+        (root == "/" && kind.split(' ').next() == Some("cgroup2")).then(|| PathBuf::from(place))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_hierarchy_is_found_wherever_it_is_mounted() {
+        let one = "31 24 0:27 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate";
+        let rows = [
+            (one, Some("/sys/fs/cgroup")),
+            ("24 1 0:22 / /sys rw - sysfs sysfs rw", None),
+            (
+                "41 30 0:36 / /sys/fs/cgroup/unified rw shared:9 master:1 - cgroup2 cgroup2 rw",
+                Some("/sys/fs/cgroup/unified"),
+            ),
+            ("41 30 0:36 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu", None),
+            ("41 30 0:36 /some/group /mnt rw - cgroup2 cgroup2 rw", None),
+            ("", None),
+        ];
+        for (mounts, want) in rows {
+            assert_eq!(cgroup_in(mounts), want.map(PathBuf::from), "{mounts}");
+        }
+        assert_eq!(cgroup_in(&format!("nonsense\n{one}")), Some("/sys/fs/cgroup".into()));
     }
 }

@@ -3,10 +3,8 @@
 //! own that ends with it.
 
 use super::answer::{Answer, Beginning};
+use crate::group::{Group, PATH};
 use crate::health::failure::sentence;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
 use std::env;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,12 +13,9 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
-use tokio::signal::unix::{self, SignalKind, signal};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
-
-/// Where programs are looked for if the daemon has no PATH.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a command has written when it ends is read within this time.
 const REST_WITHIN: Duration = Duration::from_millis(200);
@@ -65,15 +60,14 @@ async fn converse(
         .args(arguments)
         .env_clear()
         .env("PATH", env::var_os("PATH").unwrap_or_else(|| PATH.into()))
-        .current_dir("/")
-        .process_group(0);
+        .current_dir("/");
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::piped()).stderr(their_output.try_clone()?).stdout(their_output);
-    let mut group = Group(command.spawn()?);
+    let mut group = Group::start(&mut command)?;
     // It holds their end of the pipe.
     drop(command);
 
-    let input = group.0.stdin.take();
+    let input = group.leader.stdin.take();
     let write = async {
         if let Some(mut input) = input {
             // It may close its input unread.
@@ -103,41 +97,7 @@ async fn converse(
         // Whoever has left the group may hold the pipe open.
         let _ = timeout(REST_WITHIN, read).await;
     }
-    group.0.wait().await.map(Some)
-}
-
-/// A child that leads a process group, which ends with this.
-struct Group(Child);
-
-impl Group {
-    fn pid(&self) -> Option<Pid> {
-        self.0.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
-    }
-
-    /// Waits for the child's end, and leaves the child a zombie.
-    async fn exited(&self, deaths: &mut unix::Signal) {
-        let Some(pid) = self.pid() else { return };
-        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        while waitid(Id::Pid(pid), look) == Ok(WaitStatus::StillAlive) {
-            if deaths.recv().await.is_none() {
-                return;
-            }
-        }
-    }
-
-    fn kill(&self) {
-        if let Some(pid) = self.pid() {
-            // There may be nobody left.
-            let _ = killpg(pid, Signal::SIGKILL);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // The runtime waits for the child once it is dropped.
-        self.kill();
-    }
+    group.end().await.map(Some)
 }
 
 fn ending(status: ExitStatus) -> String {

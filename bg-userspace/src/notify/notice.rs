@@ -115,6 +115,7 @@ pub const fn kind(what: &What) -> &'static str {
         What::BrokenWord { .. } => "broken-word",
         What::Drilled { .. } => "drilled",
         What::Hook { .. } => "hook",
+        What::JournalGap { .. } => "journal-gap",
         What::JournalRebuilt { .. } => "journal-rebuilt",
     }
 }

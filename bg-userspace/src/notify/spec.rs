@@ -64,6 +64,7 @@ pub const KINDS: &[&str] = &[
     "broken-word",
     "drilled",
     "hook",
+    "journal-gap",
     "journal-rebuilt",
     "started",
 ];

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config;
 use crate::net::{Address, Route, RouteTo};
+use bg_common::Colour;
 
 const DEVICE: LinkKind = LinkKind::Device;
 const ZONE: LinkKind = LinkKind::Veth(PeerEnd::Elsewhere);
@@ -11,6 +12,7 @@ const ZONE: LinkKind = LinkKind::Veth(PeerEnd::Elsewhere);
 /// subnet. Rows change what they are about.
 struct Network {
     gateway: &'static str,
+    service: &'static str,
     survey: Survey,
     unreachable: Unreachable,
 }
@@ -44,11 +46,12 @@ fn network() -> Network {
         ],
         default_uplinks: vec![2],
         routes: Default::default(),
+        cgroup: Some("/sys/fs/cgroup".into()),
     };
     for (backend, ifindex) in [("10.1.0.2", 4), ("fd00:1::2", 4), ("10.2.0.2", 5), ("fd00:2::2", 5)] {
         survey.routes.insert(ip(backend), out(ifindex));
     }
-    Network { gateway: "attach = \"tc\"", survey, unreachable: Unreachable::Refuse }
+    Network { gateway: "attach = \"tc\"", service: "", survey, unreachable: Unreachable::Refuse }
 }
 
 fn out(ifindex: u32) -> RouteTo {
@@ -108,8 +111,9 @@ impl Network {
             vips = ["192.0.2.10", "198.51.100.10", "203.0.113.10", "2001:db8::10"]
             port = 80
             backend_port = 8080
+            {}
             "#,
-            self.gateway
+            self.gateway, self.service
         );
         let config = config::parse(&text, "bg.toml").unwrap_or_else(|why| panic!("{why}"));
         plan(&config, &self.survey, self.unreachable)
@@ -182,6 +186,58 @@ fn interfaces_are_hooked_by_what_they_are_and_what_is_configured() {
     for (what, network, uplinks, path) in rows {
         let wiring = network.plan().unwrap_or_else(|why| panic!("{what}: {why}"));
         assert_eq!(shape(&wiring), format!("{uplinks}, {ZONES}: {path}"), "{what}");
+    }
+}
+
+#[test]
+fn local_processes_are_clients_where_they_can_be() {
+    let rows = [
+        ("of all control groups", network(), Some("/sys/fs/cgroup")),
+        (
+            "of a named one",
+            network().gateway("attach = \"tc\"\ncgroup = \"/sys/fs/cgroup/web\""),
+            Some("/sys/fs/cgroup/web"),
+        ),
+        ("not at all", network().gateway("attach = \"tc\"\nlocal_clients = false"), None),
+    ];
+    for (what, network, want) in rows {
+        assert_eq!(network.plan().unwrap().attach.cgroup, want.map(PathBuf::from), "{what}");
+    }
+    let mut bare = network();
+    bare.survey.cgroup = None;
+    let wiring = bare.plan().unwrap();
+    assert_eq!(wiring.attach.cgroup, None);
+    assert!(wiring.notes.iter().any(|note| note.contains("no cgroup2 file system")), "{:?}", wiring.notes);
+}
+
+#[test]
+fn an_address_of_the_gateway_stands_for_clients_as_configured() {
+    let source = |addr: &str, prefix| Some(crate::dataplane::SourceSpec { addr: ip(addr), prefix });
+    let neighbours = "source_nat = \"neighbours\"";
+    let always = "source_nat = \"always\"";
+    let near = || address(4, "10.1.0.1", 24);
+    let far = || address(4, "10.77.0.1", 24);
+    let vip = || Address { ours: true, ..address(4, "10.1.0.9", 32) };
+    let rows = [
+        ("not configured", "", vec![near()], None),
+        ("in its subnet", neighbours, vec![far(), near()], source("10.1.0.1", 24)),
+        ("in none", neighbours, vec![far()], None),
+        ("a VIP is nobody's", neighbours, vec![vip()], None),
+        ("for all", always, vec![far(), near()], source("10.1.0.1", 0)),
+        ("for all, from another subnet", always, vec![far()], source("10.77.0.1", 0)),
+        ("on another interface", always, vec![address(5, "10.2.0.1", 24)], None),
+    ];
+    for (what, service, addresses, want) in rows {
+        let mut network = Network { service, ..network() };
+        network.survey.addresses.extend(addresses);
+        let wiring = network.plan().unwrap();
+        let blue = &wiring.deployments[0].services[0].backends[0][0];
+        assert_eq!(blue.source, want, "{what}");
+        // Past the programs that replace it there is no short way.
+        assert_eq!(blue.via, if want.is_some() { Via::Neighbour } else { Via::Peer }, "{what}");
+        assert_eq!(wiring.attach.sources.contains(&4), want.is_some(), "{what}");
+        let told = wiring.notes.iter().any(|note| note.contains("can stand for clients of 10.1.0.2"));
+        assert_eq!(told, want.is_none() && !service.is_empty(), "{what}: {:?}", wiring.notes);
     }
 }
 

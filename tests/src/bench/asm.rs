@@ -1,10 +1,11 @@
 //! The few programs that the benchmark itself needs, instruction by instruction: too small for an
 //! object of their own, and each of them exactly what it says.
 
+use super::bpf::Kind;
 use aya_obj::generated::{
     BPF_ADD, BPF_ALU, BPF_ALU64, BPF_AND, BPF_B, BPF_CALL, BPF_DW, BPF_END, BPF_EXIT, BPF_H, BPF_IMM,
-    BPF_JGE, BPF_JMP, BPF_JNE, BPF_K, BPF_LD, BPF_LDX, BPF_MEM, BPF_MOV, BPF_PSEUDO_MAP_FD, BPF_RSH, BPF_STX,
-    BPF_TO_BE, BPF_W, BPF_X, BPF_XOR, bpf_insn,
+    BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JNE, BPF_K, BPF_LD, BPF_LDX, BPF_MEM, BPF_MOV, BPF_PSEUDO_MAP_FD, BPF_RSH,
+    BPF_STX, BPF_TO_BE, BPF_W, BPF_X, BPF_XOR, bpf_insn,
 };
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -13,6 +14,7 @@ mod helper {
     pub(super) const GET_PRANDOM_U32: i32 = 7;
     pub(super) const TAIL_CALL: i32 = 12;
     pub(super) const REDIRECT: i32 = 23;
+    pub(super) const REDIRECT_PEER: i32 = 155;
 }
 
 const XDP_ABORTED: i32 = 0;
@@ -21,10 +23,14 @@ const TC_ACT_UNSPEC: i32 = -1;
 
 /// Offsets in an Ethernet frame with an IPv4 header of 20 bytes.
 mod offset {
+    /// What follows the two link-layer addresses.
+    pub(super) const ETHERTYPE: i16 = 12;
     /// Last byte of the source address.
     pub(super) const SOURCE_END: i16 = 29;
     /// Source port.
     pub(super) const SOURCE_PORT: i16 = 34;
+    /// Destination port.
+    pub(super) const DESTINATION_PORT: i16 = 36;
     /// UDP checksum.
     pub(super) const UDP_CHECKSUM: i16 = 40;
 }
@@ -61,6 +67,22 @@ pub(super) fn spread(flows: u32, table: BorrowedFd<'_>) -> Vec<bpf_insn> {
         .store(BPF_H, R2, offset::SOURCE_PORT, R0)
         .shift_right(R0, 16)
         .store(BPF_B, R2, offset::SOURCE_END, R0)
+        .tail_call(table)
+        .set(R0, XDP_ABORTED)
+        .exit()
+}
+
+/// XDP that sends the frame to one of `ports`, a power of two, from `first` on, at random, and hands it on
+/// to the program in `table`. The transport checksum is left wrong.
+pub(super) fn spread_ports(first: u16, ports: u16, table: BorrowedFd<'_>) -> Vec<bpf_insn> {
+    Code::default()
+        .copy(R6, R1)
+        .call(helper::GET_PRANDOM_U32)
+        .and(R0, i32::from(ports) - 1)
+        .add(R0, i32::from(first))
+        .network_order_16(R0)
+        .load_frame(i32::from(offset::UDP_CHECKSUM))
+        .store(BPF_H, R2, offset::DESTINATION_PORT, R0)
         .tail_call(table)
         .set(R0, XDP_ABORTED)
         .exit()
@@ -108,6 +130,47 @@ pub(super) fn generate(frame: &[u8; 60], first: u16, flows: u16, ifindex: u32) -
         .set(R1, ifindex.cast_signed())
         .set(R2, 0)
         .call(helper::REDIRECT)
+        .exit()
+}
+
+/// Where [`forward`] sends frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Hop {
+    /// The interface.
+    pub(super) ifindex: u32,
+    /// Whether they go at once to the other end of this veth, in its namespace; by tc only.
+    pub(super) peer: bool,
+    /// Link-layer address that they get as their destination.
+    pub(super) destination: [u8; 6],
+    /// And as their source.
+    pub(super) source: [u8; 6],
+}
+
+/// Sends every IPv4 frame on with other link-layer addresses, and lets the rest pass, for without ARP there
+/// would soon be no way. Nothing is looked up, nothing is translated: a forwarder cannot do less.
+pub(super) fn forward(kind: Kind, hop: &Hop) -> Vec<bpf_insn> {
+    const ETHERNET: i32 = 14;
+    const IPV4: u16 = 0x0800;
+    let (pass, helper) = match kind {
+        Kind::Xdp => (XDP_PASS, helper::REDIRECT),
+        Kind::Tc if hop.peer => (TC_ACT_UNSPEC, helper::REDIRECT_PEER),
+        Kind::Tc => (TC_ACT_UNSPEC, helper::REDIRECT),
+    };
+    let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (hop.destination, hop.source);
+    Code::default()
+        .copy(R6, R1)
+        .load_bytes(kind, ETHERNET, pass)
+        .load(BPF_H, R4, R2, offset::ETHERTYPE)
+        .skip_if(R4, i32::from(IPV4.to_be()), 2)
+        .set(R0, pass)
+        .push(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
+        .set_wide(R4, u64::from_ne_bytes([a, b, c, d, e, f, g, h]))
+        .store(BPF_DW, R2, 0, R4)
+        .set(R4, i32::from_ne_bytes([i, j, k, l]))
+        .store(BPF_W, R2, 8, R4)
+        .set(R1, hop.ifindex.cast_signed())
+        .set(R2, 0)
+        .call(helper)
         .exit()
 }
 
@@ -200,14 +263,29 @@ impl Code {
         self.push(BPF_JMP | BPF_CALL, 0, 0, 0, helper)
     }
 
-    /// Loads the start of the frame, of which `bytes` can be written, into r2, given the context in r6.
+    /// Jumps over `count` instructions if `dst` is `value`.
+    fn skip_if(self, dst: u8, value: i32, count: i16) -> Self {
+        self.push(BPF_JMP | BPF_JEQ | BPF_K, dst, 0, count, value)
+    }
+
+    /// Loads the start of an XDP frame, of which `bytes` can be written, into r2, given the context in r6.
     fn load_frame(self, bytes: i32) -> Self {
-        self.load(BPF_W, R2, R6, 0)
-            .load(BPF_W, R3, R6, 4)
+        self.load_bytes(Kind::Xdp, bytes, XDP_ABORTED)
+    }
+
+    /// The same of either kind; what is shorter ends with this action.
+    fn load_bytes(self, kind: Kind, bytes: i32, otherwise: i32) -> Self {
+        // `data` and `data_end` of `struct xdp_md` and of `struct __sk_buff`.
+        let (data, end) = match kind {
+            Kind::Xdp => (0, 4),
+            Kind::Tc => (76, 80),
+        };
+        self.load(BPF_W, R2, R6, data)
+            .load(BPF_W, R3, R6, end)
             .copy(R4, R2)
             .add(R4, bytes)
             .push(BPF_JMP | BPF_JGE | BPF_X, R3, R4, 2, 0)
-            .set(R0, XDP_ABORTED)
+            .set(R0, otherwise)
             .push(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
     }
 

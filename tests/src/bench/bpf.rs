@@ -3,7 +3,8 @@
 
 use anyhow::{Context, Result, bail};
 use aya_obj::generated::{
-    BPF_F_TEST_XDP_LIVE_FRAMES, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type,
+    BPF_F_TEST_XDP_LIVE_FRAMES, XDP_FLAGS_DRV_MODE, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn,
+    bpf_map_type, bpf_prog_type,
 };
 use std::io;
 use std::mem::{MaybeUninit, size_of};
@@ -27,6 +28,15 @@ pub(super) struct Run<'a> {
     pub(super) repeat: u32,
     /// The interface that the packet is said to be on; for socket buffers only, none if 0.
     pub(super) ifindex: u32,
+}
+
+/// A buffer as a socket would hand it on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Segments {
+    /// Packets that it stands for.
+    pub(crate) count: u16,
+    /// Bytes of each one's payload; 0 when it is one packet.
+    pub(crate) size: u16,
 }
 
 /// How a test run ended.
@@ -80,6 +90,22 @@ pub(super) fn load(kind: Kind, code: &[bpf_insn]) -> Result<OwnedFd> {
         .with_context(|| format!("the kernel does not take a program of the benchmark: {}", said()))
 }
 
+/// Hooks a program in at the ingress of an interface of this thread's namespace, XDP in the driver, as long
+/// as the link is kept.
+pub(super) fn attach(kind: Kind, program: BorrowedFd<'_>, ifindex: u32) -> Result<OwnedFd> {
+    let (hook, flags) = match kind {
+        Kind::Xdp => (bpf_attach_type::BPF_XDP, XDP_FLAGS_DRV_MODE),
+        Kind::Tc => (bpf_attach_type::BPF_TCX_INGRESS, 0),
+    };
+    let mut attr = zeroed();
+    attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    attr.link_create.__bindgen_anon_2.target_ifindex = ifindex;
+    attr.link_create.attach_type = hook as u32;
+    attr.link_create.flags = flags;
+    let link = bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr).map(owned);
+    link.with_context(|| format!("attach a program of the benchmark by {kind:?} to interface {ifindex}"))
+}
+
 /// A table of one program, for [`tail calls`](super::asm::Code::tail_call).
 pub(super) fn program_table(program: BorrowedFd<'_>) -> Result<OwnedFd> {
     let mut attr = zeroed();
@@ -118,6 +144,56 @@ pub(super) fn run(program: BorrowedFd<'_>, run: Run<'_>) -> Result<Ran> {
     // SAFETY: the kernel has written these fields of this member.
     let test = unsafe { attr.test };
     Ok(Ran { action: test.retval, nanos: test.duration })
+}
+
+/// Runs a program on one frame, and leaves in `out` what becomes of that; `segments` are for socket buffers only.
+/// Returns what the program returned.
+pub(crate) fn once(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    segments: Option<Segments>,
+    out: &mut Vec<u8>,
+) -> io::Result<u32> {
+    /// Room for a frame that grows.
+    const GROWTH: usize = 128;
+    // `struct __sk_buff` up to the size of its segments.
+    let mut buffer = [0_u32; 45];
+    out.resize(frame.len() + GROWTH, 0);
+    let mut attr = zeroed();
+    attr.test.prog_fd = program.as_raw_fd() as u32;
+    attr.test.data_in = frame.as_ptr() as u64;
+    attr.test.data_size_in = frame.len() as u32;
+    attr.test.data_out = out.as_mut_ptr() as u64;
+    attr.test.data_size_out = out.len() as u32;
+    attr.test.repeat = 1;
+    if let Some(Segments { count, size }) = segments {
+        let [.., segs, _, _, bytes] = &mut buffer;
+        (*segs, *bytes) = (count.into(), size.into());
+        attr.test.ctx_in = buffer.as_ptr() as u64;
+        attr.test.ctx_size_in = size_of_val(&buffer) as u32;
+    }
+    bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr)?;
+    // SAFETY: the kernel has written these fields of this member.
+    let test = unsafe { attr.test };
+    out.truncate(test.data_size_out as usize);
+    Ok(test.retval)
+}
+
+/// Makes a hash table and pins it, for a program that is to find it in the place of its own.
+pub(crate) fn pinned_hash(path: &std::path::Path, key: u32, value: u32, entries: u32) -> Result<OwnedFd> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut attr = zeroed();
+    attr.__bindgen_anon_1.map_type = bpf_map_type::BPF_MAP_TYPE_HASH as u32;
+    attr.__bindgen_anon_1.key_size = key;
+    attr.__bindgen_anon_1.value_size = value;
+    attr.__bindgen_anon_1.max_entries = entries;
+    let table = bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr).map(owned).context("make a hash table")?;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = zeroed();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.bpf_fd = table.as_raw_fd() as u32;
+    bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr).context("pin a hash table")?;
+    Ok(table)
 }
 
 /// Runs an XDP program on real frames, in batches: what it redirects is sent. The frames are used

@@ -38,10 +38,8 @@ impl Samples {
     }
 
     /// The nearest-rank percentile; not a number if there is none.
-    pub(super) fn percentile(&self, rank: usize) -> f64 {
-        let sorted = sorted(self.0.clone());
-        let at = (sorted.len() * rank).div_ceil(100).saturating_sub(1);
-        sorted.get(at).copied().unwrap_or(f64::NAN)
+    pub(super) fn percentile(&self, rank: u32) -> f64 {
+        quantile(&sorted(self.0.clone()), f64::from(rank) / 100.0)
     }
 
     /// The lowest and the highest.
@@ -59,6 +57,13 @@ impl Samples {
     pub(super) fn map(&self, other: &Self, f: impl Fn(f64, f64) -> f64) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(ours, theirs)| f(*ours, *theirs)).collect())
     }
+}
+
+/// The lowest of `sorted` that this share of them does not exceed; not a number if there is none.
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    // What a product of fractions is too large by must not become a rank.
+    let rank = (sorted.len() as f64 * share - 1e-9).ceil().max(1.0) as usize;
+    sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
 }
 
 fn median(values: Vec<f64>) -> f64 {
@@ -107,6 +112,10 @@ mod tests {
         let all = samples(&(1..=200).map(f64::from).collect::<Vec<_>>());
         assert_eq!(all.percentile(99), 198.0);
         assert_eq!(samples(&[7.0]).percentile(99), 7.0);
+        let thousand: Vec<f64> = (1..=1_000).map(f64::from).collect();
+        for (share, value) in [(0.0, 1.0), (0.5, 500.0), (0.99, 990.0), (0.999, 999.0), (1.0, 1_000.0)] {
+            assert_eq!(quantile(&thousand, share), value, "{share}");
+        }
         assert_eq!(all.range(), [1.0, 200.0]);
     }
 

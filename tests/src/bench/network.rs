@@ -3,16 +3,21 @@
 
 mod bulk;
 mod http;
-mod lab;
+pub(super) mod lab;
 mod packets;
+mod peers;
+mod tell;
+pub(super) mod variant;
 
 use super::figures::Samples;
 use super::go_on;
 use super::options::Effort;
-use super::report::{Report, number, row};
+use super::report::{Report, number};
 use crate::paint::count;
 use anyhow::{Result, ensure};
-use lab::{Lab, Variant};
+use lab::Lab;
+use tell::tell;
+use variant::Variant;
 
 /// What is done with a network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,12 +57,32 @@ impl Case {
 
     fn title(self) -> String {
         match self {
-            Self::Connections => "new connections/s".to_owned(),
-            Self::Requests => "keep-alive requests/s".to_owned(),
-            Self::Up => "bulk up, Gbit/s".to_owned(),
-            Self::Down => "bulk down, Gbit/s".to_owned(),
-            Self::Packets(1) => "60-byte UDP/s of one CPU, 1 flow".to_owned(),
-            Self::Packets(flows) => format!("60-byte UDP/s of one CPU, {} flows", count(flows.into())),
+            Self::Connections => "new connections".to_owned(),
+            Self::Requests => "keep-alive requests".to_owned(),
+            Self::Up => "bulk to the slice".to_owned(),
+            Self::Down => "bulk from the slice".to_owned(),
+            Self::Packets(1) => "60-byte UDP, 1 flow".to_owned(),
+            Self::Packets(flows) => format!("60-byte UDP, {} flows", count(flows.into())),
+        }
+    }
+
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::Connections | Self::Requests => "per second",
+            Self::Up | Self::Down => "Gbit/s",
+            Self::Packets(_) => "packets per second of one CPU",
+        }
+    }
+
+    /// Above a column.
+    fn heading(self) -> String {
+        match self {
+            Self::Connections => "new conn/s".to_owned(),
+            Self::Requests => "keep-alive/s".to_owned(),
+            Self::Up => "up Gbit/s".to_owned(),
+            Self::Down => "down Gbit/s".to_owned(),
+            Self::Packets(1) => "60 B UDP/s".to_owned(),
+            Self::Packets(flows) => format!("{} flows", count(flows.into())),
         }
     }
 
@@ -80,29 +105,39 @@ pub(super) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
         ),
     )?;
     let mut labs = Vec::new();
+    let mut broken = 0;
     for variant in Variant::ALL {
         go_on()?;
-        match Lab::new(variant) {
-            Ok(lab) => labs.push(lab),
-            // What bg is compared with has to be there.
-            Err(error) if variant.is_bg() => {
-                report.line(&format!("  {} is left out: {error:#}", variant.title()))?
-            }
-            Err(error) => return Err(error.context(variant.title())),
-        }
+        let reason = match peers::missing(variant) {
+            // What is not installed is left out; what does not work is a failure besides.
+            Some(reason) => reason,
+            None => match Lab::new(variant) {
+                Ok(lab) => {
+                    labs.push(lab);
+                    continue;
+                }
+                Err(error) if variant == Variant::Plain => return Err(error.context(variant.title())),
+                Err(error) => {
+                    broken += 1;
+                    format!("{error:#}")
+                }
+            },
+        };
+        report.line(&format!("  SKIP {}: {reason}", variant.title()))?;
+        report.name(format!("skipped_{}", variant.key()), &reason);
     }
     let names: Vec<&str> = labs.iter().map(|lab| lab.variant.title()).collect();
-    report.progress(&format!("in this order: {}", names.join(", ")))?;
+    report.progress(&format!("in this order: {}", names.join(" | ")))?;
     let (samples, failed) = rounds(effort, report, &labs)?;
     let variants: Vec<Variant> = labs.iter().map(|lab| lab.variant).collect();
-    tell(report, &variants, &samples)?;
+    tell(effort, report, &variants, &samples)?;
     let lost: u64 = labs.iter().map(|lab| lab.failures.get()).sum();
     report.put("failed_requests", lost as f64);
     if lost > 0 {
         report.line(&format!("  {} requests failed", count(lost)))?;
     }
     ensure!(failed == 0, "{failed} measurements failed, as said above");
-    ensure!(variants.len() == Variant::ALL.len(), "some variants were left out, as said above");
+    ensure!(broken == 0, "{broken} variants do not work here, as said above");
     Ok(())
 }
 
@@ -117,6 +152,10 @@ fn rounds(effort: &Effort, report: &Report, labs: &[Lab]) -> Result<(Vec<Vec<Sam
             turn.rotate_left(round % labs.len().max(1));
             for (lab, samples) in turn {
                 go_on()?;
+                if !lab.variant.can(case) {
+                    samples.fail();
+                    continue;
+                }
                 match one(effort, case, lab) {
                     Ok(value) => samples.push(value),
                     Err(error) => {
@@ -143,58 +182,4 @@ fn one(effort: &Effort, case: Case, lab: &Lab) -> Result<f64> {
         Case::Down => bulk::down(lab, effort.seconds),
         Case::Packets(flows) => packets::rate(lab, flows, effort.burst),
     }
-}
-
-fn tell(report: &mut Report, variants: &[Variant], samples: &[Vec<Samples>]) -> Result<()> {
-    let mut rows = vec![row([""].into_iter().chain(variants.iter().map(|variant| variant.title())))];
-    for (case, samples) in Case::ALL.into_iter().zip(samples) {
-        let medians = samples.iter().map(|samples| case.show(samples.median()));
-        rows.push(row([case.title()].into_iter().chain(medians)));
-        for (variant, samples) in variants.iter().zip(samples) {
-            report.put(format!("{}_{}", case.key(), variant.key()), samples.median());
-        }
-        for base in [Variant::Plain, Variant::Nft] {
-            let of_base = variants.iter().zip(samples).find(|(variant, _)| **variant == base);
-            let Some((_, beside)) = of_base else { continue };
-            let ratios: Vec<f64> = samples.iter().map(|samples| samples.ratio(beside)).collect();
-            rows.push(compare(report, case, base, variants, &ratios));
-        }
-    }
-    if let Some(rounds) = samples.first().and_then(|samples| samples.first()).map(Samples::len) {
-        report.put("network_rounds", rounds as f64);
-    }
-    report.table(&rows)?;
-    report.line(
-        "  * the best of bg\n\n  \
-         Ends of links leave checksums and segmentation to the other side, but for the client of bg xdp, whose\n  \
-         checksums are complete, as off a wire. Packets are made and forwarded by one CPU, whose time counts;\n  \
-         counted and dropped at the slice's ingress by nftables; GRO is on at the gateway's uplink, so that it\n  \
-         polls.",
-    )
-}
-
-/// What each variant is to `base`, as a row and as figures: the best of ours under the case's own key.
-fn compare(
-    report: &mut Report,
-    case: Case,
-    base: Variant,
-    variants: &[Variant],
-    ratios: &[f64],
-) -> Vec<String> {
-    let compared = || variants.iter().zip(ratios);
-    let best =
-        compared().filter(|(variant, _)| variant.is_bg()).max_by(|(_, one), (_, other)| one.total_cmp(other));
-    if let Some((best, ratio)) = best {
-        report.put(format!("{}_vs_{}", case.key(), base.key()), *ratio);
-        report.name(format!("{}_vs_{}_by", case.key(), base.key()), best.key());
-    }
-    let mut cells = vec![format!("  × {}", base.title())];
-    for (variant, ratio) in compared() {
-        if variant.is_bg() || (*variant, base) == (Variant::Nft, Variant::Plain) {
-            report.put(format!("{}_{}_vs_{}", case.key(), variant.key(), base.key()), *ratio);
-        }
-        let mark = if best.is_some_and(|(best, _)| best == variant) { "*" } else { "" };
-        cells.push(format!("{mark}{}", number(*ratio, 2)));
-    }
-    cells
 }

@@ -5,6 +5,7 @@ mod cases;
 mod machine;
 
 use super::bpf::{self, Run};
+use super::chart::{Bar, Better, Panel, Rank};
 use super::figures::Samples;
 use super::options::Effort;
 use super::report::{Report, number, row};
@@ -18,6 +19,7 @@ use cases::{Case, Manner};
 use machine::{CLIENT4, Machine};
 use nix::net::if_::if_nametoindex;
 use nix::time::{ClockId, clock_gettime};
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -39,15 +41,17 @@ pub(super) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
         ),
     )?;
     let namespace = crossing()?;
-    let (machine, cases, samples) = namespace.run(|| {
+    let (machines, cases, samples) = namespace.run(|| {
         stay_on_one_cpu()?;
-        let machine = Machine::load()?;
-        let cases = cases::all(&machine)?;
-        let samples = rounds(effort, report, &machine, &cases)?;
-        Ok::<_, anyhow::Error>((machine, cases, samples))
+        let machines = [Machine::crowded()?, Machine::versatile()?];
+        let [crowded, versatile] = &machines;
+        let cases = cases::all(crowded, versatile)?;
+        let samples = rounds(effort, report, &machines, &cases)?;
+        Ok::<_, anyhow::Error>((machines, cases, samples))
     })?;
-    tell(report, &cases, &samples)?;
-    sizes(report, &machine)?;
+    tell(effort, report, &cases, &samples)?;
+    let [machine, _] = &machines;
+    tell_sizes(report, machine)?;
     let failed: Vec<_> = cases
         .iter()
         .zip(&samples)
@@ -72,13 +76,19 @@ fn crossing() -> Result<Namespace> {
     Ok(namespace)
 }
 
-fn rounds(effort: &Effort, report: &Report, machine: &Machine, cases: &[Case]) -> Result<Vec<Samples>> {
+fn rounds(
+    effort: &Effort,
+    report: &Report,
+    [crowded, versatile]: &[Machine; 2],
+    cases: &[Case],
+) -> Result<Vec<Samples>> {
     let zone = if_nametoindex(ZONE_LINK).context(ZONE_LINK)?;
     let mut samples = vec![Samples::default(); cases.len()];
     for round in 0..=effort.program_rounds {
         let mut line = format!("round {round:>2}:");
         for (case, samples) in cases.iter().zip(&mut samples) {
             go_on()?;
+            let machine = if case.versatile { versatile } else { crowded };
             let measured = one(case, machine, effort.packets, zone);
             // The first round only warms caches and branch predictors up.
             match measured {
@@ -103,7 +113,7 @@ fn one(case: &Case, machine: &Machine, packets: u32, zone: u32) -> Result<f64> {
     let before = machine.count()?;
     let (nanos, total) = match case.manner {
         Manner::Hops => (in_bits(case, zone)?, HOPS * HOP_RUNS),
-        Manner::Through(_) | Manner::Spread(_) => (at_once(case, packets)?, packets),
+        Manner::Through(_) | Manner::Spread(_) | Manner::Ports(..) => (at_once(case, packets)?, packets),
     };
     case.proof.check(before, machine.count()?, total.into())?;
     Ok(nanos)
@@ -140,10 +150,29 @@ fn thread_time() -> Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
-fn tell(report: &mut Report, cases: &[Case], samples: &[Samples]) -> Result<()> {
+/// Cases that are compared with one flow to one of few services.
+const BESIDE_ONE: [(&str, &str); 3] = [
+    ("tcp4_1m_flows", "flows_1m_vs_1"),
+    ("tcp4_10000_services", "tcp4_10000_services_vs_1"),
+    ("tcp4_8192_of_10000_services", "tcp4_10000_services_at_random_vs_1"),
+];
+const ONE: &str = "tcp4_established";
+
+/// Cases that the chart shows.
+const SHOWN: [(&str, &str); 6] = [
+    (ONE, "TCP/IPv4"),
+    ("tcp6_established", "TCP/IPv6"),
+    ("udp4_established", "UDP/IPv4"),
+    ("tcp4_10000_services", "10,000 services"),
+    ("tcp4_1m_flows", "a million flows"),
+    ("empty", "empty program"),
+];
+
+fn tell(effort: &Effort, report: &mut Report, cases: &[Case], samples: &[Samples]) -> Result<()> {
     let mut rows = vec![row(["", "ns", "lowest", "highest", "× empty"])];
     let mut plain = &Samples::default();
     let mut base = &Samples::default();
+    let mut told = BTreeMap::new();
     for (case, samples) in cases.iter().zip(samples) {
         if case.proof == cases::Proof::None {
             base = samples;
@@ -153,7 +182,7 @@ fn tell(report: &mut Report, cases: &[Case], samples: &[Samples]) -> Result<()> 
         }
         // Making a packet one of many flows is the benchmark's work, not the program's.
         let own = match case.manner {
-            Manner::Spread(_) => {
+            Manner::Spread(_) | Manner::Ports(..) => {
                 samples.map(base, |ours, wrapper| ours - wrapper).map(plain, |own, empty| own + empty)
             }
             Manner::Through(_) | Manner::Hops => samples.clone(),
@@ -174,8 +203,15 @@ fn tell(report: &mut Report, cases: &[Case], samples: &[Samples]) -> Result<()> 
         if case.proof != cases::Proof::None {
             report.put(format!("{}_vs_empty", case.key), own.ratio(beside));
         }
-        report.put("program_rounds", own.len() as f64);
+        told.insert(case.key, own);
     }
+    report.put("program_rounds", effort.program_rounds.into());
+    if let Some(one) = told.get(ONE) {
+        for (key, ratio) in BESIDE_ONE {
+            report.put(ratio, told.get(key).map_or(f64::NAN, |own| own.ratio(one)));
+        }
+    }
+    report.panel(panel(effort, &told));
     report.table(&rows)?;
     report.line(&format!(
         "  Of flows at random, the cost of choosing one is taken off. Those by redirect run {HOPS} packets at a\n  \
@@ -183,7 +219,27 @@ fn tell(report: &mut Report, cases: &[Case], samples: &[Samples]) -> Result<()> 
     ))
 }
 
-fn sizes(report: &mut Report, machine: &Machine) -> Result<()> {
+fn panel(effort: &Effort, told: &BTreeMap<&str, Samples>) -> Panel {
+    let bar = |(key, label): (&str, &str)| {
+        let value = told.get(key)?.median();
+        let rank = if key == "empty" { Rank::Limit } else { Rank::Ours };
+        let text = format!("{} ns", number(value, 0));
+        value.is_finite().then(|| Bar { label: label.to_owned(), value, text, rank })
+    };
+    Panel {
+        title: "a packet through the XDP program".to_owned(),
+        about: format!("nanoseconds, median of {} rounds", effort.program_rounds),
+        better: Better::Lower,
+        bars: SHOWN.into_iter().filter_map(bar).collect(),
+    }
+}
+
+/// The size of each program, without measuring anything.
+pub(super) fn sizes(report: &mut Report) -> Result<()> {
+    tell_sizes(report, &Machine::bare()?)
+}
+
+fn tell_sizes(report: &mut Report, machine: &Machine) -> Result<()> {
     let mut rows = vec![row(["program", "instructions", "verified", "native bytes"])];
     for name in PROGRAMS {
         let size = machine.size(name)?;
@@ -191,6 +247,7 @@ fn sizes(report: &mut Report, machine: &Machine) -> Result<()> {
         rows.push(row([name.to_owned()].into_iter().chain(cells)));
         report.put(format!("{name}_instructions"), size.instructions.into());
         report.put(format!("{name}_verified"), size.verified.into());
+        report.put(format!("{name}_native_bytes"), size.native.into());
     }
     report.table(&rows)
 }

@@ -1,24 +1,38 @@
 //! What the benchmark says: text while it goes on, and all figures under their keys at the end.
 
+use super::chart::{self, Panel};
 use super::figures::rounded;
 use crate::paint::Paint;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Map, Value};
+use std::fs;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 
 /// Whoever tells.
 pub(super) struct Report {
     json: bool,
+    chart: Option<PathBuf>,
     paint: Paint,
     figures: Map<String, Value>,
+    panels: Vec<Panel>,
+    /// Where and how it is measured, line by line.
+    circumstances: Vec<String>,
 }
 
 impl Report {
-    /// Tells on standard output, or beside the JSON object on standard error.
-    pub(super) fn new(json: bool) -> Self {
+    /// Tells on standard output, or beside the JSON object on standard error; draws a chart into a file.
+    pub(super) fn new(json: bool, chart: Option<PathBuf>) -> Self {
         let terminal = if json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, paint: Paint { on: terminal && !refused }, figures: Map::new() }
+        Self {
+            json,
+            chart,
+            paint: Paint { on: terminal && !refused },
+            figures: Map::new(),
+            panels: Vec::new(),
+            circumstances: Vec::new(),
+        }
     }
 
     pub(super) fn line(&self, text: &str) -> Result<()> {
@@ -65,8 +79,27 @@ impl Report {
         self.figures.insert(key.into(), Value::from(value));
     }
 
-    /// The end: the object, if one was asked for.
+    /// A part of the chart.
+    pub(super) fn panel(&mut self, panel: Panel) {
+        self.panels.push(panel);
+    }
+
+    /// A line of the chart that says where or how it was measured.
+    pub(super) fn circumstance(&mut self, text: String) {
+        self.circumstances.push(text);
+    }
+
+    /// The end: the chart and the object, where they were asked for.
     pub(super) fn end(self) -> Result<()> {
+        if let Some(path) = &self.chart {
+            let picture = chart::svg(
+                "What bg costs, beside the same work without it",
+                &self.circumstances,
+                &self.panels,
+            );
+            fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))?;
+            self.line(&format!("the chart is {}", path.display()))?;
+        }
         if self.json {
             writeln!(io::stdout(), "{}", Value::Object(self.figures))?;
         }
@@ -120,7 +153,7 @@ mod tests {
 
     #[test]
     fn whole_figures_are_written_without_a_fraction() {
-        let mut report = Report::new(true);
+        let mut report = Report::new(true, None);
         report.put("a", 3.0);
         report.put("b", 0.123_456);
         report.put("c", f64::NAN);

@@ -2,8 +2,9 @@
 //! of the word itself, beside nftables replacing as many elements of a map.
 
 mod nft;
-mod socket;
+pub(super) mod socket;
 
+use super::chart::{Bar, Better, Panel, Rank};
 use super::figures::Samples;
 use super::go_on;
 use super::options::Effort;
@@ -130,6 +131,30 @@ fn tell(report: &mut Report, subjects: &[Subject]) -> Result<()> {
         report.put(format!("switch_vs_nft_{services}"), advantage);
     }
     report.table(&rows)?;
+    let rounds = |of: fn(&Subject) -> &Samples| subjects.first().map_or(0, |subject| of(subject).len());
+    let mut bars = Vec::new();
+    let fewest_and_most = subjects.first().into_iter().chain(subjects.get(1..).and_then(<[_]>::last));
+    for subject in fewest_and_most {
+        let services = match subject.services {
+            1 => "1 service".to_owned(),
+            many => format!("{} services", count(many.into())),
+        };
+        for (who, samples, rank) in [("bg", &subject.wall, Rank::Ours), ("nft -f", &subject.nft, Rank::Other)]
+        {
+            let value = samples.median();
+            bars.push(Bar { label: format!("{who}, {services}"), value, text: time(value), rank });
+        }
+    }
+    report.panel(Panel {
+        title: "a switch, from command to prompt".to_owned(),
+        about: format!(
+            "bgctl switch, median of {}; nft -f replacing a map, of {}",
+            rounds(|subject| &subject.wall),
+            rounds(|subject| &subject.nft)
+        ),
+        better: Better::Lower,
+        bars,
+    });
     let ([few, .., many], [fewest, .., most]) = (subjects, NUMBERS) else { return Ok(()) };
     let ratios = [
         ("", many.wall.ratio(&few.wall)),

@@ -69,7 +69,7 @@ fn preview_vips(family: Family) -> Vec<Case> {
         older.reasons = vec![Reason::MidstreamDrain, Reason::Preview];
         rows.push(older);
     }
-    let (vip, client) = (family.vip(3, 80), family.client());
+    let (vip, client) = (family.vip(PREVIEW_VIPS[0].0, 80), family.client());
     let pin =
         web_pin(family, In::Established, WEB_GREEN).state(Flow::ANSWERED | Flow::PREVIEW).preview_vip(0);
     let reply = |from| packet::tcp(from, client, flag::ACK, b"");
@@ -126,7 +126,7 @@ fn preview_rules(family: Family) -> Vec<Case> {
 
 /// Flows of a preview do not leave with a switch.
 fn preview_fates(family: Family) -> Vec<Case> {
-    let (client, vip) = (family.client(), family.vip(4, 80));
+    let (client, vip) = (family.client(), family.vip(PREVIEW_VIPS[1].0, 80));
     let to = |at| packet::tcp(client, at, flag::ACK, b"data");
     let pin = web_pin(family, In::Established, WEB_BLUE).state(Flow::ANSWERED | Flow::PREVIEW).preview_vip(1);
     let case = |name: String, word| {

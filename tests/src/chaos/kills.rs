@@ -1,13 +1,13 @@
 //! Kills the daemon over and over: at every fail point by name, and at random moments.
 
 use super::Report;
-use super::dice::Dice;
 use super::look::Look;
 use super::options::Options;
 use super::orders::{Chooser, Order};
 use super::points::{POINTS, Passed};
 use super::stage::Stage;
 use crate::daemon::Settings;
+use crate::dice::Dice;
 use crate::signals;
 use crate::wait;
 use anyhow::{Context, Result, ensure};

@@ -1,7 +1,7 @@
 //! Orders that are given while the daemon is about to die.
 
-use super::dice::Dice;
 use super::stage::Stage;
+use crate::dice::Dice;
 use anyhow::Result;
 use bg_common::Colour;
 use bg_userspace::api::client::{Client, Error};

@@ -6,7 +6,7 @@ use anyhow::Result;
 use bg_common::Colour;
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Name of the deployment that every test moves.
 pub const DEPLOYMENT: &str = "shop";
@@ -32,6 +32,11 @@ pub struct Settings {
     pub path: &'static str,
     /// `own_vips`.
     pub own_vips: bool,
+    /// `cgroup`: processes in it are clients as well. Without one none is: the control group that holds every process
+    /// is not only the test's.
+    pub cgroup: Option<PathBuf>,
+    /// `source_nat` of every service.
+    pub source_nat: &'static str,
     /// `uplinks`.
     pub uplinks: Vec<String>,
     /// Further lines of TOML, after the tables of `[gateway]`.
@@ -48,6 +53,8 @@ impl Default for Settings {
             attach: "auto",
             path: "auto",
             own_vips: true,
+            cgroup: None,
+            source_nat: "never",
             uplinks: vec![UPLINK.to_owned()],
             more: String::new(),
             deployment: String::new(),
@@ -77,10 +84,14 @@ pub(super) fn toml(
     journal: &Path,
     settings: &Settings,
 ) -> Result<String> {
-    let Settings { attach, path, own_vips, uplinks, more, deployment, tables } = settings;
+    let Settings { attach, path, own_vips, cgroup, source_nat, uplinks, more, deployment, tables } = settings;
+    let local = match cgroup {
+        Some(group) => format!("cgroup = {group:?}"),
+        None => "local_clients = false".to_owned(),
+    };
     let mut text = format!(
         "[gateway]\ninstance = {instance:?}\nuplinks = {uplinks:?}\nattach = {attach:?}\npath = {path:?}\n\
-         own_vips = {own_vips}\njournal = {journal:?}\n{more}\n\
+         own_vips = {own_vips}\n{local}\njournal = {journal:?}\n{more}\n\
          [deployment.{DEPLOYMENT}]\ninitial = \"blue\"\n{deployment}\n"
     );
     for colour in Colour::BOTH {
@@ -98,7 +109,7 @@ pub(super) fn toml(
         writeln!(
             text,
             "[deployment.{DEPLOYMENT}.service.{name}]\nvips = {vips:?}\nport = {port}\nprotocol = {protocol:?}\n\
-             backend_port = {backend}"
+             backend_port = {backend}\nsource_nat = {source_nat:?}"
         )?;
     }
     text += tables;

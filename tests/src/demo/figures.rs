@@ -156,7 +156,7 @@ mod tests {
             (1_100, 1_200, Colour::Blue, 0), // the next switch has come
         ] {
             let stamp = Stamp { colour, machine: 1 };
-            let connection = Connection { kind: Kind::Short, stamp, called, connected };
+            let connection = Connection { kind: Kind::Short, stamp, port: 0, called, connected };
             let found = first.last_old(Some(&second), &[connection]);
             assert_eq!(found, Duration::from_nanos(late), "{called}..{connected} {colour}");
         }

@@ -26,6 +26,7 @@ async fn talk(client: &mut Client) -> Result<(), (Failure, String)> {
     let born = Instant::now();
     let mut due = born;
     let socket = open(client.target).await.map_err(describe)?;
+    let port = socket.local_addr().map_err(describe)?.port();
     let mut first = None;
     let mut number = 0_u64;
     while !client.is_stopped() && client.life.is_none_or(|life| born.elapsed() < life) {
@@ -35,7 +36,7 @@ async fn talk(client: &mut Client) -> Result<(), (Failure, String)> {
         let stamp = flatten(timeout(TIMEOUT, exchange(&socket, &question)).await).map_err(describe)?;
         let (before, _open) = first.get_or_insert_with(|| {
             let connection =
-                Connection { kind: Kind::Datagram, stamp, called: asked, connected: clock::now() };
+                Connection { kind: Kind::Datagram, stamp, port, called: asked, connected: clock::now() };
             record.connection(connection);
             (stamp, record.open(Kind::Datagram, stamp.colour))
         });

@@ -19,16 +19,17 @@ pub(super) async fn short(client: &mut Client) {
     let called = clock::now();
     let asked = timeout(TIMEOUT, async {
         let (mut stream, connected) = connect(client.target).await?;
+        let port = stream.local_addr()?.port();
         let stamp = ask(&mut stream, CLOSE).await?;
         // The server closes first, which leaves no TIME_WAIT on the client's ports.
         if stream.read(&mut [0; 1]).await? != 0 {
             return Err(io::Error::new(ErrorKind::InvalidData, "more than one answer"));
         }
-        Ok((stamp, connected))
+        Ok((stamp, port, connected))
     });
     match flatten(asked.await) {
-        Ok((stamp, connected)) => {
-            client.record.connection(Connection { kind: Kind::Short, stamp, called, connected });
+        Ok((stamp, port, connected)) => {
+            client.record.connection(Connection { kind: Kind::Short, stamp, port, called, connected });
             client.record.answer(stamp, called);
         }
         Err(error) => client.record.fail(Kind::Short, Failure::from(&error), &error),
@@ -53,12 +54,13 @@ async fn keep(client: &mut Client) -> Result<(), (Failure, String)> {
     let called = clock::now();
     let (mut stream, connected) =
         flatten(timeout(TIMEOUT, connect(client.target)).await).map_err(describe)?;
+    let port = stream.local_addr().map_err(describe)?.port();
     let mut first = None;
     let mut asked = called;
     while !client.is_stopped() && client.life.is_none_or(|life| born.elapsed() < life) {
         let stamp = flatten(timeout(TIMEOUT, ask(&mut stream, KEEP)).await).map_err(describe)?;
         let (before, _open) = first.get_or_insert_with(|| {
-            record.connection(Connection { kind: Kind::Kept, stamp, called, connected });
+            record.connection(Connection { kind: Kind::Kept, stamp, port, called, connected });
             (stamp, record.open(Kind::Kept, stamp.colour))
         });
         if *before != stamp {

@@ -77,6 +77,8 @@ pub struct Connection {
     pub kind: Kind,
     /// Who answered.
     pub stamp: Stamp,
+    /// The client's port.
+    pub port: u16,
     /// CLOCK_MONOTONIC before `connect` was called, so before the SYN.
     pub called: u64,
     /// CLOCK_MONOTONIC after it had returned: the machine was chosen between the two.

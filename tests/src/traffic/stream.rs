@@ -26,6 +26,7 @@ async fn talk(client: &mut Client) -> Result<(), (Failure, String)> {
     let mut due = born;
     let called = clock::now();
     let (stream, connected) = flatten(timeout(TIMEOUT, connect(client.target)).await).map_err(describe)?;
+    let port = stream.local_addr().map_err(describe)?.port();
     let mut stream = BufStream::new(stream);
     let mut first = None;
     let mut asked = called;
@@ -35,7 +36,7 @@ async fn talk(client: &mut Client) -> Result<(), (Failure, String)> {
         let question = format!("{}.{number}", client.number);
         let stamp = flatten(timeout(TIMEOUT, exchange(&mut stream, &question)).await).map_err(describe)?;
         let (before, _open) = first.get_or_insert_with(|| {
-            record.connection(Connection { kind: Kind::Stream, stamp, called, connected });
+            record.connection(Connection { kind: Kind::Stream, stamp, port, called, connected });
             (stamp, record.open(Kind::Stream, stamp.colour))
         });
         if *before != stamp {

@@ -1,14 +1,18 @@
-//! The size of each packet program in instructions.
+//! The size of each packet program: as it was built, and as the kernel has it once the verifier has gone
+//! through it.
 
-use crate::session::Session;
-use crate::sh::say;
+use crate::session::{Session, is_root};
+use crate::sh::{run, say};
 use anyhow::{Context as _, Result};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 const INSTRUCTION: u64 = 8;
 
-pub(super) fn print(session: &Session) -> Result<()> {
+/// Prints both; `programs` is where the benchmark was built, which loads them.
+pub(super) fn print(session: &Session, programs: &Path) -> Result<()> {
     let target = if cfg!(target_endian = "big") { "bpfeb-unknown-none" } else { "bpfel-unknown-none" };
     let path = session.target.join("bpf").join(target).join("release/bg-programs");
     let object = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -17,7 +21,12 @@ pub(super) fn print(session: &Session) -> Result<()> {
     for (program, section, instructions) in sizes {
         say(&format!("{program:<24}{section:<20}{instructions:>12}"));
     }
-    Ok(())
+    if is_root() {
+        run(Command::new(programs.join("bg-bench")).arg("--sizes"))
+    } else {
+        say("what the verifier makes of them is told to root: the kernel loads programs for nobody else");
+        Ok(())
+    }
 }
 
 /// Name, section and instructions of each function.

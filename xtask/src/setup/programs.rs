@@ -6,7 +6,7 @@ use anyhow::Result;
 use std::process::{Command, Stdio};
 
 /// Program and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("ethtool", "ethtool"),
@@ -16,14 +16,13 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("wrk", "wrk"),
     ("iperf3", "iperf3"),
     ("nginx", "nginx-light"),
-    ("haproxy", "haproxy"),
     ("sysctl", "procps"),
 ];
 /// Packages that bring a service, which is not for the next start of the machine either.
 const SERVICES: [(&str, &str); 2] = [("nginx-light", "nginx"), ("haproxy", "haproxy")];
 
 pub(super) fn look() -> Result<String, String> {
-    let missing = missing().map(|(program, _)| program).collect::<Vec<_>>();
+    let missing = missing(&PROGRAMS).map(|(program, _)| program).collect::<Vec<_>>();
     match missing.as_slice() {
         [] => Ok(PROGRAMS.map(|(program, _)| program).join(" ")),
         missing => Err(missing.join(" ")),
@@ -31,10 +30,16 @@ pub(super) fn look() -> Result<String, String> {
 }
 
 pub(super) fn provide(installer: &Installer<'_>) -> Result<()> {
-    let mut packages: Vec<&str> = missing().map(|(_, package)| package).collect();
+    let mut packages: Vec<&str> = missing(&PROGRAMS).map(|(_, package)| package).collect();
     packages.dedup();
     let why = "makes networks, servers and traffic for the tests";
     installer.apt.install(installer, why, &packages)?;
+    disable(&packages);
+    Ok(())
+}
+
+/// Keeps services of packages that were just installed from the next start of the machine.
+pub(super) fn disable(packages: &[&str]) {
     for (_, service) in SERVICES.iter().filter(|(package, _)| packages.contains(package)) {
         // There may be no init system to tell.
         let disable = Command::new("update-rc.d")
@@ -44,9 +49,11 @@ pub(super) fn provide(installer: &Installer<'_>) -> Result<()> {
             .status();
         drop(disable);
     }
-    Ok(())
 }
 
-fn missing() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PROGRAMS.into_iter().filter(|(program, _)| find_program(program).is_none())
+/// Those that are not on the path.
+pub(super) fn missing<'a>(
+    programs: &'a [(&'static str, &'static str)],
+) -> impl Iterator<Item = (&'static str, &'static str)> + 'a {
+    programs.iter().copied().filter(|(program, _)| find_program(program).is_none())
 }

@@ -1,7 +1,7 @@
 //! An answer of many lines that come when they come.
 
 use super::wire::Driver;
-use super::{Client, Result};
+use super::{Client, Error, Result};
 use axum::body::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -39,7 +39,8 @@ impl Lines {
             }
             match self.more().await {
                 Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
-                Some(Err(why)) => return Err(self.client.strange(&why)),
+                // It was killed in the middle of an answer.
+                Some(Err(_)) => return Err(Error::Unreachable(self.client.gone())),
                 None => return Ok(None),
             }
         }

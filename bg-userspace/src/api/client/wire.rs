@@ -1,6 +1,7 @@
 //! One request on one connection.
 
 use super::{Client, Error, Lines, Result};
+use crate::dataplane::lock::is_held;
 use crate::refusal::Refusal;
 use axum::body::Bytes;
 use axum::http::uri::PathAndQuery;
@@ -115,15 +116,29 @@ impl Client {
         Error::Unreachable(Refusal::new("no-answer", what, self.place(), "systemctl restart bgd"))
     }
 
+    /// The daemon was there, and has ended.
+    pub(crate) fn gone(&self) -> Refusal {
+        let what = "the daemon has ended; traffic flows on without it";
+        let mend = "see why: journalctl -u bgd; then: systemctl start bgd";
+        Refusal::new("gone", what, self.place(), mend)
+    }
+
     fn unreachable(&self, why: &io::Error) -> Error {
-        let (what, mend) = if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
-            let mend = "systemctl start bgd, or: bgd --config /etc/bg/bg.toml; traffic flows on without it, \
-                        and `bgctl --offline status` and `bgctl --offline switch` work on the kernel's tables";
+        let absent = matches!(why.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused);
+        let (what, mend) = if absent && self.instance.as_deref().is_some_and(is_held) {
+            let what = "the daemon is there and does not listen yet: it is starting, or ending";
+            (what.to_owned(), "try again in a moment; if that lasts: journalctl -u bgd".to_owned())
+        } else if absent {
+            let mend = format!(
+                "systemctl start bgd, or: bgd --config {}; traffic flows on without it, and `bgctl --offline \
+                 status` and `bgctl --offline switch` work on the kernel's tables",
+                self.config.display()
+            );
             ("the daemon is not running".to_owned(), mend)
         } else if why.kind() == ErrorKind::PermissionDenied {
-            ("this user may not use the control socket".to_owned(), "run it as root: sudo bgctl …")
+            ("this user may not use the control socket".to_owned(), "run it as root: sudo bgctl …".to_owned())
         } else {
-            (format!("the control socket cannot be used: {why}"), "systemctl restart bgd")
+            (format!("the control socket cannot be used: {why}"), "systemctl restart bgd".to_owned())
         };
         Error::Unreachable(Refusal::new("unreachable", what, self.place(), mend))
     }

@@ -52,6 +52,9 @@ pub struct SliceTraffic {
     pub first_new_ns: u64,
     /// Generation of the word that gave the slice its newest flow.
     pub first_new_generation: u64,
+    /// Of the flows, those of the gateway's own processes.
+    #[serde(default)]
+    pub local: u64,
 }
 
 impl From<Traffic> for SliceTraffic {
@@ -70,6 +73,7 @@ impl From<Traffic> for SliceTraffic {
             last_new_ns,
             first_new_ns,
             first_new_generation,
+            local,
             zero: _,
         } = traffic;
         Self {
@@ -86,6 +90,7 @@ impl From<Traffic> for SliceTraffic {
             last_new_ns,
             first_new_ns,
             first_new_generation,
+            local,
         }
     }
 }

@@ -106,7 +106,8 @@ impl From<FlowRow> for Flow {
         let FlowRow { client, protocol, frontend, backend, deployment, service, colour, state, idle, age } =
             row;
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let (idle_ms, age_ms) = (millis(idle), Some(millis(age)));
+        // It is known when a flow began to two seconds, and better how long it is idle.
+        let (idle_ms, age_ms) = (millis(idle), Some(millis(age.max(idle))));
         Self { client, protocol, frontend, backend, deployment, service, colour, state, idle_ms, age_ms }
     }
 }

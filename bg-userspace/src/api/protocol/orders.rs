@@ -1,6 +1,6 @@
 //! Orders as requests. What each orders is said in `meaning`.
 
-use super::{PlanId, Seconds};
+use super::{PlanId, Seconds, Switched};
 use crate::prefix::Prefix;
 use bg_common::{Aim, Colour, Fate};
 use serde::{Deserialize, Serialize};
@@ -203,6 +203,16 @@ pub struct Changed {
     pub generation: u16,
     /// What is so from here on, in a sentence.
     pub what: String,
+}
+
+/// What a rollback has done.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RolledBack {
+    /// What was live before the last switch is live.
+    Switched(Switched),
+    /// A drill is over, or on its way home.
+    Drill(Changed),
 }
 
 impl DrillRequest {

@@ -20,6 +20,9 @@ pub struct Status {
     pub deployments: Vec<Deployment>,
     /// The programs on the interfaces.
     pub attachments: Vec<Attachment>,
+    /// Why the last reload of the configuration was refused, if it was; the one before is in force.
+    #[serde(default)]
+    pub refused_reload: Option<crate::refusal::Refusal>,
 }
 
 /// How a deployment stands. What the tables alone do not tell is missing when no daemon answered.
@@ -77,6 +80,9 @@ pub struct Deployment {
     /// The order or drill that is under way, in words.
     #[serde(default)]
     pub under_way: Option<String>,
+    /// Why roles and versions are not to be relied on, if they are not.
+    #[serde(default)]
+    pub doubt: Option<String>,
     /// Seconds until a drill begins by itself.
     #[serde(default)]
     pub drill_in_s: Option<u64>,
@@ -110,6 +116,7 @@ impl Deployment {
             canary_per_mille: 0,
             previews: Vec::new(),
             under_way: None,
+            doubt: None,
             drill_in_s: None,
             drift: None,
         }

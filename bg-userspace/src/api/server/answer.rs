@@ -66,5 +66,6 @@ pub(super) fn late(limit: Duration, path: &str) -> Refusal {
 /// The refusal of what cannot be read.
 pub(super) fn bad_request(why: &str, at: &str) -> Refusal {
     let what = format!("the request cannot be read: {why}");
-    Refusal::new("bad-request", what, at, "use the `bgctl` of this version")
+    let mend = "send what `bgctl` of this version would: its --help names what there is to say";
+    Refusal::new("bad-request", what, at, mend)
 }

@@ -71,8 +71,17 @@ async fn detach(call: Call) -> Response {
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> Response {
-    let mend =
-        format!("the daemon knows {}, {} and {}", protocol::STATUS, protocol::FLOWS, protocol::COUNTERS);
+    let looks = [
+        protocol::STATUS,
+        protocol::FLOWS,
+        protocol::COUNTERS,
+        protocol::HEALTH,
+        protocol::DRIFT,
+        protocol::HISTORY,
+        protocol::EVENTS,
+    ];
+    let order = protocol::order_path(Some("NAME"), "switch");
+    let mend = format!("the daemon knows {}, and orders such as {order}", looks.join(", "));
     refused(Refusal::new("no-such-path", "there is nothing at this path", uri.path(), mend))
 }
 

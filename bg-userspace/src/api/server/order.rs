@@ -14,10 +14,11 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 
 pub(super) fn routes(limits: &Limits) -> Router<Site> {
-    let done = limits.done;
+    let (done, asked) = (limits.done, limits.done + limits.hooks);
+    let switch = post(|call: Call, Body(it): Body<SwitchRequest>| call.order(it.meant()))
+        .layer(middleware::from_fn(move |request, next| in_time(asked, request, next)));
     let bounded = [
         ("plan", get(plan)),
-        ("switch", post(|call: Call, Body(it): Body<SwitchRequest>| call.order(it.meant()))),
         ("rollback", post(|call: Call, Body(it): Body<RollbackRequest>| call.order(it.meant()))),
         ("confirm", post(|call: Call, Body(it): Body<ReasonRequest>| call.order(it.meant(Verb::Confirm)))),
         ("stage", post(|call: Call, Body(it): Body<StageRequest>| call.order(it.meant()))),
@@ -38,7 +39,7 @@ pub(super) fn routes(limits: &Limits) -> Router<Site> {
         .fold(Router::new(), add)
         .layer(middleware::from_fn(move |request, next| in_time(done, request, next)));
     // It says itself how long it takes.
-    add(bounded, ("drill", post(drill)))
+    add(add(bounded, ("switch", switch)), ("drill", post(drill)))
 }
 
 async fn plan(call: Call, Query(PlanQuery { to }): Query<PlanQuery>) -> Response {
@@ -46,7 +47,8 @@ async fn plan(call: Call, Query(PlanQuery { to }): Query<PlanQuery>) -> Response
 }
 
 async fn drill(call: Call, Body(request): Body<DrillRequest>) -> Response {
-    let (limit, path) = (request.hold() + call.site.limits.drilled, call.path.clone());
+    let Limits { drilled, hooks, .. } = call.site.limits;
+    let (limit, path) = (request.hold() + drilled + hooks, call.path.clone());
     match tokio::time::timeout(limit, call.order(request.meant())).await {
         Ok(response) => response,
         Err(_) => refused(late(limit, &path)),

@@ -3,7 +3,7 @@
 use super::answer::refused as answer;
 use super::*;
 use crate::api::client::{Client, Error};
-use crate::api::protocol::{FlowQuery, RollbackRequest, SwitchRequest};
+use crate::api::protocol::{FlowQuery, RollbackRequest, RolledBack, SwitchRequest};
 use crate::dataplane::fake::Fake;
 use crate::engine::Engine;
 use crate::refusal::Refusal;
@@ -67,6 +67,7 @@ async fn every_call_of_the_client_is_answered() {
     assert_eq!((switched.to, switched.took_ns, switched.already), (Colour::Green, 3, false));
     assert!(client.switch(Some("shop"), &request).await.unwrap().already);
     let back = client.rollback(None, &RollbackRequest::default()).await.unwrap();
+    let RolledBack::Switched(back) = back else { panic!("{back:?}") };
     assert_eq!(back.to, Colour::Blue);
     assert_eq!(client.flows(&FlowQuery::default()).await.unwrap().total, 0);
     assert_eq!(client.counters().await.unwrap().deployments[0].blue.packets_in, 10);

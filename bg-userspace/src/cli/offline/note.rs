@@ -61,8 +61,8 @@ impl Note<'_> {
     ) -> Result {
         let Self { deployment, live, generation, reason } = self;
         let actor = actor(env.user.as_deref());
-        let record =
-            Record { deployment: deployment.to_owned(), live, generation, slices, actor, reason, what };
+        let (deployment, late_ms) = (deployment.to_owned(), None);
+        let record = Record { deployment, live, generation, slices, actor, reason, late_ms, what };
         let written = env.journals.append(&target.journal(), Entry { record, memory: None }).await;
         if let (Err(Refusal { what, at, mend, .. }), false) = (written, global.json) {
             let told = format!("bgctl: it is done, but the journal does not know: {what}");

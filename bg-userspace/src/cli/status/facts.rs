@@ -12,7 +12,8 @@ type Fact = (String, String);
 
 /// The lines of a deployment; `bgctl` is how to call it.
 pub(super) fn of(deployment: &Deployment, bgctl: &str, env: &Env<'_>) -> Vec<Fact> {
-    let Deployment { name, live, slices, paused, overrides, under_way, drill_in_s, drift, .. } = deployment;
+    let Deployment { name, live, slices, paused, overrides, under_way, doubt, drill_in_s, drift, .. } =
+        deployment;
     let mut said: Vec<String> = Vec::new();
     said.extend(deployment.last_switch.as_ref().map(|last| switched(last, deployment, env)));
     said.extend(deployment.rollback.as_ref().map(|answer| rollback(answer, *live, env)));
@@ -36,10 +37,14 @@ pub(super) fn of(deployment: &Deployment, bgctl: &str, env: &Env<'_>) -> Vec<Fac
         let left = deployment.paused_left_s.map(|left| format!(" for {} more", span(left)));
         said.push(format!("new flows are held{}; at once: {bgctl} resume {name}", left.unwrap_or_default()));
     }
-    said.extend(deployment.drain.as_ref().map(|of| drain::sentence(live.other(), of)));
+    let drain = deployment.drain.as_ref().filter(|drain| drain.open != Some(0));
+    said.extend(drain.map(|of| drain::sentence(live.other(), of)));
     said.extend(canary(deployment));
     said.extend(deployment.previews.iter().map(|rule| previewed(rule, name)));
     said.extend(overrides.iter().map(|one| health::overruled(name, one)));
+    said.extend(doubt.as_ref().map(|why| {
+        format!("DOUBTFUL roles and versions: {}; mend: bgctl history --verify, then bgctl stage", clean(why))
+    }));
     said.extend(under_way.as_ref().map(|what| format!("under way: {}", clean(what))));
     said.extend(drill_in_s.map(|left| format!("the next drill is in {}", span(left))));
     said.extend(drift.as_ref().map(|what| format!("drift: {}; see: bgctl drift {name}", clean(what))));

@@ -63,6 +63,11 @@ impl Desk {
         desk
     }
 
+    /// Writes the configuration.
+    pub(super) fn configure(&self, text: &str) {
+        std::fs::write(self.dir.path().join("bg.toml"), text).unwrap();
+    }
+
     /// Runs what is typed; words in apostrophes stay together.
     pub(super) async fn run(&self, line: &str) -> Ran {
         let quoted = line.split('\'').enumerate();
@@ -159,6 +164,7 @@ pub(super) fn switched() -> Switched {
             vip: Some(true),
             vip_detail: Some("status 200".to_owned()),
             took_ms: 9,
+            ..Proof::default()
         },
     }
 }
@@ -280,6 +286,7 @@ pub(super) fn entry(seq: u64, ago: i64, actor: Actor, reason: Option<&str>, what
         slices: [slice(BLUE, Role::Standby, "1.3", true), slice(GREEN, Role::Live, "1.4", true)],
         actor,
         reason: reason.map(str::to_owned),
+        late_ms: None,
         what,
     };
     Entry { seq: Some(seq), at: Timestamp::from_second(NOW - ago).unwrap(), record }

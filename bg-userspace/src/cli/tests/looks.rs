@@ -151,6 +151,10 @@ async fn each_thing_that_is_out_of_the_ordinary_has_its_line() {
             "green 10.2.0.2 is down by order, whatever probes say; until: bgctl health auto shop --colour green \
              --backend 10.2.0.2",
         ),
+        (
+            Deployment { doubt: Some("entry 7: it is missing".to_owned()), ..plain.clone() },
+            "DOUBTFUL roles and versions: entry 7: it is missing; mend: bgctl history --verify, then bgctl stage",
+        ),
         (Deployment { under_way: Some("a drill".to_owned()), ..plain.clone() }, "under way: a drill"),
         (Deployment { drill_in_s: Some(90_000), ..plain.clone() }, "the next drill is in 1d 1h"),
         (
@@ -397,4 +401,38 @@ async fn a_line_breaks_where_the_terminal_ends_and_not_before() {
         let bare = shades.iter().fold(out, |out, shade| out.replace(shade, ""));
         assert!(bare.starts_with(expected), "{width}: {bare}");
     }
+}
+
+#[tokio::test]
+async fn what_is_over_or_not_known_yet_is_not_shown_as_trouble() {
+    let mut shop = busy();
+    shop.open.blue = 0;
+    shop.drain.as_mut().unwrap().open = Some(0);
+    let slice = &mut shop.slices.green;
+    (slice.healthy, slice.why, slice.up, slice.targets) = (None, None, 0, 1);
+    let desk = Desk::new();
+    desk.script.lines().statuses = [vec![shop]].into();
+    let out = desk.run("status").await.out;
+    assert!(!out.contains("drains") && out.contains("?/1"), "{out}");
+}
+
+#[tokio::test]
+async fn a_file_that_misses_what_the_daemon_serves_is_not_called_valid() {
+    let desk = Desk::new();
+    desk.script.lines().statuses = [vec![busy()]].into();
+    let file = |instance: &str, more: &str| {
+        format!(
+            "[gateway]\ninstance = \"{instance}\"\nuplinks = [\"up0\"]\n[deployment.blog]\nblue = [\"10.1.0.9\"]\n\
+             green = [\"10.2.0.9\"]\n[deployment.blog.service.web]\nvips = [\"192.0.2.9\"]\nport = 80\n{more}"
+        )
+    };
+    desk.configure(&file("lab", ""));
+    let ran = desk.run("config check").await;
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    assert!(ran.err.contains("the deployment shop would be removed"), "{}", ran.err);
+    desk.configure(&file("lab", "[deployment.shop]\nremove = true\n"));
+    assert_eq!(desk.run("config check").await.code, 0);
+    // Another gateway's file is none of this daemon's business.
+    desk.configure(&file("other", ""));
+    assert_eq!(desk.run("config check").await.code, 0);
 }

@@ -46,6 +46,8 @@ async fn a_switch_says_what_it_did_what_is_proved_and_what_comes_next() {
         vip: Some(false),
         vip_detail: Some("status 502\x1b[2J".to_owned()),
         took_ms: 3,
+        last_old_is_probe: true,
+        ..Proof::default()
     };
     let rows = [
         (switched(), SWITCHED),
@@ -61,7 +63,7 @@ async fn a_switch_says_what_it_did_what_is_proved_and_what_comes_next() {
         (
             Switched { staying: Some(1), proof: bad, ..plain() },
             "shop: blue → green  generation 8  (661 ns; 1 flow stays on blue)\n\
-             proof  blue got a new flow 40.0 µs AFTER the switch\n\
+             proof  blue got a new flow 40.0 µs AFTER the switch (a probe of bg's own)\n\
              \x20      the VIP does NOT answer as it should: status 502\\u{1b}[2J\n",
         ),
     ];
@@ -370,4 +372,14 @@ async fn what_needs_the_daemon_says_so_offline() {
         assert_eq!((ran.code, refusal.code.as_str()), (1, "needs-daemon"), "{line}");
         assert!(refusal.mend.contains("systemctl start bgd"), "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_rollback_that_ends_a_drill_says_so() {
+    let what = "the drill is over, and its way back under way".to_owned();
+    let changed = Done::Changed { deployment: "shop".to_owned(), generation: 7, what };
+    let desk = Desk::answering([Ok(changed)]);
+    let run = desk.run("rollback").await;
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert_eq!(run.out, "shop: the drill is over, and its way back under way  generation 7\n");
 }

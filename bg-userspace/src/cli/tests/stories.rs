@@ -195,6 +195,12 @@ fn every_kind() -> Vec<(Entry, &'static str)> {
         (
             bg(),
             None,
+            What::JournalGap { lost: 3, since: 7, why: text("there is no space left") },
+            "GAP: 3 entries are missing: there is no space left",
+        ),
+        (
+            bg(),
+            None,
             What::JournalRebuilt { why: text("it was corrupt"), aside: Some(text("/x.old")) },
             "the journal begins anew: it was corrupt; the old one is /x.old",
         ),
@@ -250,14 +256,16 @@ async fn history_asks_for_what_is_typed_in_local_time() {
     ];
     for (line, expected) in rows {
         let desk = Desk::new();
-        desk.prints(line, "nothing happened\n").await;
-        assert_eq!(desk.script.lines().asked.last(), Some(&expected), "{line}");
-        desk.prints(&format!("{line} --offline"), "nothing happened\n").await;
-        assert_eq!(
-            desk.script.lines().asked,
-            [expected.clone(), expected],
-            "the journal's file is asked the same"
-        );
+        // Of a name that nobody knows that is no answer.
+        let ends = if expected.deployment.is_some() { (1, "") } else { (0, "nothing happened\n") };
+        let ran = desk.run(line).await;
+        assert_eq!((ran.code, ran.out.as_str()), ends, "{line}");
+        assert_eq!(desk.script.lines().asked.first(), Some(&expected), "{line}");
+        let ran = desk.run(&format!("{line} --offline")).await;
+        assert_eq!((ran.code, ran.out.as_str()), ends, "{line}");
+        let asked = desk.script.lines().asked.clone();
+        let same = asked.iter().filter(|query| **query == expected).count();
+        assert_eq!(same, 2, "the journal's file is asked the same: {asked:?}");
     }
     let ran = Desk::new().run("history --since 90y").await;
     assert!(ran.code == 1 && ran.err.contains("beyond any journal"), "{}", ran.err);
@@ -368,7 +376,9 @@ async fn events_are_followed_as_they_happen_without_gap_or_repetition() {
 2026-11-24 10:00:00  shop  unfrozen
 {\"at\":\"x\",\"deployment\":\"shop\",\"kind\":\"newer\\u0007\",\"seq\":13}
 ";
-    desk.prints("events --follow", expected).await;
+    let ran = desk.run("events --follow").await;
+    assert_eq!((ran.code, ran.out.as_str()), (3, expected), "{}", ran.err);
+    assert!(ran.err.starts_with("bgctl: the daemon has ended"), "{}", ran.err);
     tell.await.unwrap();
 }
 
@@ -388,7 +398,8 @@ async fn only_the_events_that_are_wanted_are_followed() {
         script.lines().feed = None;
     });
     let expected = "2026-11-24 10:00:00  shop  unfrozen\n";
-    desk.prints("events shop --follow --kind unfrozen,drained", expected).await;
+    let ran = desk.run("events shop --follow --kind unfrozen,drained").await;
+    assert_eq!((ran.code, ran.out.as_str()), (3, expected), "{}", ran.err);
     tell.await.unwrap();
 }
 
@@ -420,4 +431,12 @@ async fn until(so: impl Fn() -> bool) {
 async fn a_journal_that_is_not_there_is_said_to_be_missing() {
     let refusal = NoArchive.verify().await.unwrap_err();
     assert_eq!(refusal.code, "no-journal");
+}
+
+#[tokio::test]
+async fn the_history_of_what_nobody_knows_is_refused() {
+    let desk = Desk::new();
+    let ran = desk.run("history shpo").await;
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.contains("nothing about a deployment \"shpo\""), "{}", ran.err);
 }

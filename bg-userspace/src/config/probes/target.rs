@@ -2,7 +2,6 @@
 
 use super::{Around, Kind};
 use crate::config::Service;
-use crate::config::claims::word;
 use crate::config::problems::{At, Place, Problems};
 use crate::config::raw::RawTarget;
 use crate::config::read::Given;
@@ -54,17 +53,23 @@ pub(super) fn target(
         }
         return Some(Target { port: Some(port?), ..Target::default() });
     };
-    let [own, wanted] = [service.protocol, protocol].map(word);
-    if let (Some(At { place, .. }), true, false) = (&raw.service, own != wanted, port_is_typed) {
+    let whole = service.protocol == Protocol::Any;
+    let [own, wanted] = [service.protocol, protocol].map(Protocol::word);
+    if let (Some(At { place, .. }), true, false) = (&raw.service, own != wanted && !whole, port_is_typed) {
         let what = format!("{} is a {own} service, and {} probes speak {wanted}", service.name, kind.word());
         let mend =
             format!("name another service, or the `port` that answers {wanted} on the machines of this one");
         problems.add("config-service", place, what, mend);
         return None;
     }
-    let backend_port = service.backend_port.get();
+    if whole && !port_is_typed {
+        let what = format!("`port` is missing, and {} has every port", service.name);
+        problems.add("config-missing", probe, what, "name the `port` to ask");
+        return None;
+    }
+    let backend_port = service.backend_port;
     let port = if port_is_typed { port? } else { backend_port };
-    let leads_there = own == wanted && port == backend_port;
+    let leads_there = whole || own == wanted && port == backend_port;
     let service_name = Some(service.name.to_string());
     let mut target = Target { service: service_name, port: Some(port), frontends: Vec::new() };
     let typed = raw.vip.as_ref().filter(|vip| vip.value);
@@ -76,6 +81,7 @@ pub(super) fn target(
         problems.add("config-vip", place, what, "remove `vip`, or ask the port that clients get");
     } else if raw.vip.as_ref().map_or(leads_there, |vip| vip.value) {
         target.frontends = frontends(service, typed.map(|vip| &vip.place), probe, around, problems);
+        target.frontends.iter_mut().filter(|_| whole).for_each(|frontend| frontend.set_port(port));
     }
     Some(target)
 }
@@ -113,7 +119,7 @@ fn only<'d>(
         [] => {
             let what = format!(
                 "no service of this deployment speaks {}, as {} probes do",
-                word(protocol),
+                protocol.word(),
                 kind.word()
             );
             let mend = "name the `port` to ask, or choose another `kind`";
@@ -122,7 +128,7 @@ fn only<'d>(
         }
         several => {
             let names = listed(several.iter().map(|checked| &checked.service.name));
-            let what = format!("`service` is missing, and {names} speak {}", word(protocol));
+            let what = format!("`service` is missing, and {names} speak {}", protocol.word());
             let mend =
                 "name one of them as `service`, or the `port` to ask if the probe is of whole machines";
             problems.add("config-missing", probe, what, mend);

@@ -26,6 +26,7 @@ pub(in crate::config) struct RawService {
     pub(in crate::config) port: Option<At<NumberOrWord>>,
     pub(in crate::config) protocol: Option<At<String>>,
     pub(in crate::config) backend_port: Option<At<NumberOrWord>>,
+    pub(in crate::config) source_nat: Option<At<String>>,
     /// VIPs, and where they lead.
     pub(in crate::config) preview_vips: Vec<(At<String>, At<String>)>,
     pub(in crate::config) affinity: Option<At<String>>,
@@ -107,6 +108,7 @@ impl RawService {
             port: section.require("port", "port = 80", problems),
             protocol: section.take("protocol", r#"protocol = "tcp""#, problems),
             backend_port: section.take("backend_port", "backend_port = 8080", problems),
+            source_nat: section.take("source_nat", r#"source_nat = "neighbours""#, problems),
             preview_vips: section.entries(
                 "preview_vips",
                 r#"preview_vips = { "192.0.2.11" = "other" }"#,

@@ -38,7 +38,8 @@ fn the_example_is_still_valid_with_every_line_uncommented() {
     let default = parse(EXAMPLE, "bg.example.toml").unwrap();
     let uplinks = vec!["eth0".to_owned()];
     let role_listen = vec!["10.1.0.1:8470".parse().unwrap()];
-    assert_eq!(config.gateway, Gateway { uplinks, role_listen, ..default.gateway.clone() });
+    let cgroup = Some("/sys/fs/cgroup".into());
+    assert_eq!(config.gateway, Gateway { uplinks, role_listen, cgroup, ..default.gateway.clone() });
 
     let [full, bare] = [&config, &default].map(|config| &config.deployments[0]);
     let Policy { bake, confirm_within, drain_limit, standby_for, passive, drill, probes, previews, .. } =

@@ -4,7 +4,7 @@
 //! program is pinned in the link's stead, as the record that its filter is ours. Priority and handle
 //! are fixed, so that a filter is found again and replaced in place.
 
-use super::{CLSACT_EGRESS, Wanted};
+use super::{CLSACT_EGRESS_NAT, CLSACT_INGRESS_NAT, Wanted, is_egress};
 use crate::dataplane::load::Loaded;
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
@@ -13,14 +13,20 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 
 const PRIORITY: u16 = 0xb6;
+/// Behind the others.
+const NAT_PRIORITY: u16 = 0xb7;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
 
 fn direction(hook: &str) -> TcAttachType {
-    if hook == CLSACT_EGRESS { TcAttachType::Egress } else { TcAttachType::Ingress }
+    if is_egress(hook) { TcAttachType::Egress } else { TcAttachType::Ingress }
+}
+
+fn priority(hook: &str) -> u16 {
+    if [CLSACT_INGRESS_NAT, CLSACT_EGRESS_NAT].contains(&hook) { NAT_PRIORITY } else { PRIORITY }
 }
 
 fn link(interface: &str, hook: &str) -> io::Result<SchedClassifierLink> {
-    SchedClassifierLink::attached(interface, direction(hook), PRIORITY, HANDLE, None)
+    SchedClassifierLink::attached(interface, direction(hook), priority(hook), HANDLE, None)
 }
 
 /// Makes the interface run the program, replacing a filter of ours. The record comes first: a filter
@@ -39,7 +45,7 @@ pub(super) fn ensure(wanted: &Wanted<'_>, program: &mut Loaded, pin: &Path) -> R
     let attached = match ours.and_then(|old| tc.attach_to_link(old).ok()) {
         Some(id) => Ok(id),
         None => {
-            let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+            let options = NlOptions { priority: priority(wanted.hook), handle: HANDLE, classid: None };
             tc.attach_with_options(name, direction(wanted.hook), TcAttachOptions::Netlink(options))
         }
     };

@@ -1,6 +1,6 @@
 //! Attachment by BPF links: XDP, and TCX where the kernel has it.
 
-use super::{TCX_EGRESS, Wanted, XDP_GENERIC};
+use super::{TCX_INGRESS, Wanted, XDP_GENERIC, is_egress};
 use crate::dataplane::load::{Loaded, chain};
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
@@ -13,6 +13,7 @@ pub(super) fn attach(wanted: &Wanted<'_>, program: &mut Loaded) -> Result<FdLink
     match program {
         Loaded::Xdp(xdp) => attach_xdp(wanted, xdp),
         Loaded::Tc(tc) => attach_tc(wanted, tc),
+        Loaded::SockAddr(_) | Loaded::Sock(_) => Err(ProgramError::UnexpectedProgramType),
     }
 }
 
@@ -24,9 +25,9 @@ fn attach_xdp(wanted: &Wanted<'_>, xdp: &mut Xdp) -> Result<FdLink, ProgramError
 }
 
 fn attach_tc(wanted: &Wanted<'_>, tc: &mut SchedClassifier) -> Result<FdLink, ProgramError> {
-    let direction = if wanted.hook == TCX_EGRESS { TcAttachType::Egress } else { TcAttachType::Ingress };
+    let direction = if is_egress(wanted.hook) { TcAttachType::Egress } else { TcAttachType::Ingress };
     // At ingress before all others, at egress behind them: they see packets as clients send them.
-    let order = if wanted.hook == TCX_EGRESS { LinkOrder::last() } else { LinkOrder::first() };
+    let order = if wanted.hook == TCX_INGRESS { LinkOrder::first() } else { LinkOrder::last() };
     let id = tc.attach_with_options(&wanted.link.name, direction, TcAttachOptions::TcxOrder(order))?;
     tc.take_link(id)?.try_into().map_err(not_a_link)
 }
@@ -49,6 +50,7 @@ pub(super) fn replace(path: &Path, program: &mut Loaded) -> Result<(), String> {
             let id = tc.attach_to_link(link).map_err(|error| chain(&error))?;
             tc.take_link(id).map(drop)
         }
+        Loaded::SockAddr(_) | Loaded::Sock(_) => Err(ProgramError::UnexpectedProgramType),
     }
     .map_err(|error| chain(&error))
 }

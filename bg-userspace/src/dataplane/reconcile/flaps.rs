@@ -15,7 +15,7 @@ pub(in super::super) fn flaps(
 ) -> Option<Result<(Vec<Op>, State), Refusal>> {
     let changed = changed(before, want)?;
     let mut plan = Plan::new(&State::default(), want);
-    plan.free_ring = super::free_ring(have);
+    plan.free_ring = super::ring::free(have);
     for (deployment, service) in changed {
         let deployment = have.deployment_id(&deployment.name)?;
         let named =
@@ -28,6 +28,7 @@ pub(in super::super) fn flaps(
             let backend = have.backend_id(&at, *id)?;
             plan.state.backends_by_addr.insert(at, backend);
             plan.state.backends.insert(backend, *have.backends.get(&backend)?);
+            plan.state.sources.extend(have.sources.get(&backend).map(|source| (backend, *source)));
         }
         if let Err(refusal) = plan.service(deployment, service) {
             return Some(Err(refusal));
@@ -61,7 +62,10 @@ fn changed<'a>(
 /// Whether two services differ in nothing but which of their backends serve.
 fn flapped(old: &ServiceSpec, new: &ServiceSpec) -> bool {
     let ServiceSpec { backends, .. } = new;
-    let place = |backend: &BackendSpec| (backend.addr, backend.via, backend.ifindex, backend.weight);
+    let place = |backend: &BackendSpec| {
+        let BackendSpec { addr, via, ifindex, weight, source, .. } = *backend;
+        (addr, via, ifindex, weight, source)
+    };
     let same =
         |(old, new): (&Vec<BackendSpec>, &Vec<BackendSpec>)| old.iter().map(place).eq(new.iter().map(place));
     let rest = ServiceSpec { backends: old.backends.clone(), ..new.clone() };

@@ -4,6 +4,7 @@
 //! Backends take turns, each at the next free position of an order of its own, which only its address decides (Maglev,
 //! Eisenbud and others, NSDI 2016, section 3.4). So a ring that is made anew is as it was.
 
+use crate::dataplane::state::State;
 use bg_common::Endpoint;
 use bg_common::names::MAX_RING;
 
@@ -38,6 +39,28 @@ pub(super) fn positions_each(backends: usize) -> usize {
     // A ring of two has as many positions as one of LEAST.
     let each = (room * 2 / LEAST).clamp(1, MOST_EACH);
     1 << each.ilog2()
+}
+
+/// Gaps between the rings in use, as `[from, to)`.
+pub(super) fn free(state: &State) -> Vec<(u32, u32)> {
+    let mut used: Vec<(u32, u32)> = state
+        .services
+        .values()
+        .flat_map(|service| service.rings.iter())
+        .filter(|(ring, _)| !ring.is_empty())
+        .map(|(ring, _)| (ring.base(), ring.base() + ring.len()))
+        .collect();
+    used.sort_unstable();
+    used.push((MAX_RING, MAX_RING));
+    let mut gaps = Vec::new();
+    let mut from = 0;
+    for (start, end) in used {
+        if start > from {
+            gaps.push((from, start));
+        }
+        from = from.max(end);
+    }
+    gaps
 }
 
 /// Backend ids by position. `known` backends are or could be on the ring: only their number decides on its length, so

@@ -2,10 +2,10 @@
 
 use super::super::state::{Op, ServiceState, State};
 use super::{endpoint, flaps, forget_backend, forget_frontend, reconcile};
-use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec};
+use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec, SourceSpec};
 use bg_common::{
-    Aim, Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, PreviewKey, Ring, Service, SliceId, Via,
-    Word,
+    Aim, Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, PreviewKey, Ring, Service, Settings,
+    SliceId, Source, Via, Word,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,8 @@ struct Tables {
     frontends: BTreeMap<Endpoint, Frontend>,
     frontend_addrs: BTreeMap<u32, Endpoint>,
     previews: BTreeMap<PreviewKey, u32>,
+    settings: Settings,
+    sources: BTreeMap<u32, Source>,
 }
 
 impl Tables {
@@ -34,6 +36,8 @@ impl Tables {
             Op::ForgetDeployment(id) => drop(self.deployments.remove(id)),
             Op::SetBackend(id, backend) => drop(self.backends.insert(*id, *backend)),
             Op::ClearBackend(id) => drop(self.backends.remove(id)),
+            Op::SetSource(id, source) => drop(self.sources.insert(*id, *source)),
+            Op::ClearSource(id) => drop(self.sources.remove(id)),
             Op::MapBackend(at, id) => drop(self.backends_by_addr.insert(*at, *id)),
             Op::UnmapBackend(at) => drop(self.backends_by_addr.remove(at)),
             Op::WriteRing(base, ids) => self.ring.extend((*base..).zip(ids.iter().copied())),
@@ -55,12 +59,18 @@ impl Tables {
             Op::UnmapFrontend(at) => drop(self.frontends.remove(at)),
             Op::SetPreview(key, aim) => drop(self.previews.insert(*key, *aim)),
             Op::RemovePreview(key) => drop(self.previews.remove(key)),
+            Op::Settings(settings) => self.settings = *settings,
         }
     }
 
     /// Whatever a packet finds leads to a backend of the service, colour and family that it was sent to.
     fn check_ways(&self) {
         for (at, frontend) in &self.frontends {
+            if frontend.is_vip() {
+                assert!(at.is_whole(), "a sign stands where packets are looked up");
+                continue;
+            }
+            assert!(!at.is_whole() || self.settings.whole_addresses(), "nobody looks for it");
             assert_eq!(
                 self.frontend_addrs.get(&frontend.id.into()),
                 Some(at),
@@ -74,6 +84,9 @@ impl Tables {
                     for position in ring.base()..ring.base() + ring.len() {
                         let backend = self.backends[&self.ring[&position]];
                         assert_eq!(backend.service(), frontend.service);
+                        let sourceless =
+                            backend.has_source() && !self.sources.contains_key(&self.ring[&position]);
+                        assert!(!sourceless, "its clients would keep their address");
                         assert!(!backend.is_down() && backend.pinned() == PinnedFlows::Keep, "it is down");
                         assert_eq!(backend.slice(), SliceId::new(*deployment, colour));
                         assert_eq!(!backend.endpoint().addr().is_v4(), v6);
@@ -102,6 +115,8 @@ impl Tables {
             backends: self.backends.clone(),
             backends_by_addr: self.backends_by_addr.clone(),
             previews: self.previews.clone(),
+            settings: self.settings,
+            sources: self.sources.clone(),
         }
     }
 }
@@ -163,6 +178,43 @@ fn what_is_there_already_is_left_alone() {
     assert_eq!(apply(&mut tables, &want), []);
 }
 
+fn whole(vip: u8, blue: u8, green: u8) -> ServiceSpec {
+    let frontends = vec![format!("192.0.2.{vip}:0").parse().unwrap()];
+    let backends = [(1, blue), (2, green)].map(|(net, host)| {
+        vec![BackendSpec::serving(format!("10.{net}.0.{host}:0").parse().unwrap(), Via::Stack, 1)]
+    });
+    let name = format!("whole/192.0.2.{vip}");
+    ServiceSpec { name, protocol: Protocol::Any, frontends, backends, ..ServiceSpec::default() }
+}
+
+#[test]
+fn programs_look_for_whole_addresses_as_long_as_there_can_be_replies_from_one() {
+    let mut tables = Tables::default();
+    let ports = deployment("shop", vec![service(0, &[10, 11], &[1], &[1])]);
+    apply(&mut tables, std::slice::from_ref(&ports));
+    assert_eq!(
+        tables.frontends.values().filter(|frontend| frontend.is_vip()).count(),
+        2,
+        "a sign for each VIP"
+    );
+    assert!(!tables.settings.whole_addresses());
+    let both = [ports.clone(), deployment("all", vec![whole(10, 9, 9), whole(12, 8, 8)])];
+    apply(&mut tables, &both);
+    assert!(tables.settings.whole_addresses());
+    assert_eq!(apply(&mut tables, &both), []);
+    apply(&mut tables, &[ports]);
+    assert!(tables.settings.whole_addresses(), "pinned flows still get replies");
+    let at = |addr: &str| endpoint(&format!("{addr}:0").parse().unwrap(), Protocol::Any);
+    assert!(tables.frontends[&at("192.0.2.10")].is_vip(), "another service has ports of it");
+    assert_eq!(tables.frontends.get(&at("192.0.2.12")), None);
+    let mut state = tables.state();
+    for id in state.retired().backends {
+        forget_backend(&mut state, id).iter().for_each(|op| tables.execute(op));
+    }
+    apply(&mut tables, &[deployment("shop", vec![service(0, &[10], &[1], &[1])])]);
+    assert!(!tables.settings.whole_addresses());
+}
+
 #[test]
 fn a_word_is_only_set_for_a_deployment_that_is_new() {
     let mut tables = Tables::default();
@@ -197,6 +249,38 @@ fn a_backend_that_leaves_keeps_its_id_until_nothing_names_it() {
     forget_backend(&mut state, id).iter().for_each(|op| tables.execute(op));
     assert_eq!(tables.state(), state);
     assert_eq!(tables.backends_by_addr.get(&leaving), None);
+}
+
+#[test]
+fn a_source_is_there_before_its_backend_asks_for_it_and_goes_with_it() {
+    let spec = SourceSpec { addr: "10.1.0.1".parse().unwrap(), prefix: 24 };
+    let with = |source, serving| {
+        let mut web = service(0, &[10], &[1, 2], &[1]);
+        let [blue, _] = &mut web.backends;
+        blue[0].source = source;
+        blue[0].serving = serving;
+        [deployment("shop", vec![web])]
+    };
+    let mut tables = Tables::default();
+    apply(&mut tables, &with(None, true));
+    let at = endpoint(&backend(Colour::Blue, 0, 1, false).addr, Protocol::Tcp);
+    let id = tables.backends_by_addr[&at];
+    assert!(!tables.backends[&id].has_source() && tables.sources.is_empty());
+    apply(&mut tables, &with(Some(spec), true));
+    assert_eq!(tables.sources, [(id, Source::new(spec.addr.into(), 24))].into());
+    assert!(tables.backends[&id].has_source());
+    assert_eq!(apply(&mut tables, &with(Some(spec), true)), []);
+    // A flap leaves it alone, by the short way, too.
+    let (ops, _) =
+        flaps(&tables.state(), &with(Some(spec), true), &with(Some(spec), false)).unwrap().unwrap();
+    assert!(!ops.iter().any(|op| matches!(op, Op::SetSource(..))), "{ops:?}");
+    assert!(flaps(&tables.state(), &with(Some(spec), true), &with(None, true)).is_none());
+    // Given up: the address stays for the replies that are under way.
+    apply(&mut tables, &with(None, true));
+    assert!(!tables.backends[&id].has_source() && tables.sources.contains_key(&id));
+    let mut state = tables.state();
+    forget_backend(&mut state, id).iter().for_each(|op| tables.execute(op));
+    assert!(tables.sources.is_empty() && state.sources.is_empty());
 }
 
 #[test]
@@ -252,7 +336,7 @@ fn ids_that_pins_may_name_are_not_given_away() {
     apply(&mut tables, &[deployment("mail", vec![service(1, &[11], &[1], &[1])])]);
     assert!(!tables.services.contains_key(&service_id), "an old pin would lead to the new service");
     assert!(!tables.deployments.contains_key(&0), "old pins would count as the new deployment's");
-    assert!(tables.frontends.values().all(|new| new.id != frontend.id));
+    assert!(tables.frontends.values().all(|new| new.is_vip() || new.id != frontend.id));
 
     let mut state = tables.state();
     let retired = state.retired();

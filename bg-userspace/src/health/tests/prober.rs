@@ -7,6 +7,7 @@ use crate::dataplane::Protocol;
 use crate::health::connect::{Connector, Datagrams, Kernel, Promise, Stream, VipConnector};
 use crate::health::prober::{NobodyKnows, Prober};
 use crate::health::spec::{Ask, Http, ProbeSet, ProbeSpec, Report, WhoAnswered};
+use crate::model::event::OwnFlows;
 use crate::model::policy::{Finding, Target};
 use bg_common::Colour;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -63,7 +64,7 @@ async fn each_target_is_asked_at_its_interval_and_first_within_a_second() {
     prober.configure(vec![shop(vec![often, seldom])]);
     let first = next_of(&mut received, "seldom").await;
     assert!(began.elapsed() < Duration::from_secs(3), "the first question does not wait for its interval");
-    let Report { deployment, probe: _, target, began: _, finding } = first;
+    let Report { deployment, probe: _, target, began: _, own: _, finding } = first;
     assert_eq!(deployment, "shop");
     assert_eq!(target, Target::Backend(Colour::Blue, HERE));
     assert_eq!(finding, Finding::Good { answered: None });
@@ -271,8 +272,12 @@ async fn through_the_vip_the_live_colour_must_answer() {
         let (prober, mut received, beyond) = beyond(server.at, answered);
         prober.live("shop", live);
         prober.configure(vip_alone(frontends.clone()));
-        let Report { target, finding, .. } = next(&mut received).await;
+        let Report { target, finding, own, .. } = next(&mut received).await;
         assert_eq!(target, Target::Vip);
+        let many = u64::try_from(frontends.len()).unwrap();
+        let made = OwnFlows { flows: many, handshakes: many, answered: many, refused: 0 };
+        let of = answered.unwrap_or(live).index();
+        assert_eq!((own[of], own[1 - of]), (made, OwnFlows::default()), "{row}: what the counters have");
         let expected = match expected {
             None => Finding::Good { answered },
             Some(why) => Finding::Bad { why: why.to_owned(), answered },

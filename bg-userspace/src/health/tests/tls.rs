@@ -149,7 +149,7 @@ async fn authorities_that_were_replaced_are_read_again() {
     let ask = http(None, None, &Verify::File(trusted.clone()));
     let question = super::Question::of(&super::shop(vec![super::probe("p", at.port(), ask)]), None).remove(0);
     let good = async || {
-        let (_, finding) = means.ask(&question).await.unwrap();
+        let (_, finding, _) = means.ask(&question).await.unwrap();
         matches!(finding, super::Finding::Good { .. })
     };
     assert!(!good().await, "the old authority did not sign it");

@@ -86,6 +86,25 @@ async fn a_follower_sees_each_entry_once() {
 }
 
 #[tokio::test]
+async fn what_took_effect_before_it_could_be_told_is_found_at_its_time() {
+    let lab = Lab::quick();
+    let mut late = entry("shop", Blue);
+    late.record.late_ms = Some(200_000);
+    // At 300 a deadline passed; the daemon that was started at 500 found it so.
+    let rows =
+        [(100, entry("shop", Blue)), (200, entry("shop", Green)), (500, entry("shop", Blue)), (500, late)];
+    written(&lab, &rows).await;
+    for (at, live, since) in
+        [(199, Blue, 100), (299, Green, 200), (300, Blue, 300), (400, Blue, 300), (600, Blue, 300)]
+    {
+        let then = lab.reader().at_time(time(at)).await.unwrap();
+        let [found] = &then.live[..] else { panic!("{then:?}") };
+        let found_since = found.since.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert_eq!((found.live, found_since), (live, since), "{at}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_live_then_is_what_the_last_entry_before_says() {
     let lab = Lab::quick();
     written(

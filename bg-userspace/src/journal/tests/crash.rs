@@ -52,7 +52,7 @@ async fn killed_at_any_time_it_opens_with_all_that_was_acknowledged() {
         let whole = numbers.rsplit_once('\n').map_or("", |(whole, _)| whole);
         newest = whole.lines().map(|line| line.parse::<i64>().unwrap()).max().unwrap_or(newest).max(newest);
 
-        let Opened { journal, rebuilt, memories, broken, deaf } = lab.open().await;
+        let Opened { journal, rebuilt, memories, broken, deaf, news: _ } = lab.open().await;
         assert_eq!((broken, deaf), (None, None), "round {round}, seed {seed}");
         assert!(newest == 0 || rebuilt.is_none(), "round {round}, seed {seed}: {rebuilt:?}");
         assert!(newest == 0 || memories.len() == 1, "round {round}, seed {seed}");

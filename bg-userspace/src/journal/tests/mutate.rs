@@ -153,7 +153,7 @@ struct Found {
 
 /// As the daemon does it, with a thread and a reader.
 async fn by_the_front_door(lab: &Lab, how: &str) -> Found {
-    let Opened { journal, rebuilt, memories, broken, deaf } = lab.open().await;
+    let Opened { journal, rebuilt, memories, broken, deaf, news: _ } = lab.open().await;
     assert_eq!(deaf, None, "{how}");
     let stored =
         journal.append(entry("last", Green), false).await.unwrap_or_else(|why| panic!("{how}: {why}"));

@@ -78,7 +78,7 @@ async fn every_change_is_found_at_the_entry_that_it_was_made_to() {
         if what != "no text at all" {
             assert_eq!(then.unwrap().broken, found.first_bad, "{what}");
         }
-        let Opened { journal, rebuilt, memories, broken, deaf } = lab.open().await;
+        let Opened { journal, rebuilt, memories, broken, deaf, news: _ } = lab.open().await;
         // What lies before the anchor is only looked for by `verify`.
         if !["added at the start", "the anchor's number"].contains(&what) {
             assert_eq!(broken, found.first_bad, "{what}");
@@ -127,7 +127,7 @@ async fn tables_that_were_changed_are_not_written_to() {
     ] {
         let lab = lab().await;
         lab.sql(statements).await;
-        let Opened { journal, rebuilt, memories, broken, deaf } = lab.open().await;
+        let Opened { journal, rebuilt, memories, broken, deaf, news: _ } = lab.open().await;
         let Rebuilt { why, aside } = rebuilt.unwrap_or_else(|| panic!("{what}"));
         assert!(aside.as_ref().is_some_and(|aside| aside.is_file()), "{what}");
         assert_eq!((broken, deaf), (None, None), "{what}");

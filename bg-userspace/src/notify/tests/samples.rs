@@ -51,6 +51,7 @@ pub(in crate::notify) fn record(what: What) -> Record {
         slices: [slice(Colour::Blue, Role::Live), slice(Colour::Green, Role::Standby)],
         actor: Actor { uid: Some(0), ..Actor::default() },
         reason: Some("release".to_owned()),
+        late_ms: None,
         what,
     }
 }
@@ -112,6 +113,7 @@ pub(in crate::notify) fn every_kind() -> Vec<Record> {
         What::BrokenWord { word: 9, why: text() },
         What::Drilled { drilled: Box::new(drilled) },
         What::Hook { hook: text(), phase: text(), ok: false, output: text(), millis: 5 },
+        What::JournalGap { lost: 3, since: 1, why: text() },
         What::JournalRebuilt { why: text(), aside: None },
     ];
     whats.map(record).into()

@@ -2,7 +2,9 @@
 
 use super::super::asm;
 use super::super::bpf::{self, Kind};
-use super::machine::{CLIENT4, CLIENT6, CROWD, Count, FLOWS, Machine, NAMES, NEAR, WEB4, WEB6};
+use super::machine::{
+    CLIENT4, CLIENT6, CROWD, Count, FLOWS, FURTHER, LAST4, Machine, NAMES, NEAR, WEB4, WEB6,
+};
 use crate::packet::{self, flag};
 use anyhow::{Result, ensure};
 use bg_common::names;
@@ -31,6 +33,8 @@ pub(super) enum Manner {
     Hops,
     /// All in one go, each made a packet of another one of so many flows.
     Spread(u32),
+    /// All in one go, each sent to another one of so many ports from there on.
+    Ports(u16, u16),
 }
 
 /// One program, one packet.
@@ -39,6 +43,8 @@ pub(super) struct Case {
     pub(super) title: &'static str,
     pub(super) manner: Manner,
     pub(super) proof: Proof,
+    /// Whether it is done with the machine that has many services.
+    pub(super) versatile: bool,
     pub(super) program: OwnedFd,
     pub(super) frame: Vec<u8>,
     /// What the program has to return.
@@ -60,12 +66,14 @@ const OTHER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99
 const NEWCOMERS: u32 = 1 << 24;
 /// As many as a small site has at once.
 const SOME: u32 = 1 << 16;
+/// Services that packets are spread over, all of the machine that has a few more.
+const SOME_SERVICES: u16 = 1 << 13;
 /// So that the IPv4 frames are 60 bytes long, the shortest of Ethernet.
 const TCP_PAYLOAD: [u8; 6] = [0; 6];
 const UDP_PAYLOAD: [u8; 18] = [0; 18];
 
 /// Every case, each empty program before those that are compared with it.
-pub(super) fn all(machine: &Machine) -> Result<Vec<Case>> {
+pub(super) fn all(machine: &Machine, versatile: &Machine) -> Result<Vec<Case>> {
     let through = Manner::Through;
     let data = |from, to| packet::tcp(from, to, flag::ACK | flag::PSH, &TCP_PAYLOAD);
     let syn = packet::tcp(ONE_OF_MANY, WEB4, flag::SYN, &TCP_PAYLOAD);
@@ -77,11 +85,17 @@ pub(super) fn all(machine: &Machine) -> Result<Vec<Case>> {
         };
         let (program, table) = wrap(bpf::load(kind, &code)?, manner)?;
         let frame = data(CLIENT4, WEB4);
-        Ok(Case { key, title, manner, proof: Proof::None, program, frame, action, _table: table })
+        let (proof, versatile) = (Proof::None, false);
+        Ok(Case { key, title, manner, proof, versatile, program, frame, action, _table: table })
     };
     let ours = |key, title, name: &str, manner, frame, action, proof| -> Result<Case> {
         let (program, table) = wrap(machine.program(name)?, manner)?;
-        Ok(Case { key, title, manner, proof, program, frame, action, _table: table })
+        Ok(Case { key, title, manner, proof, versatile: false, program, frame, action, _table: table })
+    };
+    let serving = |key, title, manner, to| -> Result<Case> {
+        let (program, table) = wrap(versatile.program(names::XDP_INGRESS)?, manner)?;
+        let (frame, action, proof) = (data(CLIENT4, to), XDP_PASS, Proof::Packets);
+        Ok(Case { key, title, manner, proof, versatile: true, program, frame, action, _table: table })
     };
     let xdp = |key, title, frame, proof| {
         ours(key, title, names::XDP_INGRESS, through(Kind::Xdp), frame, XDP_PASS, proof)
@@ -117,13 +131,21 @@ pub(super) fn all(machine: &Machine) -> Result<Vec<Case>> {
             data(ONE_OF_MANY, WEB4),
             Proof::Packets,
         ),
-        empty("spread_empty_262144", "", Manner::Spread(FLOWS), Kind::Xdp),
+        empty("spread_empty_1m", "", Manner::Spread(FLOWS), Kind::Xdp),
         spread(
-            "tcp4_established_262144",
-            "XDP  TCP/IPv4, 262,144 flows at random",
+            "tcp4_1m_flows",
+            "XDP  TCP/IPv4, 1,048,576 flows at random",
             FLOWS,
             data(ONE_OF_MANY, WEB4),
             Proof::Packets,
+        ),
+        serving("tcp4_10000_services", "XDP  TCP/IPv4, one of 10,000 services", through(Kind::Xdp), LAST4),
+        empty("ports_empty", "", Manner::Ports(FURTHER, SOME_SERVICES), Kind::Xdp),
+        serving(
+            "tcp4_8192_of_10000_services",
+            "XDP  TCP/IPv4, 8,192 of 10,000 services at random",
+            Manner::Ports(FURTHER, SOME_SERVICES),
+            LAST4,
         ),
         empty("spread_empty_syn", "", Manner::Spread(NEWCOMERS), Kind::Xdp),
         spread("tcp4_syn", "XDP  TCP/IPv4, SYN of a new flow each", NEWCOMERS, syn, Proof::Flows),
@@ -157,10 +179,13 @@ const TTL: usize = 14 + 8;
 
 /// The program as a case runs it, and the table that it needs for that.
 fn wrap(program: OwnedFd, manner: Manner) -> Result<(OwnedFd, Option<OwnedFd>)> {
-    let Manner::Spread(flows) = manner else { return Ok((program, None)) };
     let table = bpf::program_table(program.as_fd())?;
-    let spread = bpf::load(Kind::Xdp, &asm::spread(flows, table.as_fd()))?;
-    Ok((spread, Some(table)))
+    let code = match manner {
+        Manner::Spread(flows) => asm::spread(flows, table.as_fd()),
+        Manner::Ports(first, ports) => asm::spread_ports(first, ports, table.as_fd()),
+        Manner::Through(_) | Manner::Hops => return Ok((program, None)),
+    };
+    Ok((bpf::load(Kind::Xdp, &code)?, Some(table)))
 }
 
 impl Proof {

@@ -34,20 +34,32 @@ pub(super) const CLIENT6: SocketAddr =
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 2)), 40_000);
 /// Network of the clients of which there are many: flow `i` comes from [`flow_source`] `i` in it.
 pub(super) const CROWD: [u8; 3] = [198, 18, 0];
-/// Flows of that crowd.
-pub(super) const FLOWS: u32 = names::DEFAULT_FLOWS;
+/// Flows of that crowd, all in a table that holds few more.
+pub(super) const FLOWS: u32 = 1 << 20;
+/// Services of the machine that has many.
+pub(super) const SERVICES: u16 = 10_000;
+/// Where its services beyond the others' listen, one port each.
+pub(super) const FURTHER: u16 = 1_001;
+/// The last of them.
+pub(super) const LAST4: SocketAddr = SocketAddr::new(WEB4.ip(), FURTHER + SERVICES - FEW - 1);
 
 /// Beyond the crowd's flows, those of the single clients.
 const SPARE: u32 = 64;
 
-/// Everything that is configured: service, frontend, backend and ring position have the same number where
+/// Service, frontend, protocol, way, and a client with a flow.
+type Entry = (u32, SocketAddr, Proto, Via, SocketAddr);
+
+/// What is configured in any case: service, frontend, backend and ring position have the same number where
 /// there is one of each; a service has one for each family.
-const ENTRIES: [(u32, SocketAddr, Proto, Via, SocketAddr); 4] = [
+const ENTRIES: [Entry; 4] = [
     (0, WEB4, Proto::TCP, Via::Stack, CLIENT4),
     (0, WEB6, Proto::TCP, Via::Stack, CLIENT6),
     (1, NAMES, Proto::UDP, Via::Stack, CLIENT4),
     (2, NEAR, Proto::TCP, Via::Peer, CLIENT4),
 ];
+
+/// Services in [`ENTRIES`].
+const FEW: u16 = 3;
 
 /// What the programs have counted so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,14 +83,36 @@ pub(super) struct Size {
     pub(super) native: u32,
 }
 
+/// Programs and tables of their own.
 pub(super) struct Machine {
     ebpf: Ebpf,
 }
 
 impl Machine {
-    pub(super) fn load() -> Result<Self> {
+    /// With few services, and a crowd's flows to one of them.
+    pub(super) fn crowded() -> Result<Self> {
+        let mut this = Self::load(FLOWS + SPARE)?;
+        this.fill(&mut [Service::default(); FEW as usize], &[])?;
+        this.fill_crowd()?;
+        Ok(this)
+    }
+
+    /// With [`SERVICES`], and a flow of one client to each.
+    pub(super) fn versatile() -> Result<Self> {
+        let mut this = Self::load(u32::from(SERVICES) + SPARE)?;
+        let further: Vec<Entry> = (0..SERVICES - FEW)
+            .map(|number| {
+                let at = SocketAddr::new(WEB4.ip(), FURTHER + number);
+                (u32::from(FEW + number), at, Proto::TCP, Via::Stack, CLIENT4)
+            })
+            .collect();
+        this.fill(&mut vec![Service::default(); SERVICES.into()], &further)?;
+        Ok(this)
+    }
+
+    fn load(flows: u32) -> Result<Self> {
         let mut loader = EbpfLoader::new();
-        loader.map_max_entries(names::FLOWS, FLOWS + SPARE);
+        loader.map_max_entries(names::FLOWS, flows);
         let mut ebpf = loader.load(OBJECT).context("load the packet programs")?;
         for name in PROGRAMS {
             match ebpf.program_mut(name) {
@@ -88,9 +122,12 @@ impl Machine {
             }
             .with_context(|| format!("load {name}"))?;
         }
-        let mut this = Self { ebpf };
-        this.fill()?;
-        Ok(this)
+        Ok(Self { ebpf })
+    }
+
+    /// The programs alone, without anything in their tables.
+    pub(super) fn bare() -> Result<Self> {
+        Self::load(SPARE)
     }
 
     /// A program, to be run.
@@ -140,10 +177,10 @@ impl Machine {
         Ok(())
     }
 
-    fn fill(&mut self) -> Result<()> {
+    /// Fills everything but the crowd: [`ENTRIES`], then what is further.
+    fn fill(&mut self, services: &mut [Service], further: &[Entry]) -> Result<()> {
         self.array(names::DEPLOYMENTS)?.set(0, Word::initial(Colour::Blue), 0)?;
-        let mut services = [Service::default(); 3];
-        for (id, (service, at, proto, via, client)) in (0..).zip(ENTRIES) {
+        for (id, (service, at, proto, via, client)) in (0..).zip(ENTRIES.iter().chain(further).copied()) {
             let endpoint = endpoint(at, proto);
             let backend = Backend::new(endpoint, service, SLICE, via, LOOPBACK);
             self.array(names::BACKENDS)?.set(id, backend, 0)?;
@@ -161,8 +198,12 @@ impl Machine {
             self.hash(names::FLOWS)?.insert(key, established(id), 0)?;
         }
         for (id, service) in (0..).zip(services) {
-            self.array(names::SERVICES)?.set(id, service, 0)?;
+            self.array(names::SERVICES)?.set(id, *service, 0)?;
         }
+        Ok(())
+    }
+
+    fn fill_crowd(&mut self) -> Result<()> {
         let [a, b, c] = CROWD;
         let mut flows = self.hash(names::FLOWS)?;
         for flow in 0..FLOWS {

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// Orders a switch and returns the answer.
-pub(super) fn switch(socket: &Path, to: Colour) -> Result<Value> {
+pub(in super::super) fn switch(socket: &Path, to: Colour) -> Result<Value> {
     let body = format!(r#"{{"to":"{to}"}}"#);
     let request = format!(
         "POST /v1/deployments/{DEPLOYMENT}/switch HTTP/1.1\r\nHost: bg\r\nConnection: close\r\n\

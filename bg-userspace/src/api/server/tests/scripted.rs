@@ -216,8 +216,9 @@ fn short() -> Limits {
     Limits {
         sent: millis(200),
         looked: millis(200),
-        done: millis(60),
-        drilled: millis(50),
+        done: millis(30),
+        hooks: millis(30),
+        drilled: millis(20),
         ..Limits::default()
     }
 }
@@ -242,7 +243,9 @@ async fn orders_and_drills_have_their_own_patience() {
     let took = begun.elapsed();
     assert_eq!((refusal.code.as_str(), refusal.at.as_str()), ("timeout", "/v1/drill"));
     assert!(took >= Duration::from_millis(350), "it waited for the drill: {took:?}");
-    assert!(Limits::default().done > Limits::default().looked);
+    let Limits { done, looked, hooks, .. } = Limits::default();
+    assert!(done > looked);
+    assert!(hooks > crate::config::LONGEST_HOOK, "a hook that takes its time is waited for");
 }
 
 #[tokio::test]

@@ -2,9 +2,8 @@
 
 use super::world::*;
 use crate::model::order::{Done, Drilled, Force, OrderId, RollbackOrder, SwitchOrder, Verb};
-use crate::model::policy::{DrillSchedule, Policy, ProbePolicy};
+use crate::model::policy::{DrillSchedule, NoBackend, Policy, ProbePolicy};
 use bg_common::Colour;
-use std::time::Duration;
 
 /// Blue is live, green its standby.
 fn ready(policy: Policy) -> World {
@@ -295,14 +294,26 @@ fn drills_run_by_schedule_and_wait_where_they_may_not() {
 }
 
 #[test]
-fn a_rollback_on_the_way_to_the_standby_waits_for_its_turn() {
+fn a_rollback_ends_a_drill_that_still_waits_for_its_hooks_at_home() {
     let mut world = ready(Policy { gating_hooks: true, ..probed() });
     world.hooks = Hooks::Hang;
-    drill(&mut world, 30);
-    assert_eq!(code(world.order(Verb::Rollback(RollbackOrder::default()))), "gate-in-progress");
+    let id = drill(&mut world, 30);
+    let live = world.live();
+    let said = world.say(Verb::Rollback(RollbackOrder::default())).unwrap();
+    assert!(said.contains("over before it has begun"), "{said}");
+    assert_eq!(code(world.answers[&id].clone()), "overtaken");
     let question = world.questions.pop().unwrap();
     world.reply(question, Hooks::Agree);
-    world.pass(Duration::from_millis(10));
-    assert!(world.say(Verb::Rollback(RollbackOrder::default())).is_ok());
-    assert_home(&world);
+    assert_eq!((world.live(), world.view().under_way), (live, None));
+}
+
+#[test]
+fn a_fail_over_overtakes_a_drill_that_still_waits_for_its_hooks() {
+    let mut world = ready(Policy { gating_hooks: true, no_backend: NoBackend::FailOver, ..probed() });
+    world.hooks = Hooks::Hang;
+    let id = drill(&mut world, 30);
+    let home = world.live();
+    world.sick(home);
+    assert_eq!(world.live(), home.other());
+    assert_eq!(code(world.answers[&id].clone()), "overtaken");
 }

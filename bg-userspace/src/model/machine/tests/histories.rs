@@ -260,7 +260,9 @@ impl History {
             let crate::model::Effect::Answer { answer, .. } = effect else { return None };
             let Ok(Done::Plan(ours)) = *answer else { return None };
             let digest = plan.digest.is_none_or(|digest| Some(digest) == ours.plan.digest);
-            Some(digest && plan.generation == ours.plan.generation)
+            let material = self.world.machine.deployment(name)?.material;
+            let since = |generation| Word::generations(generation, ours.plan.generation);
+            Some(digest && since(plan.generation) <= since(material))
         })
     }
 
@@ -343,7 +345,14 @@ impl History {
         self.say(|| format!("probe {name} {} {target:?}: {finding:?}", probe.name));
         for _ in 0..=self.dice.below(2) {
             let (deployment, probe, finding) = (name.clone(), probe.name.clone(), finding.clone());
-            self.world.feed(Event::Probed { deployment, probe, target, began, finding });
+            self.world.feed(Event::Probed {
+                deployment,
+                probe,
+                target,
+                began,
+                own: Default::default(),
+                finding,
+            });
         }
     }
 
@@ -534,7 +543,10 @@ impl History {
             let down = memory.map(|memory| memory.down.clone()).unwrap_or_default();
             self.world.down.insert(name.clone(), down);
             let word = memory.map_or(Word::initial(BLUE), Memory::after_reboot);
-            self.world.kernel.insert(name, word);
+            self.world.kernel.insert(name.clone(), word);
+            if self.dice.percent(50) {
+                self.world.feed(Event::Made(vec![name]));
+            }
         }
         self.world.reread();
     }

@@ -1,10 +1,10 @@
 //! The daemon ends, anywhere, and is started again; and so is the whole machine.
 
 use super::world::*;
-use crate::model::Moment;
 use crate::model::order::{RollbackOrder, SwitchOrder, Verb};
 use crate::model::policy::{DrainLimit, FateChoice, NoBackend, Policy};
 use crate::model::record::{Memory, What};
+use crate::model::{Event, Moment};
 use bg_common::Word;
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ fn what_the_programs_did_is_told_even_if_only_the_word_was_written() {
     world.told();
     world.now = world.now.after(seconds(31));
     world.fuse = Some(1);
-    world.feed(crate::model::Event::Timer);
+    world.feed(Event::Timer);
     assert!(world.dead);
     assert_eq!(world.kernel["shop"].generation(), 2, "the word is settled, and nobody was told");
     world.restart();
@@ -141,7 +141,7 @@ fn a_pause_and_a_confirmation_that_end_at_once_are_told_whole_or_not_at_all() {
         world.write_word(|it| (it.paused, it.resume_at_deadline) = (true, true));
         world.now = world.now.after(seconds(31));
         world.fuse = Some(after);
-        world.feed(crate::model::Event::Timer);
+        world.feed(Event::Timer);
         world.restart();
         assert!(world.kinds().contains(&"switched unconfirmed".to_owned()), "after {after} effects");
         let view = world.view();
@@ -177,6 +177,92 @@ fn a_drain_that_ended_and_was_not_told_ends_no_bake_time() {
 }
 
 #[test]
+fn a_deadline_that_passed_without_a_daemon_is_told_with_its_time() {
+    let mut world = World::new(policy());
+    let confirm_within = Some(seconds(60));
+    world.switch(SwitchOrder { confirm_within, ..SwitchOrder::default() }).unwrap();
+    world.now = Moment(world.now.0 + seconds(360));
+    world.restart();
+    assert_eq!(world.live(), BLUE);
+    let late = world.last("switched unconfirmed").late_ms.unwrap();
+    assert!((299_000..=300_000).contains(&late), "{late}");
+    let (_, at) = world.view().last.unwrap();
+    assert!((299..=300).contains(&(world.clock().unix - at)), "{at}");
+
+    // In time it is told at once.
+    let mut world = World::new(policy());
+    world.switch(SwitchOrder { confirm_within, ..SwitchOrder::default() }).unwrap();
+    world.pass(seconds(61));
+    assert_eq!(world.last("switched unconfirmed").late_ms, None);
+}
+
+#[test]
+fn the_bake_time_of_an_order_outlives_a_crash_anywhere_in_it() {
+    let mut baked = 0;
+    for after in 0..4 {
+        let mut world = World::new(Policy { bake: Some(seconds(30)), ..policy() });
+        let order = SwitchOrder { bake: Some(seconds(600)), ..SwitchOrder::default() };
+        killed(&mut world, Verb::Switch(order), after);
+        let left = world.view().bake_left;
+        if world.live() == GREEN {
+            assert!(left.is_some_and(|left| left > seconds(500)), "{after}: {left:?}");
+            baked += 1;
+        } else {
+            assert_eq!(left, None, "{after}");
+        }
+    }
+    assert_eq!(baked, 2, "once before the exchange was told, and once after");
+}
+
+#[test]
+fn what_the_journal_remembers_late_counts_where_nothing_was_decided_since() {
+    let mut world = World::new(Policy { bake: Some(seconds(600)), ..policy() });
+    world.stage(GREEN, "1.4").unwrap();
+    world.go(GREEN).unwrap();
+    world.say(Verb::Freeze).unwrap();
+    let (before, memories) = (world.view(), world.memories());
+    let remembered = |world: &World| Event::Remembered {
+        boot: "boot-1".to_owned(),
+        memories: memories.clone().into_iter().collect(),
+        doubt: world.doubt.clone(),
+    };
+    let blind = |world: &mut World| {
+        world.journal.clear();
+        world.durable = 0;
+        world.must_be_frozen.clear();
+        world.restart();
+        assert_eq!((world.view().frozen, world.view().slices[1].version.clone()), (None, None));
+    };
+
+    blind(&mut world);
+    world.feed(remembered(&world));
+    let view = world.view();
+    assert_eq!(
+        (&view.frozen, &view.slices, &view.rollback),
+        (&before.frozen, &before.slices, &before.rollback)
+    );
+    assert!(view.bake_left.is_some() && view.doubt.is_none(), "{view:?}");
+
+    blind(&mut world);
+    world.say(stage(BLUE, "1.5", true, false)).unwrap();
+    world.feed(remembered(&world));
+    let view = world.view();
+    assert_eq!((view.slices[0].version.as_deref(), view.slices[1].version.clone()), (Some("1.5"), None));
+    assert_eq!(view.frozen, before.frozen, "what is frozen stays so");
+}
+
+#[test]
+fn roles_and_versions_of_a_journal_that_was_changed_are_marked() {
+    let mut world = World::new(policy());
+    world.go(GREEN).unwrap();
+    assert_eq!(world.view().doubt, None);
+    world.doubt = Some("entry 7 is missing".to_owned());
+    world.restart();
+    assert_eq!(world.view().doubt.as_deref(), Some("entry 7 is missing"));
+    assert!(world.rollback().is_ok(), "the kernel's word is the truth, and who needs a way back has one");
+}
+
+#[test]
 fn tables_that_were_made_anew_are_as_after_a_boot() {
     let mut world = World::new(policy());
     world.confirmed_switch(3000);
@@ -184,7 +270,7 @@ fn tables_that_were_made_anew_are_as_after_a_boot() {
     let anew = world.memories()["shop"].after_reboot();
     world.kernel.insert("shop".to_owned(), anew);
     world.restart();
-    assert_eq!((world.live(), found(&world).as_str()), (BLUE, "after-reboot"));
+    assert_eq!((world.live(), found(&world).as_str()), (BLUE, "came-back"));
     assert_eq!(world.told(), ["switched unconfirmed", "frozen", "started"]);
 }
 

@@ -5,8 +5,8 @@ use crate::model::Order;
 use crate::model::event::{Configured, Event};
 use crate::model::order::{Actor, Done, Force, OrderId, RollbackOrder, SwitchOrder, Verb};
 use crate::model::plan::PlanId;
-use crate::model::policy::{DrainLimit, FateChoice, Flap, Passive, Policy, Target};
-use crate::model::record::Role;
+use crate::model::policy::{DrainLimit, FateChoice, Flap, NoBackend, Passive, Policy, Target};
+use crate::model::record::{Role, What};
 use bg_common::Word;
 use bg_common::word::Fate;
 use std::time::Duration;
@@ -112,7 +112,7 @@ fn force_names_each_gate_that_it_overrides_and_no_other() {
     assert_eq!(code(world.forced(GREEN, &["health", "frozen"])), "gate-confirmation");
     assert_eq!(code(world.forced(GREEN, &["health", "frozen", "confirmation"])), "gate-hooks");
     world.forced(GREEN, &["health", "frozen", "confirmation", "hooks", "journal"]).unwrap();
-    let crate::model::record::What::Switched { overridden, .. } = &world.last("switched switch").what else {
+    let What::Switched { overridden, .. } = &world.last("switched switch").what else {
         panic!();
     };
     assert_eq!(*overridden, ["frozen", "confirmation", "health", "hooks"]);
@@ -159,7 +159,6 @@ fn a_second_order_is_refused_while_hooks_are_asked() {
     let first = world.give(Verb::Switch(SwitchOrder::default()));
     let rows = [
         Verb::Switch(SwitchOrder::default()),
-        Verb::Rollback(RollbackOrder::default()),
         Verb::Drill { hold: seconds(1), force: Force::All },
         Verb::Pause { time: seconds(1) },
         stage(GREEN, "v2", true, true),
@@ -168,11 +167,89 @@ fn a_second_order_is_refused_while_hooks_are_asked() {
         let refusal = world.order(verb).unwrap_err();
         assert_eq!(refusal.code, "gate-in-progress", "{refusal}");
     }
+    let rollback = world.order(Verb::Rollback(RollbackOrder::default()));
+    assert_eq!(code(rollback), "gate-rollback-target", "for one that leads nowhere nothing is given up");
     assert_eq!(world.view().under_way.as_deref(), Some("a change to green"));
     let question = world.questions.pop().unwrap();
     world.reply(question, Hooks::Agree);
     assert!(world.answers[&first].is_ok());
     assert_eq!(world.live(), GREEN);
+}
+
+/// Green is live, blue is the standby, and a switch back to blue waits for its hooks.
+fn waiting_for_hooks(policy: Policy) -> (World, OrderId) {
+    let mut world = World::new(Policy { gating_hooks: true, ..policy });
+    world.healthy(&[BLUE, GREEN]);
+    world.go(GREEN).unwrap();
+    world.hooks = Hooks::Hang;
+    let id = world.give(Verb::Switch(SwitchOrder { force: force(&["watch"]), ..SwitchOrder::default() }));
+    assert!(!world.answers.contains_key(&id));
+    world.told();
+    (world, id)
+}
+
+#[test]
+fn a_rollback_overtakes_a_switch_that_waits_for_its_hooks() {
+    let (mut world, id) = waiting_for_hooks(policy());
+    assert_eq!(world.rollback().unwrap().to, BLUE);
+    let refusal = world.answers[&id].clone().unwrap_err();
+    assert_eq!(refusal.code, "overtaken");
+    assert!(refusal.what.contains("a rollback to blue"), "{refusal}");
+    assert_eq!(world.told()[..3], ["not-switched switch", "about rollback", "switched rollback"]);
+
+    let late = world.questions.pop().unwrap();
+    world.reply(late, Hooks::Agree);
+    assert_eq!((world.live(), world.told()), (BLUE, Vec::<String>::new()), "late hooks are not heard");
+}
+
+#[test]
+fn a_rollback_overtakes_a_switch_that_waits_for_the_disk() {
+    let mut world = World::new(policy());
+    world.go(GREEN).unwrap();
+    world.disk = Disk::Hangs;
+    let id = world.give(Verb::Switch(SwitchOrder::default()));
+    let rollback = world.give(Verb::Rollback(RollbackOrder::default()));
+    assert_eq!(code(world.answers[&id].clone()), "overtaken");
+    let (index, token) = world.waiting().next().unwrap();
+    world.acknowledge(index, token);
+    assert_eq!(world.live(), GREEN, "what was given up is not made because it is written");
+    world.pass(seconds(1));
+    assert_eq!((world.live(), world.answers[&rollback].is_ok()), (BLUE, true));
+}
+
+#[test]
+fn a_rollback_that_is_refused_leaves_what_waits() {
+    let (mut world, id) = waiting_for_hooks(probed());
+    world.sick(BLUE);
+    assert_eq!(code(world.rollback()), "gate-health");
+    assert!(!world.answers.contains_key(&id));
+    world.healthy(&[BLUE]);
+    let question = world.questions.pop().unwrap();
+    world.reply(question, Hooks::Agree);
+    assert_eq!((world.live(), world.answers[&id].is_ok()), (BLUE, true));
+}
+
+#[test]
+fn what_bg_does_by_itself_overtakes_a_switch_that_waits_for_its_hooks() {
+    let failover = Policy { no_backend: NoBackend::FailOver, ..probed() };
+    for (policy, cause) in
+        [(Policy { bake: Some(seconds(60)), ..probed() }, "auto-rollback"), (failover, "fail-over")]
+    {
+        let (mut world, id) = waiting_for_hooks(policy);
+        world.sick(GREEN);
+        assert_eq!(world.live(), BLUE, "{cause}");
+        let refusal = world.answers[&id].clone().unwrap_err();
+        assert_eq!(refusal.code, "overtaken", "{cause}");
+        let told = world.told();
+        let wanted =
+            ["not-switched switch".to_owned(), format!("about {cause}"), format!("switched {cause}")];
+        assert_eq!(told[..3], wanted);
+    }
+    // Where it leads to what is no better, the switch goes on waiting.
+    let (mut world, id) = waiting_for_hooks(Policy { bake: Some(seconds(60)), ..probed() });
+    world.sick(BLUE);
+    world.sick(GREEN);
+    assert_eq!((world.live(), world.answers.contains_key(&id)), (GREEN, false));
 }
 
 #[test]
@@ -238,7 +315,7 @@ fn a_journal_that_fails_can_be_done_without_by_force() {
     world.disk = Disk::Fails;
     world.forced(GREEN, &["journal"]).unwrap();
     assert_eq!(world.live(), GREEN);
-    let crate::model::record::What::Switched { overridden, .. } = &world.last("switched switch").what else {
+    let What::Switched { overridden, .. } = &world.last("switched switch").what else {
         panic!();
     };
     assert_eq!(*overridden, ["journal"]);
@@ -297,12 +374,11 @@ fn a_switch_by_a_plan_is_exactly_that_or_refused() {
     assert_eq!(good.live(), GREEN);
 
     type Spoil = fn(&mut World);
-    let rows: [(&str, Spoil); 7] = [
+    let rows: [(&str, Spoil); 6] = [
         ("another version", |world| drop(world.stage(GREEN, "v9"))),
         ("a gate was shut", |world| drop(world.say(Verb::Freeze))),
         ("health", |world| world.sick(GREEN)),
         ("the word", |world| world.write_word(|it| it.canary = 5)),
-        ("a pause", |world| drop(world.say(Verb::Pause { time: seconds(5) }))),
         ("another fate", |world| world.configure(|policy| policy.fate = FateChoice::Reset)),
         ("another bake time", |world| world.configure(|policy| policy.bake = None)),
     ];
@@ -320,6 +396,96 @@ fn a_switch_by_a_plan_is_exactly_that_or_refused() {
     let generation = |generation| PlanId { generation, digest: None };
     assert_eq!(code(short.order(by(generation(1)))), "gate-plan");
     assert!(short.order(by(generation(0))).is_ok(), "without a digest only the generation has to hold");
+}
+
+#[test]
+fn each_gate_that_refuses_has_a_line_and_a_mend_for_what_was_ordered() {
+    let mut world = World::new(probed());
+    world.healthy(&[BLUE, GREEN]);
+    world.go(GREEN).unwrap();
+    world.sick(BLUE);
+    let refusal = world.rollback().unwrap_err();
+    assert!(
+        refusal.mend.contains("to go back all the same: bgctl rollback shop --force=health"),
+        "{refusal}"
+    );
+    world.say(Verb::Freeze).unwrap();
+    let refusal = world.go(BLUE).unwrap_err();
+    let names = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split(':').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&refusal.what), ["frozen", "health"], "{refusal}");
+    assert_eq!(names(&refusal.mend), ["frozen", "health", "all of them"], "{refusal}");
+    assert!(refusal.mend.ends_with("--force=frozen,health"), "{refusal}");
+    let What::Refused { gates, why, .. } = &world.last("refused").what else { panic!() };
+    assert_eq!(
+        (gates.as_slice(), why.contains('\n')),
+        (["frozen", "health"].map(str::to_owned).as_slice(), false)
+    );
+    assert!(world.forced(BLUE, &["frozen", "health"]).is_ok());
+}
+
+#[test]
+fn an_order_for_what_somebody_else_has_made_live_takes_it_as_it_is() {
+    let mut world = World::new(policy());
+    world.go(GREEN).unwrap();
+    world.write_word(|fields| fields.live = BLUE);
+    assert!(world.view().drifted.is_some());
+    world.told();
+    assert!(world.go(BLUE).unwrap().already);
+    assert_eq!((world.view().drifted, world.told()), (None, vec!["not-switched switch".to_owned()]));
+    assert!(world.go(BLUE).unwrap().already);
+    assert_eq!(world.told(), Vec::<String>::new(), "only what there was to settle is told");
+}
+
+#[test]
+fn machines_of_a_slice_that_is_down_by_order_are_down_by_order() {
+    let mut world = World::new(probed());
+    world.healthy(&[BLUE, GREEN]);
+    let over = |backend, state| Verb::Override { colour: GREEN, backend, state };
+    world.say(over(None, Some(false))).unwrap();
+    let verdicts = |world: &World| -> Vec<_> {
+        let probes = world.shop().health_view(world.now).probes.into_iter();
+        probes.filter(|it| it.colour == Some(GREEN)).map(|it| (it.up, it.overridden)).collect()
+    };
+    assert_eq!(verdicts(&world), [(Some(false), true), (Some(false), true)]);
+    world.say(over(Some(address(GREEN, 1)), Some(true))).unwrap();
+    assert_eq!(verdicts(&world), [(Some(true), true), (Some(false), true)]);
+    world.say(over(None, None)).unwrap();
+    assert_eq!(verdicts(&world), [(Some(true), true), (Some(true), false)]);
+}
+
+#[test]
+fn a_plan_outlives_what_does_not_matter_to_it() {
+    let mut world = World::new(policy());
+    world.go(GREEN).unwrap();
+    let plan = world.plan().plan;
+    let bare = PlanId { digest: None, ..plan };
+    for _ in 0..2 {
+        world.pass(seconds(2));
+        world.sweep([0, 0]);
+    }
+    assert!(!world.fields().draining);
+    world.say(Verb::Pause { time: seconds(5) }).unwrap();
+    world.say(Verb::Resume).unwrap();
+    assert_ne!(world.plan().plan.generation, plan.generation);
+    world.restart();
+    for plan in [plan, bare] {
+        let asked = world.machine.clone();
+        assert_eq!(
+            world.switch(SwitchOrder { plan: Some(plan), ..SwitchOrder::default() }).unwrap().to,
+            BLUE
+        );
+        // Live has changed, and with it everything.
+        let refusal = world.switch(SwitchOrder { plan: Some(plan), ..SwitchOrder::default() }).unwrap_err();
+        assert_eq!(refusal.code, "gate-plan");
+        world.go(GREEN).unwrap();
+        world.machine = asked;
+        world.kernel.insert("shop".to_owned(), world.shop().word());
+    }
+    world.write_word(|fields| fields.paused = true);
+    let refusal = world.switch(SwitchOrder { plan: Some(bare), ..SwitchOrder::default() }).unwrap_err();
+    assert_eq!(refusal.code, "gate-plan", "what somebody else does to the word is not known to be nothing");
 }
 
 #[test]
@@ -621,7 +787,7 @@ fn words_that_come_before_the_configuration_change_no_ring() {
 
     let memories = world.memories().into_iter().collect();
     world.machine = super::super::Machine::default();
-    world.feed(Event::Remembered { boot: "boot-1".to_owned(), memories });
+    world.feed(Event::Remembered { boot: "boot-1".to_owned(), memories, doubt: None });
     let served = world.served;
     world.reread();
     world.feed(Event::Configured(world.configured.clone()));

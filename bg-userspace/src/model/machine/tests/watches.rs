@@ -1,7 +1,8 @@
 //! What follows a switch: confirmation, bake time, fail-over and proof.
 
 use super::world::*;
-use crate::model::event::Event;
+use crate::model::Moment;
+use crate::model::event::{Event, OwnFlows};
 use crate::model::order::{Force, SwitchOrder, Verb};
 use crate::model::policy::{Level, NoBackend, Policy, ProbePolicy, Target};
 use bg_common::Colour;
@@ -266,6 +267,7 @@ fn an_answer_through_the_vip_from_before_the_switch_counts_for_nothing() {
             probe,
             target: Target::Vip,
             began,
+            own: Default::default(),
             finding: fine(Some(BLUE)),
         });
     }
@@ -288,6 +290,7 @@ fn an_answer_through_the_vip_from_before_the_switch_counts_for_nothing() {
             probe,
             target: Target::Vip,
             began,
+            own: Default::default(),
             finding: fine(Some(GREEN)),
         });
     }
@@ -444,6 +447,35 @@ fn a_switch_is_proved_by_the_first_new_flow_and_the_last_old_one() {
     assert_eq!(switched.staying, Some(812));
     assert_eq!(world.told().last().unwrap(), "proved");
     assert_eq!(world.machine.counting(), None);
+}
+
+#[test]
+fn a_first_flow_that_is_a_probe_of_bgs_own_is_no_client() {
+    let vip = ProbePolicy { vip: true, rise: 1, ..probe("web") };
+    let mut world = World::new(Policy { probes: vec![vip], ..policy() });
+    world.healthy(&[BLUE, GREEN]);
+    let id = world.give(Verb::Switch(SwitchOrder::default()));
+    let began = Moment(world.now.0 + Duration::from_millis(1));
+    world.now = Moment(began.0 + Duration::from_millis(5));
+    let nanos = |moment: Moment| u64::try_from(moment.0.as_nanos()).unwrap();
+    let flow = nanos(began) + 1_000_000;
+    (world.traffic[GREEN.index()].first_new_ns, world.traffic[GREEN.index()].last_new_ns) = (flow, flow);
+    world.feed(Event::Counted(vec![("shop".to_owned(), world.traffic)]));
+    let made = OwnFlows { flows: 1, handshakes: 1, answered: 1, refused: 0 };
+    world.feed(Event::Probed {
+        deployment: "shop".to_owned(),
+        probe: "web".to_owned(),
+        target: Target::Vip,
+        began,
+        own: [OwnFlows::default(), made],
+        finding: fine(Some(GREEN)),
+    });
+    let Ok(crate::model::order::Done::Switched(switched)) = world.answers[&id].clone() else { panic!() };
+    let proof = switched.proof;
+    assert_eq!(
+        (proof.first_new_us, proof.first_new_is_probe, proof.last_old_is_probe),
+        (Some(2000), true, false)
+    );
 }
 
 #[test]

@@ -113,6 +113,8 @@ pub(super) struct World {
     /// So much of it is durable, where it is not lost.
     pub(super) durable: usize,
     pub(super) disk: Disk,
+    /// Why the journal is not to be relied on.
+    pub(super) doubt: Option<String>,
     pub(super) hooks: Hooks,
     pub(super) questions: Vec<Question>,
     /// What somebody else writes just before the next exchanges.
@@ -168,6 +170,7 @@ impl World {
             journal: Vec::new(),
             durable: 0,
             disk: Disk::Works,
+            doubt: None,
             hooks: Hooks::Agree,
             questions: Vec::new(),
             foreign: VecDeque::new(),
@@ -218,7 +221,11 @@ impl World {
         let frozen = memories.iter().filter(|(_, memory)| memory.frozen.is_some());
         self.must_be_frozen = frozen.map(|(name, _)| name.clone()).collect();
         let boot = format!("boot-{}", self.boot);
-        self.feed(Event::Remembered { boot, memories: memories.into_iter().collect() });
+        self.feed(Event::Remembered {
+            boot,
+            memories: memories.into_iter().collect(),
+            doubt: self.doubt.clone(),
+        });
         self.feed(Event::Configured(self.configured.clone()));
         self.reread();
     }
@@ -626,7 +633,8 @@ impl World {
     pub(super) fn probed(&mut self, probe: &str, target: Target, finding: Finding) {
         self.now = Moment(self.now.0 + Duration::from_millis(1));
         let (deployment, probe, began) = (self.configured[0].name.clone(), probe.to_owned(), self.now);
-        self.feed(Event::Probed { deployment, probe, target, began, finding });
+        let own = Default::default();
+        self.feed(Event::Probed { deployment, probe, target, began, own, finding });
     }
 
     pub(super) fn sweep(&mut self, open: [u64; 2]) {

@@ -1,0 +1,267 @@
+//! Datagrams in fragments, whole addresses and long frames over real links, on each way through a gateway.
+
+use crate::fates::{Lab, WAYS, Way};
+use bg_common::{Colour, Fate, Reason};
+use bg_tests::packet::{echo_request, fragments, patched, raw, udp};
+use bg_tests::topology::{CLIENT, CLIENT_LINK, CLIENT_MAC, MACHINE_LINK, Plan, UPLINK_MAC, VIPS};
+use bg_tests::wait::{PATIENCE, until};
+use bg_tests::wire::Socket;
+use bg_userspace::dataplane::{Protocol, ServiceSpec};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+
+const PORT: u16 = 53;
+const SERVER: u16 = 5353;
+const LARGE: usize = 8192;
+
+fn datagrams(name: &str, way: Way, plan: &Plan) -> Lab {
+    Lab::with(name, way, plan, |backends| {
+        vec![ServiceSpec {
+            name: "names".to_owned(),
+            protocol: Protocol::Udp,
+            frontends: VIPS.map(|vip| (vip, PORT).into()).to_vec(),
+            backends: Colour::BOTH.map(|colour| backends(colour, SERVER)),
+            ..ServiceSpec::default()
+        }]
+    })
+}
+
+/// A socket of the first machine of a slice.
+fn server(lab: &Lab, colour: Colour, family: usize, port: u16) -> UdpSocket {
+    let machine = lab.topology.slice(colour).next().expect("a slice has a machine");
+    let socket = machine.namespace.run(|| UdpSocket::bind((machine.addrs[family], port))).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+fn client(lab: &Lab, family: usize) -> UdpSocket {
+    let socket = lab.topology.client.run(|| UdpSocket::bind((CLIENT[family], 0))).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+fn payload(len: usize) -> Vec<u8> {
+    (0..len).map(|n| (n * 7 + n / 251) as u8).collect()
+}
+
+/// A question from the client and its answer, both whole, the answer from where the question went.
+fn converse(client: &UdpSocket, server: &UdpSocket, to: SocketAddr, len: usize) {
+    let (question, mut buffer) = (payload(len), vec![0; len + 1]);
+    client.send_to(&question, to).unwrap();
+    let (got, from) = server.recv_from(&mut buffer).expect("the question arrives");
+    assert!(buffer[..got] == question, "{got} bytes of {len} arrive");
+    assert_eq!(from, client.local_addr().unwrap(), "the slice sees its client");
+    let answer: Vec<u8> = question.iter().rev().copied().collect();
+    server.send_to(&answer, from).unwrap();
+    let (got, from) = client.recv_from(&mut buffer).expect("the answer arrives");
+    assert_eq!((got, from), (len, to));
+    assert!(buffer[..got] == answer, "the answer is another");
+}
+
+#[test]
+fn datagrams_larger_than_a_frame_go_there_and_back_whole() {
+    for way in WAYS {
+        let lab = datagrams(&format!("large-{way:?}").to_lowercase(), way, &Plan::default());
+        for family in 0..2 {
+            let servers = Colour::BOTH.map(|colour| server(&lab, colour, family, SERVER));
+            let old = client(&lab, family);
+            let vip = SocketAddr::new(VIPS[family], PORT);
+            let word = lab.word();
+            let (live, other) = (word.live(), word.live().other());
+            converse(&old, &servers[live.index()], vip, LARGE);
+            converse(&old, &servers[live.index()], vip, 60_000);
+            lab.change(|word| word.switched(other, Fate::Keep, None));
+            converse(&old, &servers[live.index()], vip, LARGE);
+            converse(&client(&lab, family), &servers[other.index()], vip, LARGE);
+            for socket in &servers {
+                socket.set_nonblocking(true).unwrap();
+                assert_eq!(
+                    socket.recv_from(&mut [0; 16]).unwrap_err().kind(),
+                    ErrorKind::WouldBlock,
+                    "misdirected"
+                );
+            }
+        }
+        assert_eq!(lab.counted(Reason::Orphan), 0, "{way:?}");
+    }
+}
+
+#[test]
+fn a_later_fragment_waits_for_nobody_and_goes_nowhere_without_the_first() {
+    for way in WAYS {
+        let lab = datagrams(&format!("order-{way:?}").to_lowercase(), way, &Plan::default());
+        let wire = Socket::open(&lab.topology.client, CLIENT_LINK).unwrap();
+        for family in 0..2 {
+            let blue = server(&lab, Colour::Blue, family, SERVER);
+            let from = SocketAddr::new(CLIENT[family], 40_000);
+            // The kernel behind has to know its neighbours.
+            converse(&client(&lab, family), &blue, SocketAddr::new(VIPS[family], PORT), 8);
+            let send = |port, order: &[usize]| {
+                let question = payload(2000 + usize::from(port));
+                let frame =
+                    udp(SocketAddr::new(from.ip(), port), SocketAddr::new(VIPS[family], PORT), &question);
+                let frame = patched(frame, 0, &[UPLINK_MAC, CLIENT_MAC].concat());
+                let pieces: Vec<_> = fragments(&frame, 1024)
+                    .into_iter()
+                    .map(|piece| {
+                        // Each a datagram of its own.
+                        let [high, low] = port.to_be_bytes();
+                        if family == 0 {
+                            bg_tests::packet::settled(patched(piece, 18, &[high, low]))
+                        } else {
+                            patched(piece, 54 + 6, &[high, low])
+                        }
+                    })
+                    .collect();
+                order.iter().for_each(|nth| wire.send(&pieces[*nth]).unwrap());
+                question
+            };
+            let mut buffer = vec![0; 65_536];
+            let orphans = lab.counted(Reason::Orphan);
+            for (port, order) in [(1001, [0, 1, 2]), (1002, [0, 2, 1])] {
+                let question = send(port, &order);
+                let (got, whom) = blue.recv_from(&mut buffer).expect("the datagram arrives");
+                assert_eq!(whom, SocketAddr::new(from.ip(), port), "{way:?} {order:?}");
+                assert!(buffer[..got] == question, "{way:?} {order:?}");
+            }
+            assert_eq!(lab.counted(Reason::Orphan), orphans, "{way:?}");
+            // In reverse, and without the first one: both are lost, and nothing else is.
+            send(1003, &[2, 1, 0]);
+            send(1004, &[1, 2]);
+            until("four orphans are counted", PATIENCE, || lab.counted(Reason::Orphan) == orphans + 4)
+                .unwrap();
+            let question = send(1005, &[0, 1, 2]);
+            let (got, whom) = blue.recv_from(&mut buffer).expect("the datagram arrives");
+            assert_eq!((got, whom.port()), (question.len(), 1005), "{way:?}");
+        }
+    }
+}
+
+/// A service with the VIPs as a whole.
+fn whole(name: &str, way: Way) -> Lab {
+    Lab::with(name, way, &Plan::default(), |backends| {
+        vec![ServiceSpec {
+            name: "all".to_owned(),
+            protocol: Protocol::Any,
+            frontends: VIPS.map(|vip| (vip, 0).into()).to_vec(),
+            backends: Colour::BOTH.map(|colour| backends(colour, 0)),
+            ..ServiceSpec::default()
+        }]
+    })
+}
+
+fn stream(lab: &Lab, colour: Colour, family: usize, port: u16) -> TcpStream {
+    let machine = lab.topology.slice(colour).next().expect("a slice has a machine");
+    let listener = machine.namespace.run(|| TcpListener::bind((machine.addrs[family], port))).unwrap();
+    let to = SocketAddr::new(VIPS[family], port);
+    let client = lab.topology.client.run(|| TcpStream::connect_timeout(&to, PATIENCE)).expect("it connects");
+    listener.set_nonblocking(true).unwrap();
+    let mut server = until_accepted(&listener);
+    server.set_nonblocking(false).unwrap();
+    server.write_all(b"hello").unwrap();
+    let mut greeting = [0; 5];
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    (&client).read_exact(&mut greeting).unwrap();
+    client
+}
+
+fn until_accepted(listener: &TcpListener) -> TcpStream {
+    bg_tests::wait::until_some("a connection", PATIENCE, || listener.accept().ok()).unwrap().0
+}
+
+/// Sends a packet of the client's, and waits for `want` to come by where `ear` listens; MAC addresses and hop limit may
+/// be any.
+fn heard(lab: &Lab, sent: &[u8], ear: &Socket, want: &[u8]) {
+    let wire = Socket::open(&lab.topology.client, CLIENT_LINK).unwrap();
+    wire.send(&patched(sent.to_vec(), 0, &[UPLINK_MAC, CLIENT_MAC].concat())).unwrap();
+    let bare = |frame: &[u8]| {
+        let v4 = frame.get(12..14) == Some(&[8, 0]);
+        let frame = patched(frame.to_vec(), if v4 { 14 + 8 } else { 14 + 7 }, &[64]);
+        if v4 { patched(frame, 24, &[0, 0])[14..].to_vec() } else { frame[14..].to_vec() }
+    };
+    let mut buffer = vec![0; 2048];
+    until("the packet arrives", PATIENCE, || {
+        std::iter::from_fn(|| ear.receive(&mut buffer).unwrap().map(|frame| buffer[..frame.length].to_vec()))
+            .any(|frame| frame.len() >= want.len() && bare(&frame) == bare(want))
+    })
+    .unwrap();
+}
+
+/// GRE, which has no ports, arrives at a machine of the colour.
+fn tunnels(lab: &Lab, colour: Colour, family: usize) {
+    let machine = lab.topology.slice(colour).next().expect("a slice has a machine");
+    let ear = Socket::open(&machine.namespace, MACHINE_LINK).unwrap();
+    let packet = |to| {
+        raw(CLIENT[family], to, 47, b"\0\0\x08\0 and something large enough for a frame to need no padding")
+    };
+    heard(lab, &packet(VIPS[family]), &ear, &packet(machine.addrs[family]));
+}
+
+/// An echo request reaches a machine of the colour, by which it is answered from the VIP.
+fn echoes(lab: &Lab, colour: Colour, family: usize) {
+    let machine = lab.topology.slice(colour).next().expect("a slice has a machine");
+    let ear = Socket::open(&machine.namespace, MACHINE_LINK).unwrap();
+    let request = |to| echo_request(CLIENT[family], to);
+    let mut answer = echo_request(VIPS[family], CLIENT[family]);
+    let client = Socket::open(&lab.topology.client, CLIENT_LINK).unwrap();
+    heard(lab, &request(VIPS[family]), &ear, &request(machine.addrs[family]));
+    let at = if family == 0 { 34 } else { 54 };
+    answer[at] = if family == 0 { 0 } else { 129 };
+    let mut buffer = vec![0; 2048];
+    until("the answer arrives", PATIENCE, || {
+        std::iter::from_fn(|| {
+            client.receive(&mut buffer).unwrap().map(|frame| buffer[..frame.length].to_vec())
+        })
+        .any(|frame| {
+            // Type, and all behind the checksum; addresses.
+            let addresses = if family == 0 { 26..34 } else { 22..54 };
+            frame.len() >= answer.len()
+                && frame[addresses.clone()] == answer[addresses]
+                && frame[at] == answer[at]
+                && frame[at + 4..answer.len()] == answer[at + 4..]
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_whole_address_is_switched_with_all_its_ports_and_protocols() {
+    for way in WAYS {
+        let lab = whole(&format!("whole-{way:?}").to_lowercase(), way);
+        for family in 0..2 {
+            let word = lab.word();
+            let (live, other) = (word.live(), word.live().other());
+            for port in [22, 8443] {
+                drop(stream(&lab, live, family, port));
+                let servers = Colour::BOTH.map(|colour| server(&lab, colour, family, port));
+                converse(&client(&lab, family), &servers[live.index()], (VIPS[family], port).into(), 3000);
+            }
+            tunnels(&lab, live, family);
+            echoes(&lab, live, family);
+            lab.change(|word| word.switched(other, Fate::Keep, None));
+            for port in [22, 8443] {
+                drop(stream(&lab, other, family, port));
+                let servers = Colour::BOTH.map(|colour| server(&lab, colour, family, port));
+                converse(&client(&lab, family), &servers[other.index()], (VIPS[family], port).into(), 3000);
+            }
+            // What has a pin stays, with ports or without; another client's goes to the new colour.
+            tunnels(&lab, live, family);
+        }
+        assert_eq!(lab.counted(Reason::Orphan), 0, "{way:?}");
+    }
+}
+
+#[test]
+fn frames_of_nine_thousand_bytes_pass_on_each_way() {
+    let plan = Plan { mtu: 9000, ..Plan::default() };
+    for way in WAYS {
+        let lab = datagrams(&format!("jumbo-{way:?}").to_lowercase(), way, &plan);
+        for family in 0..2 {
+            let blue = server(&lab, Colour::Blue, family, SERVER);
+            let vip = SocketAddr::new(VIPS[family], PORT);
+            for len in [1000, 3000, 5000, 8900, 20_000] {
+                converse(&client(&lab, family), &blue, vip, len);
+            }
+        }
+    }
+}
