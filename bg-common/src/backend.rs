@@ -1,5 +1,6 @@
 //! One address and port of a slice that serves one service.
 
+use crate::word::Fate;
 use crate::{Addr, Endpoint, Port, Proto, SliceId};
 
 /// How the gateway hands a packet on to a backend. Only the tc programs redirect; XDP always goes
@@ -39,7 +40,8 @@ pub struct Backend {
     slice: SliceId,
     port: Port,
     proto: Proto,
-    /// Bits 0-1: [`Via`]; 2-3: [`PinnedFlows`]; 4: [`Backend::is_down`]; 5: [`Backend::has_source`].
+    /// Bits 0-1: [`Via`]; 2-3: [`PinnedFlows`]; 4: [`Backend::is_down`]; 5: [`Backend::has_source`];
+    /// 6-7: [`Backend::on_switch`].
     way: u8,
 }
 
@@ -48,6 +50,8 @@ const PINNED_SHIFT: u32 = 2;
 const PINNED_BITS: u8 = 0b11;
 const DOWN: u8 = 1 << 4;
 const SOURCE: u8 = 1 << 5;
+const ON_SWITCH_SHIFT: u32 = 6;
+const ON_SWITCH_BITS: u8 = 0b11;
 
 impl Backend {
     /// A backend of `service` in `slice`, reached over interface `ifindex`.
@@ -64,10 +68,17 @@ impl Backend {
         }
     }
 
+    /// The same backend, whose flows meet `fate` while its colour drains and the word says that flows stay.
+    #[must_use]
+    pub const fn leaving(self, fate: Fate) -> Self {
+        let way = self.way & !(ON_SWITCH_BITS << ON_SWITCH_SHIFT) | (fate as u8) << ON_SWITCH_SHIFT;
+        Self { way, ..self }
+    }
+
     /// The same backend, down: no ring leads to it, and its flows meet this.
     #[must_use]
     pub const fn down(self, pinned: PinnedFlows) -> Self {
-        let way = self.way & (VIA_BITS | SOURCE) | (pinned as u8) << PINNED_SHIFT | DOWN;
+        let way = self.way & !(PINNED_BITS << PINNED_SHIFT) | (pinned as u8) << PINNED_SHIFT | DOWN;
         Self { way, ..self }
     }
 
@@ -77,7 +88,8 @@ impl Backend {
         Self { way: self.way & !DOWN, ..self }
     }
 
-    /// Whether it is wanted although no ring leads to it. Programs do not ask.
+    /// Whether it is wanted although no ring leads to it.
+    #[inline(always)]
     #[must_use]
     pub const fn is_down(&self) -> bool {
         self.way & DOWN != 0
@@ -101,6 +113,24 @@ impl Backend {
     #[must_use]
     pub const fn keeps_flows(&self) -> bool {
         self.way & PINNED_BITS << PINNED_SHIFT == 0
+    }
+
+    /// Whether its flows stay at a switch, as far as its service has a say.
+    #[inline(always)]
+    #[must_use]
+    pub const fn stays_on_switch(&self) -> bool {
+        self.way & ON_SWITCH_BITS << ON_SWITCH_SHIFT == 0
+    }
+
+    /// What happens to its flows while its colour drains, where the word says that they stay.
+    #[inline(always)]
+    #[must_use]
+    pub const fn on_switch(&self) -> Fate {
+        match self.way >> ON_SWITCH_SHIFT & ON_SWITCH_BITS {
+            1 => Fate::Reset,
+            2 => Fate::Move,
+            _ => Fate::Keep,
+        }
     }
 
     /// What happens to the flows that are pinned to it; what is unknown keeps them.
@@ -186,6 +216,12 @@ mod tests {
                 assert_eq!((down.endpoint(), down.ifindex()), (at, 7));
                 let removed = down.removed();
                 assert_eq!((removed.via(), removed.pinned(), removed.is_down()), (via, pinned, false));
+                for fate in [Fate::Keep, Fate::Reset, Fate::Move] {
+                    let leaving = down.leaving(Fate::Reset).leaving(fate);
+                    assert_eq!((leaving.on_switch(), leaving.stays_on_switch()), (fate, fate == Fate::Keep));
+                    assert_eq!(leaving.leaving(Fate::Keep), down);
+                    assert_eq!(up.leaving(fate).down(pinned), leaving);
+                }
             }
         }
     }

@@ -95,7 +95,8 @@ impl Endpoint {
 
     /// 64 bits that spread endpoints evenly, however alike they are.
     #[inline(always)]
-    pub(crate) const fn hash(&self) -> u64 {
+    #[must_use]
+    pub const fn hash(&self) -> u64 {
         spread(&self.addr, self.tail)
     }
 

@@ -82,7 +82,8 @@ pub struct Flow {
     pub backend: u32,
     /// Index of the frontend that the client used.
     pub frontend: u32,
-    /// Half-open: when the flow began, until the backend answers. Afterwards: the last packet.
+    /// Half-open: when the flow began, until the backend answers. Afterwards: the last packet; of datagrams, the
+    /// last that the backend has sent, or the client's first after that answer.
     pub seen: Tick,
     /// [`Flow::state`] in the first byte as it lies in memory, [`Flow::began`] in the other three. One word,
     /// because what is copied byte by byte costs programs their stack.
@@ -104,6 +105,8 @@ impl Flow {
     pub const HANDSHAKE: u8 = 1 << 5;
     /// It was ended by its fate: each side gets a RST at its next packet, whatever the word says.
     pub const CUT: u8 = 1 << 6;
+    /// A preview has led it to its colour: no switch changes where that leads, so no fate of one meets it.
+    pub const PREVIEW: u8 = 1 << 7;
 
     /// How long an unanswered pin counts: a minute, in ticks.
     pub const HALF_OPEN_TICKS: u32 = Tick::in_seconds(60);
@@ -175,6 +178,13 @@ impl Flow {
     #[must_use]
     pub const fn cut(&self) -> bool {
         self.state() & Self::CUT != 0
+    }
+
+    /// Whether a preview has led it to its colour.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_preview(&self) -> bool {
+        self.state() & Self::PREVIEW != 0
     }
 
     /// Whether the conversation is over: both sides have sent FIN, one has sent RST, or it was cut.

@@ -25,6 +25,7 @@ pub mod names;
 pub mod nat;
 #[cfg(feature = "user")]
 mod pod;
+pub mod preview;
 pub mod reason;
 pub mod recent;
 pub mod service;
@@ -44,6 +45,7 @@ pub use fragment::{Fragment, FragmentKey};
 pub use local::Connected;
 pub use names::Name;
 pub use nat::{NatKey, Source};
+pub use preview::{Aim, PreviewKey};
 pub use reason::{Reason, Verdict};
 pub use recent::{End, Recent, RecentKey};
 pub use service::{Frontend, Ring, Service};

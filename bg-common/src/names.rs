@@ -14,8 +14,10 @@ pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
 pub const FRONTENDS: &str = "FRONTENDS";
 /// Where a frontend listens: array, frontend id → [`Endpoint`](crate::Endpoint).
 pub const FRONTEND_ADDRS: &str = "FRONTEND_ADDRS";
-/// Ring positions: array, position → backend id.
+/// Ring positions: array, memory-mapped, position → backend id.
 pub const RING: &str = "RING";
+/// Preview rules: longest prefix, [`PreviewKey`](crate::PreviewKey) → the number of an [`Aim`](crate::Aim).
+pub const PREVIEW: &str = "PREVIEW";
 /// Backends: array, backend id → [`Backend`](crate::Backend).
 pub const BACKENDS: &str = "BACKENDS";
 /// Backends by where they listen: array of buckets, [`Endpoint`](crate::Endpoint) → backend id.
@@ -110,7 +112,9 @@ pub const MAX_SERVICES: u32 = 16_384;
 /// Most frontends of one instance.
 pub const MAX_FRONTENDS: u32 = 32_768;
 /// Most ring positions of one instance.
-pub const MAX_RING: u32 = 1 << 18;
+pub const MAX_RING: u32 = 1 << 19;
+/// Most preview rules of one instance.
+pub const MAX_PREVIEWS: u32 = 16_384;
 /// Most backends of one instance, those that only old pins name included.
 pub const MAX_BACKENDS: u32 = 32_768;
 /// Buckets of the two tables of endpoints: four times as many slots as endpoints.

@@ -2,7 +2,7 @@
 
 use crate::{
     Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Name, NatKey,
-    Recent, Service, Settings, Source, Traffic, Word,
+    PreviewKey, Recent, Service, Settings, Source, Traffic, Word,
 };
 
 macro_rules! pod {
@@ -23,6 +23,7 @@ pod! {
     Backend: 32,
     FlowKey: 24,
     Flow: 16,
+    PreviewKey: 24,
     FragmentKey: 40,
     Fragment: 16,
     Settings: 8,

@@ -84,6 +84,8 @@ reasons! {
     37 IcmpError Forward "icmp-error" "An ICMP error about a packet of a flow, translated outside and in what it quotes.",
     38 IcmpNoFlow Pass "icmp-no-flow" "An ICMP error about a packet that no flow of ours has sent.",
     39 IcmpQuote Pass "icmp-quote" "An ICMP error that quotes too little to tell a flow, or nothing of a known form.",
+    42 Preview Forward "preview" "A new flow that a preview rule or preview VIP has led to its colour.",
+    43 Canary Forward "canary" "A new flow that the canary has led to the colour that is not live.",
     46 NatFull Drop "nat-full" "No port of the gateway was free for a flow whose client's address is to be replaced.",
     47 LocalFull Forward "local-full" "It could not be remembered what a local socket is connected to: its process is shown the backend.",
 }

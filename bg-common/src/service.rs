@@ -1,7 +1,7 @@
 //! What clients connect to, and the ring that spreads a service's flows over a slice's backends.
 
-use crate::Colour;
 use crate::addr::join;
+use crate::{Aim, Colour};
 
 /// What a frontend's endpoint leads to. 8 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -11,15 +11,13 @@ pub struct Frontend {
     pub service: u32,
     /// Index of this frontend's own endpoint, for the way back.
     pub id: u16,
-    /// [`Frontend::LIVE`] or one of its neighbours.
+    /// The number of an [`Aim`], or [`Frontend::VIP`].
     pub role: u8,
     /// Always zero.
     pub zero: u8,
 }
 
 impl Frontend {
-    /// The frontend follows the live colour.
-    pub const LIVE: u8 = 0;
     /// No frontend, but a sign under [`Endpoint::whole`](crate::Endpoint::whole) that the address is a VIP, of which
     /// the gateway keeps what no frontend claims.
     pub const VIP: u8 = 255;
@@ -27,7 +25,20 @@ impl Frontend {
     /// A frontend that follows the live colour.
     #[must_use]
     pub const fn live(service: u32, id: u16) -> Self {
-        Self { service, id, role: Self::LIVE, zero: 0 }
+        Self::aimed(service, id, Aim::Live)
+    }
+
+    /// A frontend that leads there.
+    #[must_use]
+    pub const fn aimed(service: u32, id: u16, aim: Aim) -> Self {
+        Self { service, id, role: aim as u8, zero: 0 }
+    }
+
+    /// Where it leads.
+    #[inline(always)]
+    #[must_use]
+    pub const fn aim(&self) -> Aim {
+        Aim::from_number(self.role)
     }
 
     /// The sign of a VIP.
@@ -98,7 +109,7 @@ impl Ring {
 pub struct Service {
     /// Index of the deployment, and so of the word.
     pub deployment: u32,
-    /// Bits of [`Service::REFUSE`]; the others are zero.
+    /// Bits of [`Service::REFUSE`] and its neighbours; the others are zero.
     pub flags: u32,
     /// Where flows go, by [`Service::slot`].
     pub rings: [Ring; Self::RINGS],
@@ -111,6 +122,10 @@ impl Service {
 
     /// Where no backend serves, a TCP SYN is answered by a RST.
     pub const REFUSE: u32 = 1 << 0;
+    /// All flows of a client's address go to one backend.
+    pub const BY_CLIENT: u32 = 1 << 1;
+    /// The canary takes whole clients, by their address, and not single flows.
+    pub const CANARY_BY_CLIENT: u32 = 1 << 2;
 
     /// Deployment and flags as they lie in memory, so that user space replaces the flags by one store.
     #[must_use]
@@ -125,6 +140,20 @@ impl Service {
         self.flags & Self::REFUSE != 0
     }
 
+    /// Whether all flows of a client's address go to one backend.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_by_client(&self) -> bool {
+        self.flags & Self::BY_CLIENT != 0
+    }
+
+    /// Whether the canary takes whole clients.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has_canary_by_client(&self) -> bool {
+        self.flags & Self::CANARY_BY_CLIENT != 0
+    }
+
     /// Position of the ring of a colour and family.
     #[must_use]
     pub const fn slot(colour: Colour, v6: bool) -> usize {
@@ -135,12 +164,12 @@ impl Service {
     #[inline(always)]
     #[must_use]
     pub const fn ring(&self, colour: Colour, v6: bool) -> Ring {
-        let [blue4, blue6, green4, green6] = self.rings;
+        let [blue4, blue6, green4, green6] = &self.rings;
         match (colour, v6) {
-            (Colour::Blue, false) => blue4,
-            (Colour::Blue, true) => blue6,
-            (Colour::Green, false) => green4,
-            (Colour::Green, true) => green6,
+            (Colour::Blue, false) => *blue4,
+            (Colour::Blue, true) => *blue6,
+            (Colour::Green, false) => *green4,
+            (Colour::Green, true) => *green6,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::names::{self, Name};
 use crate::{
-    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason,
-    Recent, Service, Settings, Source, Traffic, Word,
+    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, PreviewKey,
+    Reason, Recent, Service, Settings, Source, Traffic, Word,
 };
 
 /// A kind of table, numbered as `enum bpf_map_type` in include/uapi/linux/bpf.h.
@@ -18,6 +18,8 @@ pub enum Kind {
     PerCpuArray = 6,
     /// `BPF_MAP_TYPE_LRU_HASH`.
     LruHash = 9,
+    /// `BPF_MAP_TYPE_LPM_TRIE`.
+    LpmTrie = 11,
 }
 
 /// The form of a table.
@@ -40,6 +42,9 @@ pub struct Table {
 /// The values can be mapped into memory.
 const MMAPABLE: u32 = 1 << 10;
 
+/// Entries are made one by one.
+const NO_PREALLOC: u32 = 1 << 0;
+
 const fn table<K, V>(name: &'static str, kind: Kind, max_entries: u32, flags: u32) -> Table {
     Table {
         name,
@@ -52,14 +57,15 @@ const fn table<K, V>(name: &'static str, kind: Kind, max_entries: u32, flags: u3
 }
 
 /// Every table.
-pub const TABLES: [Table; 21] = [
+pub const TABLES: [Table; 22] = [
     table::<u32, Word>(names::DEPLOYMENTS, Kind::Array, names::MAX_DEPLOYMENTS, MMAPABLE),
     table::<u32, Name>(names::DEPLOYMENT_NAMES, Kind::Array, names::MAX_DEPLOYMENTS, 0),
     table::<u32, Service>(names::SERVICES, Kind::Array, names::MAX_SERVICES, MMAPABLE),
     table::<u32, Name>(names::SERVICE_NAMES, Kind::Array, names::MAX_SERVICES, 0),
     table::<u32, Bucket<Frontend>>(names::FRONTENDS, Kind::Array, names::ENDPOINT_BUCKETS, 0),
     table::<u32, Endpoint>(names::FRONTEND_ADDRS, Kind::Array, names::MAX_FRONTENDS, 0),
-    table::<u32, u32>(names::RING, Kind::Array, names::MAX_RING, 0),
+    table::<u32, u32>(names::RING, Kind::Array, names::MAX_RING, MMAPABLE),
+    table::<PreviewKey, u32>(names::PREVIEW, Kind::LpmTrie, names::MAX_PREVIEWS, NO_PREALLOC),
     table::<u32, Backend>(names::BACKENDS, Kind::Array, names::MAX_BACKENDS, 0),
     table::<u32, Bucket<u64>>(names::BACKENDS_BY_ADDR, Kind::Array, names::ENDPOINT_BUCKETS, 0),
     table::<FlowKey, Flow>(names::FLOWS, Kind::Hash, names::DEFAULT_FLOWS, 0),

@@ -103,12 +103,15 @@ const REVERT: u64 = 1 << 6;
 const RESUME: u64 = 1 << 7;
 const CANARY_SHIFT: u32 = 8;
 const CANARY_BITS: u64 = 0x3ff;
-const CANARY_MAX: u16 = 1000;
+const CANARY_MAX: u16 = Word::ALL;
 const GENERATION_SHIFT: u32 = 18;
 const GENERATION_BITS: u64 = 0x3fff;
 const DEADLINE_SHIFT: u32 = 32;
 
 impl Word {
+    /// A canary share of all new flows.
+    pub const ALL: u16 = 1000;
+
     /// Generations are counted modulo this.
     pub const GENERATIONS: u64 = GENERATION_BITS + 1;
 
@@ -166,6 +169,20 @@ impl Word {
         }
     }
 
+    /// Whether preview rules are in use.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has_previews(self) -> bool {
+        self.0 & PREVIEW != 0
+    }
+
+    /// The share of new flows that go to the colour which is not live, in 1/1000. What is above 1000 takes all.
+    #[inline(always)]
+    #[must_use]
+    pub const fn canary(self) -> u16 {
+        (self.0 >> CANARY_SHIFT & CANARY_BITS) as u16
+    }
+
     /// The [`Tick`](crate::Tick) of the deadline; 0 is none.
     #[inline(always)]
     #[must_use]
@@ -198,7 +215,7 @@ impl Word {
             2 => Fate::Move,
             _ => return Err(Invalid::Fate),
         };
-        let canary = (self.0 >> CANARY_SHIFT & CANARY_BITS) as u16;
+        let canary = self.canary();
         if canary > CANARY_MAX {
             return Err(Invalid::Canary);
         }
@@ -206,7 +223,7 @@ impl Word {
             live: self.live(),
             draining: self.draining(),
             paused: self.is_paused(),
-            preview: self.0 & PREVIEW != 0,
+            preview: self.has_previews(),
             fate,
             revert_at_deadline: self.0 & REVERT != 0,
             resume_at_deadline: self.0 & RESUME != 0,

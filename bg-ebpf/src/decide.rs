@@ -3,16 +3,16 @@
 //! Towards a slice: frontend → pin → else the word → ring → backend. The way back is in [`reply`](crate::reply).
 //! `Ok(None)` means that the packet is none of ours.
 
-use crate::fate::{Outlook, cut, is_settled, outlook, word_of};
-use crate::hash;
-use crate::note::{client_spoke, come_back, opened};
-use crate::packet::{Family, Packet};
+use crate::choose::{Chosen, choose};
+use crate::fate::{Outlook, cut, is_forsaken, is_settled, outlook, raw_word, word_of};
+use crate::note::{client_spoke, come_back, comes_back, opened};
+use crate::packet::Packet;
 use crate::parse::Detour;
 use crate::recent::{recall, remember};
 use crate::reply::{is_over, reply};
 use crate::rewrite::Rewrite;
 use crate::tables::{Insert, Pin, Tables};
-use bg_common::{Backend, End, Flow, FlowKey, Frontend, Reason, Service, Tick, Via, Word};
+use bg_common::{Backend, End, Flow, FlowKey, Frontend, Reason, Tick, Via, Word};
 
 /// How a rewritten packet leaves, where the hook can choose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,43 +23,52 @@ pub enum Way {
     Client,
 }
 
-/// Decides about a plain packet that comes from clients.
+/// Decides about a plain packet that comes from clients, if its flow has a pin that stays as it is but for its time.
 ///
 /// # Errors
 ///
-/// The reason why it is refused, or that it may be for a whole address, which the slow path looks up.
+/// The reason why it is refused, or that the slow path decides: about new flows, those that change tables, and whole
+/// addresses. What it takes would need room on the stack, and registers, of every packet.
 #[inline(always)]
 pub fn forward<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Detour> {
     match recall(packet, tables, End::Destination) {
         Some(rewrite) => Ok(Some(rewrite)),
-        None => forward_anew(packet, tables),
+        None => forward_pinned(packet, tables),
     }
 }
 
 #[inline(always)]
-fn forward_anew<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Detour> {
+fn forward_pinned<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Detour> {
     let epoch = tables.epoch();
     let Some(frontend) = tables.frontend(&packet.destination()) else {
-        return if tables.settings().whole_addresses() { Err(Detour::Rare) } else { Ok(None) };
+        return if tables.settings().whole_addresses() { Err(Detour::Undecided) } else { Ok(None) };
     };
     let key = FlowKey::new(packet.src, packet.src_port, packet.proto, frontend.service);
-    let Choice { backend, settled, .. } = to_backend(packet, tables, &frontend, &key)?;
+    let now = tables.now();
+    let (place, pin) = find(tables, &key).ok_or(Detour::Undecided)?;
+    let Pinned::To(flow, backend, word) = pinned(packet, tables, &frontend, place, &pin, now)? else {
+        return Err(Detour::Undecided);
+    };
+    if flow.frontend != u32::from(frontend.id) {
+        return Err(Detour::Undecided);
+    }
+    let mut settled = false;
+    if place == In::Flows {
+        client_spoke(packet, tables, &pin, &flow, now, true);
+        settled = is_busy(place, &flow, now) && is_settled(&flow, backend, word);
+    } else if comes_back(packet, &flow) {
+        return Err(Detour::Undecided);
+    }
+    count_in(packet, tables, backend)?;
     let rewrite = Rewrite::to_slice(packet, backend);
-    if let Some(word) = settled {
+    if settled {
         remember(packet, tables, epoch, word, backend, &rewrite);
     }
     Ok(Some(rewrite))
 }
 
-/// The backend of a packet's flow.
-pub(crate) struct Choice<'a> {
-    /// Its index.
-    pub(crate) id: u32,
-    /// Itself.
-    pub(crate) backend: &'a Backend,
-    /// The word as it stands in the table, if as much would be said about the flow's next packet.
-    pub(crate) settled: Option<Word>,
-}
+/// The backend of a packet's flow, and its index.
+pub(crate) type Choice<'a> = (u32, &'a Backend);
 
 /// The backend that a packet for a frontend goes to, and counts it.
 #[inline(always)]
@@ -70,7 +79,13 @@ pub(crate) fn to_backend<'a, T: Tables>(
     key: &FlowKey,
 ) -> Result<Choice<'a>, Reason> {
     let choice = backend_of(packet, tables, frontend, key)?;
-    let backend = choice.backend;
+    count_in(packet, tables, choice.1)?;
+    Ok(choice)
+}
+
+/// Counts a packet to a backend, unless it has sent it itself.
+#[inline(always)]
+fn count_in<T: Tables>(packet: &Packet, tables: &T, backend: &Backend) -> Result<(), Reason> {
     if backend.endpoint().addr() == packet.src && !backend.has_source() {
         return Err(Reason::OwnAddress);
     }
@@ -78,7 +93,7 @@ pub(crate) fn to_backend<'a, T: Tables>(
         traffic.packets_in += u64::from(packet.segments);
         traffic.bytes_in += u64::from(packet.len);
     });
-    Ok(choice)
+    Ok(())
 }
 
 /// Decides about a packet from a zone: most are replies, but a slice may be a client too.
@@ -89,19 +104,13 @@ pub(crate) fn to_backend<'a, T: Tables>(
 #[inline(always)]
 pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Detour> {
     let back = reply(packet, tables);
-    if matches!(back, Ok(Some(_)) | Err(Detour::Rare)) || back.is_err_and(is_over) {
+    if matches!(back, Ok(Some(_)) | Err(Detour::Undecided)) || back.is_err_and(is_over) {
         return back;
     }
     match forward(packet, tables)? {
         Some(rewrite) => Ok(Some(rewrite)),
         None => back,
     }
-}
-
-/// The word of a backend's deployment, as it stands in the table.
-#[inline(always)]
-pub(crate) fn raw_word<T: Tables>(tables: &T, backend: &Backend) -> Result<Word, Reason> {
-    tables.word(backend.slice().deployment()).ok_or(Reason::BrokenTable)
 }
 
 /// Whether a packet in the middle of the flow leaves its pin as it is, and is not the first one of late.
@@ -120,15 +129,9 @@ pub(crate) enum In {
 /// A flow's pin.
 #[inline(always)]
 pub(crate) fn find<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
-    match tables.flow(key) {
-        Some(pin) => Some((In::Flows, pin)),
-        None => find_later(tables, key),
+    if let Some(pin) = tables.flow(key) {
+        return Some((In::Flows, pin));
     }
-}
-
-/// A flow's pin, when there is none among the established ones.
-#[inline(always)]
-fn find_later<T: Tables>(tables: &T, key: &FlowKey) -> Option<(In, T::Pin)> {
     if let Some(pin) = tables.half_open(key) {
         return Some((In::HalfOpen, pin));
     }
@@ -153,37 +156,22 @@ pub(crate) fn backend_of<'a, T: Tables>(
     key: &FlowKey,
 ) -> Result<Choice<'a>, Reason> {
     let now = tables.now();
-    // Nearly every packet ends in the first branch: it has no more in it than that takes.
-    let (stale, word) = if let Some(pin) = tables.flow(key) {
-        match pinned(packet, tables, frontend, In::Flows, &pin, now)? {
-            Pinned::To(flow, backend, word) => {
-                let id = flow.backend;
-                if shares_port(tables, frontend, &flow) {
-                    return Ok(Choice { id, backend, settled: None });
-                }
-                client_spoke(packet, tables, &pin, &flow, now, true);
-                let settled = is_busy(In::Flows, &flow, now) && is_settled(&flow, backend, word);
-                return Ok(Choice { id, backend, settled: settled.then_some(word) });
-            }
-            Pinned::Not(word) => (Some(In::Flows), word),
-        }
-    } else if let Some((place, pin)) = find_later(tables, key) {
+    let mut stale = None;
+    let mut word = None;
+    if let Some((place, pin)) = find(tables, key) {
         match pinned(packet, tables, frontend, place, &pin, now)? {
             Pinned::To(flow, backend, _) => {
-                if !shares_port(tables, frontend, &flow) {
-                    if place == In::Flows {
-                        client_spoke(packet, tables, &pin, &flow, now, true);
-                    } else {
-                        come_back(packet, tables, key, &pin, &flow, now);
-                    }
+                if shares_port(tables, frontend, &flow) {
+                } else if place == In::Flows {
+                    client_spoke(packet, tables, &pin, &flow, now, true);
+                } else if comes_back(packet, &flow) {
+                    come_back(packet, tables, key, &pin, &flow, now);
                 }
-                return Ok(Choice { id: flow.backend, backend, settled: None });
+                return Ok((flow.backend, backend));
             }
-            Pinned::Not(word) => (Some(place), word),
+            Pinned::Not(why) => (stale, word) = (Some(place), why),
         }
-    } else {
-        (None, None)
-    };
+    }
     new_flow(packet, tables, frontend, key, now, stale, word)
 }
 
@@ -212,9 +200,10 @@ fn pinned<'a, T: Tables>(
         return Ok(Pinned::Not(None));
     }
     let backend = tables.backend(flow.backend).ok_or(Reason::BrokenTable)?;
-    let raw = raw_word(tables, backend)?;
+    let raw = raw_word(tables, backend.slice().deployment())?;
     let word = raw.effective(now);
     match outlook(packet, &flow, backend, word) {
+        Outlook::Stays if is_forsaken(packet, &flow, backend, word, now) => Ok(Pinned::Not(Some(word))),
         Outlook::Stays => Ok(Pinned::To(flow, backend, raw)),
         Outlook::Anew => Ok(Pinned::Not(Some(word))),
         Outlook::Over(reason) => {
@@ -242,10 +231,10 @@ fn new_flow<'a, T: Tables>(
         Some(word) => word,
         None => word_of(tables, service.deployment, now)?,
     };
-    let id = choose(packet, tables, &service, word)?;
+    let Chosen { backend: id, preview } = choose(packet, tables, frontend, service, word)?;
     let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
     if packet.is_rst() {
-        return Ok(Choice { id, backend, settled: None });
+        return Ok((id, backend));
     }
     match stale {
         Some(In::Flows) => {
@@ -258,18 +247,19 @@ fn new_flow<'a, T: Tables>(
     if moved && !packet.is_tcp() {
         tables.count(Reason::Moved);
     }
-    let state = if packet.is_bare_syn() { Flow::HANDSHAKE } else { 0 };
+    let handshake = if packet.is_bare_syn() { Flow::HANDSHAKE } else { 0 };
+    let state = handshake | if preview { Flow::PREVIEW } else { 0 };
     match tables.insert_half_open(key, &Flow::new(id, frontend.id.into(), now).with_state(state)) {
-        Insert::Done => opened(packet, tables, backend, word),
+        Insert::Done => opened(packet, tables, backend, word, preview),
         Insert::Exists => {
             // Another CPU was first.
             let first = tables.half_open(key).map_or(id, |pin| pin.get().backend);
             let backend = tables.backend(first).ok_or(Reason::BrokenTable)?;
-            return Ok(Choice { id: first, backend, settled: None });
+            return Ok((first, backend));
         }
         Insert::Full => tables.count(Reason::HalfOpenFull),
     }
-    Ok(Choice { id, backend, settled: None })
+    Ok((id, backend))
 }
 
 /// Whether a pin decides about this packet.
@@ -286,39 +276,4 @@ fn keeps(packet: &Packet, frontend: &Frontend, flow: &Flow, place: In, now: Tick
     // another VIP it is neither, and the conversation that is going on keeps the port.
     let other_vip = flow.frontend != u32::from(frontend.id);
     !flow.closed() && (other_vip || !established)
-}
-
-/// Chooses the backend of a flow without a pin.
-///
-/// Preview rules, canary share and frontend roles are decided here when they come.
-#[inline(always)]
-pub(crate) fn choose<T: Tables>(
-    packet: &Packet,
-    tables: &T,
-    service: &Service,
-    word: Word,
-) -> Result<u32, Reason> {
-    let midstream = packet.is_tcp() && !packet.is_bare_syn();
-    if word.is_paused() && !midstream {
-        return Err(Reason::Paused);
-    }
-    let colour = match (midstream, word.draining()) {
-        // It belongs to a connection that is older than the switch.
-        (true, true) => {
-            tables.count(Reason::MidstreamDrain);
-            word.live().other()
-        }
-        (true, false) => {
-            tables.count(Reason::Midstream);
-            word.live()
-        }
-        (false, _) => word.live(),
-    };
-    let ring = service.ring(colour, packet.family == Family::V6);
-    if ring.is_empty() {
-        let refused = service.refuses() && packet.is_bare_syn();
-        return Err(if refused { Reason::Refused } else { Reason::NoBackend });
-    }
-    let position = ring.position(hash::client(&packet.src, packet.src_port));
-    tables.ring(position).ok_or(Reason::BrokenTable)
 }

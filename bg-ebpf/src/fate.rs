@@ -15,6 +15,16 @@ pub enum Outlook {
     Over(Reason),
 }
 
+/// A deployment's word as it stands in the table.
+///
+/// # Errors
+///
+/// [`Reason::BrokenTable`] when there is no such deployment.
+#[inline(always)]
+pub fn raw_word<T: Tables>(tables: &T, deployment: u32) -> Result<Word, Reason> {
+    tables.word(deployment).ok_or(Reason::BrokenTable)
+}
+
 /// What a deployment's word says at this moment.
 ///
 /// # Errors
@@ -22,7 +32,7 @@ pub enum Outlook {
 /// [`Reason::BrokenTable`] when there is no such deployment.
 #[inline(always)]
 pub fn word_of<T: Tables>(tables: &T, deployment: u32, now: Tick) -> Result<Word, Reason> {
-    Ok(tables.word(deployment).ok_or(Reason::BrokenTable)?.effective(now))
+    Ok(raw_word(tables, deployment)?.effective(now))
 }
 
 /// Whether nothing can happen to a pinned flow, whatever the packet.
@@ -30,7 +40,9 @@ pub fn word_of<T: Tables>(tables: &T, deployment: u32, now: Tick) -> Result<Word
 #[must_use]
 pub fn is_settled(flow: &Flow, backend: &Backend, word: Word) -> bool {
     let at_home = word.live() == backend.slice().colour();
-    (at_home || word.fate() == Fate::Keep) && backend.keeps_flows() && !flow.cut()
+    (at_home || word.fate() == Fate::Keep && backend.stays_on_switch())
+        && backend.keeps_flows()
+        && !flow.cut()
 }
 
 /// What becomes of a packet of a flow that is pinned to `backend`.
@@ -42,8 +54,16 @@ pub fn outlook(packet: &Packet, flow: &Flow, backend: &Backend, word: Word) -> O
         return Outlook::Stays;
     }
     let at_home = word.live() == backend.slice().colour();
-    let fate = if at_home { Fate::Keep } else { word.fate() };
+    let fate = match word.fate() {
+        _ if at_home || flow.is_preview() => Fate::Keep,
+        // What is there without a switch, such as a canary's flows, is not leaving.
+        Fate::Keep if word.draining() => backend.on_switch(),
+        fate @ (Fate::Keep | Fate::Reset | Fate::Move) => fate,
+    };
     let down = backend.pinned();
+    if fate == Fate::Keep && down == PinnedFlows::Keep && !flow.cut() {
+        return Outlook::Stays;
+    }
     if !packet.is_tcp() {
         // A new flow would have to wait; this one is served as long as it must.
         return if word.is_paused() { Outlook::Stays } else { Outlook::Anew };
@@ -57,6 +77,17 @@ pub fn outlook(packet: &Packet, flow: &Flow, backend: &Backend, word: Word) -> O
         _ if down == PinnedFlows::Reset => Outlook::Over(Reason::BackendDown),
         _ => Outlook::Over(Reason::ResetByFate),
     }
+}
+
+/// Whether a datagram goes to a backend that is not wanted any more and does not answer, so that its flow is to be
+/// decided anew. One that is wanted keeps its flows, however seldom it speaks.
+#[inline(always)]
+#[must_use]
+pub fn is_forsaken(packet: &Packet, flow: &Flow, backend: &Backend, word: Word, now: Tick) -> bool {
+    !packet.is_tcp()
+        && now.since(flow.seen) >= Flow::HALF_OPEN_TICKS
+        && (backend.is_down() || word.live() != backend.slice().colour() && !flow.is_preview())
+        && !word.is_paused()
 }
 
 /// Notes in a pin that its flow was ended, for the other side's next packet.

@@ -12,6 +12,7 @@
 #![no_std]
 
 pub mod checksum;
+pub mod choose;
 pub mod decide;
 pub mod fate;
 pub mod hash;

@@ -4,7 +4,8 @@
 //! A socket that connects is decided about once. Datagrams without a connection have a pin like any client's, in
 //! which the socket stands for the client.
 
-use crate::decide::{backend_of, choose, find};
+use crate::choose::{Chosen, choose};
+use crate::decide::{backend_of, find};
 use crate::fate::word_of;
 use crate::note::answered;
 use crate::packet::{Family, Packet};
@@ -28,10 +29,11 @@ pub fn connect<T: Sockets>(to: &Endpoint, cookie: u64, tables: &T) -> Result<Opt
     let service = tables.service(frontend.service).ok_or(Reason::BrokenTable)?;
     let now = tables.now();
     let word = word_of(tables, service.deployment, now)?;
-    let id = choose(&packet, tables, &service, word)?;
+    let Chosen { backend: id, preview } = choose(&packet, tables, &frontend, service, word)?;
     let backend = tables.backend(id).ok_or(Reason::BrokenTable)?;
     // Nobody sees its packets: it is open until it is closed, or has been for as long as an idle flow lives.
-    let flow = Flow::new(id, frontend.id.into(), now).with_state(Flow::ANSWERED);
+    let state = Flow::ANSWERED | if preview { Flow::PREVIEW } else { 0 };
+    let flow = Flow::new(id, frontend.id.into(), now).with_state(state);
     if tables.insert_flow(&flow_key(cookie, to.proto(), frontend.service), &flow) == Insert::Full {
         tables.count(Reason::FlowsFull);
     }
@@ -40,18 +42,20 @@ pub fn connect<T: Sockets>(to: &Endpoint, cookie: u64, tables: &T) -> Result<Opt
     if !tables.remember_connected(cookie, &connected) {
         tables.count(Reason::LocalFull);
     }
-    count_flow(tables, backend.slice(), word);
+    count_flow(tables, backend.slice(), word, preview);
     Ok(Some(backend.endpoint()))
 }
 
 /// Counts a flow whose answers nobody will see.
 #[inline(always)]
-fn count_flow<T: Sockets>(tables: &T, slice: bg_common::SliceId, word: Word) {
+fn count_flow<T: Sockets>(tables: &T, slice: bg_common::SliceId, word: Word, preview: bool) {
     let now_ns = tables.now_ns();
     tables.traffic(slice, |traffic| {
         traffic.flows += 1;
         traffic.local += 1;
-        traffic.begins(now_ns, word.generation());
+        if !preview {
+            traffic.begins(now_ns, word.generation());
+        }
     });
 }
 
@@ -66,7 +70,7 @@ pub fn send<T: Sockets>(to: &Endpoint, cookie: u64, tables: &T) -> Result<Option
         return Ok(None);
     };
     let key = flow_key(cookie, to.proto(), frontend.service);
-    let backend = backend_of(&asking(to, cookie), tables, &frontend, &key)?.backend;
+    let (_, backend) = backend_of(&asking(to, cookie), tables, &frontend, &key)?;
     tables.traffic(backend.slice(), |traffic| traffic.packets_in += 1);
     Ok(Some(backend.endpoint()))
 }

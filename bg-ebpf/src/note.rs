@@ -4,10 +4,16 @@ use crate::packet::Packet;
 use crate::tables::{Insert, Pin, Tables};
 use bg_common::{Backend, Flow, FlowKey, Reason, Tick, Word};
 
-/// The client of a half-open flow speaks: it is established if the backend has answered.
+/// Whether a packet changes the half-open pin of its client's flow.
 ///
 /// An unanswered pin keeps the time of its first packet, so that retransmissions and one-way
 /// datagrams cannot hold a flow on a dead backend for longer than a pin counts.
+#[inline(always)]
+pub(crate) fn comes_back(packet: &Packet, flow: &Flow) -> bool {
+    flow.answered() && !packet.is_bare_syn()
+}
+
+/// The client of an answered half-open flow speaks: it is established.
 #[inline(always)]
 pub(crate) fn come_back<T: Tables>(
     packet: &Packet,
@@ -17,9 +23,6 @@ pub(crate) fn come_back<T: Tables>(
     flow: &Flow,
     now: Tick,
 ) {
-    if !flow.answered() || packet.is_bare_syn() {
-        return;
-    }
     let state = client_spoke(packet, tables, pin, flow, now, false);
     if packet.is_rst() {
         return;
@@ -39,6 +42,9 @@ pub(crate) fn come_back<T: Tables>(
 }
 
 /// Notes a packet of the client in its pin, which may be an established one, and returns the pin's state.
+///
+/// Datagrams get no answer that could be missed, so that a client may send them for ever to nobody: only the backend
+/// refreshes their pins.
 #[inline(always)]
 pub(crate) fn client_spoke<T: Tables>(
     packet: &Packet,
@@ -48,7 +54,7 @@ pub(crate) fn client_spoke<T: Tables>(
     now: Tick,
     established: bool,
 ) -> u8 {
-    if flow.seen != now {
+    if packet.is_tcp() && flow.seen != now {
         pin.touch(now);
     }
     let state = note(packet, pin, flow, flow.state(), Flow::CLIENT_FIN);
@@ -114,16 +120,17 @@ fn forget<T: Tables>(packet: &Packet, tables: &T, flow: &Flow, established: bool
     }
 }
 
-/// Counts a flow that a slice was given by `word`.
+/// Counts a flow that a slice was given by `word`, or by a preview.
 #[inline(always)]
-pub(crate) fn opened<T: Tables>(packet: &Packet, tables: &T, backend: &Backend, word: Word) {
+pub(crate) fn opened<T: Tables>(packet: &Packet, tables: &T, backend: &Backend, word: Word, preview: bool) {
     let handshake = packet.is_bare_syn();
     let now_ns = tables.now_ns();
     tables.traffic(backend.slice(), |traffic| {
         traffic.flows += 1;
         traffic.handshakes += u64::from(handshake);
         traffic.local += u64::from(packet.is_local());
-        if handshake || !packet.is_tcp() {
+        // A preview goes on where it went before a switch, which shows nothing about that.
+        if (handshake || !packet.is_tcp()) && !preview {
             traffic.begins(now_ns, word.generation());
         }
     });

@@ -101,6 +101,14 @@ impl Packet {
         Endpoint::new(self.dst, self.dst_port, self.proto)
     }
 
+    /// The same for the slow path, which looks where a plain packet has its headers and does not know it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn for_slow_path(self) -> Self {
+        let l4 = L3 + self.family.header_len();
+        Self { rare: Some(Rare { l3: L3, l4, tagged: false, part: Part::Whole, id: 0 }), ..self }
+    }
+
     /// Whether it is in no frame: a local process's socket asks.
     #[inline(always)]
     #[must_use]

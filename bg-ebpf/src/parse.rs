@@ -19,6 +19,8 @@ pub(crate) const UDP_HEADER: usize = 8;
 pub enum Detour {
     /// The slow path is to read it: nothing has been counted, changed or written.
     Rare,
+    /// The slow path is to decide about what was read: as above.
+    Undecided,
     /// It is decided.
     Refused(Reason),
 }

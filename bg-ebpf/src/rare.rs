@@ -1,7 +1,7 @@
-//! Decides about what the slow path has read: as [`decide`](crate::decide), and besides about fragments and about
-//! frontends that own a whole address.
+//! Decides about what the slow path has read, or was left by the fast one: as [`decide`](crate::decide), and besides
+//! about new flows, fragments and frontends that own a whole address.
 
-use crate::decide::{Choice, to_backend};
+use crate::decide::to_backend;
 use crate::packet::{Family, Packet, Part, Rare};
 use crate::reply::{Reply, from_backend, is_over, reply_of};
 use crate::rewrite::Rewrite;
@@ -37,7 +37,7 @@ pub fn forward_rare<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rew
         }
         return Ok(None);
     };
-    let Choice { id, backend, .. } = to_backend(packet, tables, &frontend, &key)?;
+    let (id, backend) = to_backend(packet, tables, &frontend, &key)?;
     remember(packet, tables, Fragment::TO_SLICE, id, 0);
     Ok(Some(Rewrite::to_slice(packet, backend)))
 }

@@ -1,7 +1,7 @@
 //! Whether a packet of a backend is a reply, and of which frontend: backend → pin → frontend.
 
-use crate::decide::{In, find, is_busy, raw_word};
-use crate::fate::{Outlook, cut, is_settled, outlook};
+use crate::decide::{In, find, is_busy};
+use crate::fate::{Outlook, cut, is_settled, outlook, raw_word};
 use crate::note::answered;
 use crate::packet::Packet;
 use crate::parse::Detour;
@@ -24,7 +24,7 @@ pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, 
     let epoch = tables.epoch();
     match reply_of(packet, tables) {
         Ok(None) | Err(Reason::DirectReply | Reason::StaleReply) if tables.settings().whole_addresses() => {
-            Err(Detour::Rare)
+            Err(Detour::Undecided)
         }
         Err(reason) => Err(reason.into()),
         Ok(Some(reply)) => {
@@ -83,7 +83,7 @@ pub(crate) fn from_backend<'a, T: Tables>(
         return Err(Reason::StaleReply);
     }
     let now = tables.now();
-    let word = raw_word(tables, backend)?;
+    let word = raw_word(tables, backend.slice().deployment())?;
     if let Outlook::Over(reason) = outlook(packet, &flow, backend, word.effective(now)) {
         cut(&pin, &flow, now);
         return Err(reason);

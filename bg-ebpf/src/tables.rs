@@ -1,8 +1,8 @@
 //! The seam to the tables.
 
 use bg_common::{
-    Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason, Recent,
-    Service, Settings, SliceId, Source, Tick, Traffic, Word,
+    Addr, Aim, Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason,
+    Recent, Service, Settings, SliceId, Source, Tick, Traffic, Word,
 };
 
 /// What was inserted.
@@ -51,13 +51,16 @@ pub trait Tables {
     fn frontend_addr(&self, id: u32) -> Option<Endpoint>;
 
     /// A service.
-    fn service(&self, id: u32) -> Option<Service>;
+    fn service(&self, id: u32) -> Option<&Service>;
 
     /// A deployment's word, as of this moment.
     fn word(&self, deployment: u32) -> Option<Word>;
 
     /// The backend id at a ring position.
     fn ring(&self, position: u32) -> Option<u32>;
+
+    /// Where the preview rules of a deployment lead a client; [`Aim::Live`] when none is for it.
+    fn preview(&self, deployment: u32, client: &Addr) -> Aim;
 
     /// A backend, in place: copying it costs what little stack a program has.
     fn backend(&self, id: u32) -> Option<&Backend>;

@@ -1,6 +1,7 @@
 //! The command line of `bgctl`: what can be typed. Nouns show, verbs change; each has a file below.
 
 mod args;
+mod canary;
 mod changes;
 mod config;
 mod counters;
@@ -16,6 +17,7 @@ mod health;
 mod history;
 mod offline;
 mod plan;
+mod preview;
 mod render;
 mod run;
 mod say;
@@ -27,9 +29,10 @@ mod wait;
 mod when;
 
 pub use args::{
-    ChangeArgs, ConfigCommand, CountersArgs, DrainArgs, DrainCommand, DriftArgs, DrillArgs, EventsArgs,
-    FlowsArgs, ForceArgs, FreezeArgs, HealthArgs, HealthCommand, HistoryArgs, OverrideArgs, PauseArgs,
-    PlanArgs, RollbackArgs, StageArgs, StatusArgs, SwitchArgs, WaitArgs,
+    CanaryArgs, ChangeArgs, ConfigCommand, CountersArgs, DrainArgs, DrainCommand, DriftArgs, DrillArgs,
+    EventsArgs, FlowsArgs, ForceArgs, FreezeArgs, HealthArgs, HealthCommand, HistoryArgs, OverrideArgs,
+    PauseArgs, PlanArgs, PreviewArgs, PreviewCommand, RollbackArgs, StageArgs, StatusArgs, SwitchArgs,
+    WaitArgs,
 };
 pub use env::{Env, Journals, Kernel, TheseFiles, ThisKernel};
 pub use run::run;
@@ -143,6 +146,12 @@ pub enum Command {
     /// Show what probes and real traffic say of each slice, or overrule them
     #[command(after_help = args::HEALTH_HELP, args_conflicts_with_subcommands = true)]
     Health(HealthArgs),
+    /// Lead a share of new flows to the colour that is not live
+    #[command(after_help = args::CANARY_HELP)]
+    Canary(CanaryArgs),
+    /// Let some clients see another colour than the live one, on the same address
+    #[command(after_help = args::PREVIEW_HELP)]
+    Preview(PreviewArgs),
     /// Switch to the standby and back, and measure both ways
     #[command(after_help = args::DRILL_HELP)]
     Drill(DrillArgs),

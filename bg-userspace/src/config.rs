@@ -5,6 +5,7 @@
 //! interface exists is for `wiring` to find out.
 
 mod check;
+mod choosing;
 mod claims;
 mod deployments;
 mod gateway;
@@ -25,10 +26,11 @@ pub use removal::{refuse_removal, removed};
 
 use crate::dataplane::{Lifetimes, Protocol};
 use crate::health::spec::ProbeSet;
-use crate::model::policy::Policy;
+use crate::model::policy::{FateChoice, Policy};
 use crate::notify::spec::HookSpec;
 use crate::refusal::Refusal;
-use bg_common::Colour;
+use bg_common::{Aim, Colour};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -117,6 +119,11 @@ pub struct Deployment {
     pub slices: [Vec<IpAddr>; 2],
     /// At least one, in the order of their names.
     pub services: Vec<Service>,
+    /// Shares of new flows of those machines that have another than
+    /// [`BackendSpec::WEIGHT`](crate::dataplane::BackendSpec::WEIGHT), up to 256; 0: none.
+    pub weights: BTreeMap<IpAddr, u16>,
+    /// Whether the canary takes whole clients, and not single flows.
+    pub canary_by_client: bool,
     /// How it wants to be treated.
     pub policy: Policy,
     /// What its slices are asked.
@@ -140,6 +147,13 @@ pub struct Service {
     pub backend_port: u16,
     /// For which clients an address of the gateway stands towards backends.
     pub source_nat: SourceNat,
+    /// VIPs that do not follow the live colour, and where they lead; none of a service that has its addresses as a
+    /// whole.
+    pub preview_vips: Vec<(IpAddr, Aim)>,
+    /// Whether all flows of a client's address go to one backend.
+    pub by_client: bool,
+    /// What its flows meet at a switch, where those of the deployment stay.
+    pub on_switch: FateChoice,
 }
 
 /// For which clients an address of the gateway stands towards backends.
@@ -161,6 +175,8 @@ pub struct Part {
     pub name: String,
     /// Where clients connect.
     pub frontends: Vec<SocketAddr>,
+    /// VIPs with the port that do not follow the live colour, and where they lead.
+    pub previews: Vec<(SocketAddr, Aim)>,
     /// Where `[blue, green]` listen.
     pub backends: [Vec<SocketAddr>; 2],
 }
@@ -170,7 +186,7 @@ impl Config {
     #[must_use]
     pub fn vips(&self) -> Vec<IpAddr> {
         let services = self.deployments.iter().flat_map(|deployment| &deployment.services);
-        let mut vips: Vec<_> = services.flat_map(|service| service.vips.iter().copied()).collect();
+        let mut vips: Vec<_> = services.flat_map(Service::all_vips).collect();
         vips.sort_unstable();
         vips.dedup();
         vips
@@ -187,7 +203,7 @@ impl Deployment {
             Colour::Blue => blue,
             Colour::Green => green,
         };
-        let wanted = |addr: &&IpAddr| service.vips.iter().any(|vip| vip.is_ipv4() == addr.is_ipv4());
+        let wanted = |addr: &&IpAddr| service.all_vips().any(|vip| vip.is_ipv4() == addr.is_ipv4());
         slice.iter().filter(wanted).map(|addr| SocketAddr::new(*addr, service.backend_port)).collect()
     }
 
@@ -200,7 +216,8 @@ impl Deployment {
         let of = |family: bool| move |addr: &&SocketAddr| addr.is_ipv4() == family;
         let several = [true, false].iter().any(|family| frontends.iter().filter(of(*family)).count() > 1);
         if service.protocol != Protocol::Any || !several {
-            return vec![Part { name: service.name.to_string(), frontends, backends }];
+            let (name, previews) = (service.name.to_string(), service.previews());
+            return vec![Part { name, frontends, previews, backends }];
         }
         let part = |frontend: &SocketAddr| {
             let family = frontend.is_ipv4();
@@ -211,6 +228,7 @@ impl Deployment {
             Part {
                 name: format!("{}/{}", service.name, frontend.ip()),
                 frontends: vec![*frontend],
+                previews: Vec::new(),
                 backends: backends.map(|backend| backend.into_iter().collect()),
             }
         };
@@ -219,7 +237,18 @@ impl Deployment {
 }
 
 impl Service {
-    /// Each VIP with the port.
+    /// Every VIP, those of previews included.
+    pub fn all_vips(&self) -> impl Iterator<Item = IpAddr> {
+        self.vips.iter().copied().chain(self.preview_vips.iter().map(|(vip, _)| *vip))
+    }
+
+    /// Each VIP that does not follow the live colour with the port, and where it leads.
+    #[must_use]
+    pub fn previews(&self) -> Vec<(SocketAddr, Aim)> {
+        self.preview_vips.iter().map(|(vip, aim)| (SocketAddr::new(*vip, self.port), *aim)).collect()
+    }
+
+    /// Each VIP that follows the live colour with the port.
     #[must_use]
     pub fn frontends(&self) -> Vec<SocketAddr> {
         self.vips.iter().map(|vip| SocketAddr::new(*vip, self.port)).collect()

@@ -18,8 +18,9 @@ mod table;
 mod tables;
 pub mod witness;
 
+use crate::prefix::Prefix;
 use crate::refusal::Refusal;
-pub use bg_common::PinnedFlows;
+pub use bg_common::{Aim, Fate, PinnedFlows};
 use bg_common::{Colour, Reason, Traffic, Via, Word};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet};
@@ -28,10 +29,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a service speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP.
+    #[default]
     Tcp,
     /// UDP.
     Udp,
@@ -62,10 +64,12 @@ pub struct DeploymentSpec {
     pub initial: Word,
     /// What clients connect to.
     pub services: Vec<ServiceSpec>,
+    /// Which clients are led elsewhere than to the live colour, each network once.
+    pub previews: Vec<(Prefix, Aim)>,
 }
 
 /// What the tables shall hold for one service.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ServiceSpec {
     /// Its name, unique within the deployment: `SERVICE`, or `SERVICE/ADDRESS` for one of several whole addresses.
     pub name: String,
@@ -77,6 +81,14 @@ pub struct ServiceSpec {
     pub backends: [Vec<BackendSpec>; 2],
     /// Whether a TCP connection is refused where no backend serves, instead of left without an answer.
     pub refuse: bool,
+    /// The same as `frontends` for VIPs that do not follow the live colour, and where they lead.
+    pub previews: Vec<(SocketAddr, Aim)>,
+    /// Whether all flows of a client's address go to one backend.
+    pub by_client: bool,
+    /// Whether the canary takes whole clients, and not single flows.
+    pub canary_by_client: bool,
+    /// What its flows meet while their colour drains, where the word says that flows stay.
+    pub on_switch: Fate,
 }
 
 impl ServiceSpec {
@@ -107,6 +119,9 @@ pub struct BackendSpec {
     pub serving: bool,
     /// What happens to its pinned flows while it does not serve.
     pub pinned: PinnedFlows,
+    /// Its share of new flows, as against the others of its slice: up to 256. With 0 it gets none, and keeps what it
+    /// has.
+    pub weight: u16,
     /// Whose address is replaced towards it, and by which.
     pub source: Option<SourceSpec>,
 }
@@ -121,10 +136,14 @@ pub struct SourceSpec {
 }
 
 impl BackendSpec {
+    /// Weight of a backend of which nothing else is said.
+    pub const WEIGHT: u16 = 100;
+
     /// A backend that serves.
     #[must_use]
     pub const fn serving(addr: SocketAddr, via: Via, ifindex: u32) -> Self {
-        Self { addr, via, ifindex, serving: true, pinned: PinnedFlows::Keep, source: None }
+        let (serving, pinned, weight, source) = (true, PinnedFlows::Keep, Self::WEIGHT, None);
+        Self { addr, via, ifindex, serving, pinned, weight, source }
     }
 }
 
@@ -310,7 +329,7 @@ pub struct Lifetimes {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Sweep {
     /// For each deployment by name: open flows (not closed) of `[blue, green]`, half-open ones
-    /// included while they are fresh.
+    /// included while they are fresh. Those of previews are not counted: no drain waits for them.
     pub open: Vec<(String, [u64; 2])>,
     /// For each deployment by name: the age of the oldest open flow of `[blue, green]`, to 2.1 s; zero where
     /// none is open.

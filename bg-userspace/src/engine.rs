@@ -24,7 +24,9 @@ use crate::model::event::Down;
 use crate::model::order::Done;
 use crate::model::record::Memory;
 use crate::model::{self, Machine, Moment, Now, Order, OrderId};
+use crate::prefix::Prefix;
 use crate::refusal::Refusal;
+use bg_common::Aim;
 use event::Reply;
 use nix::time::{ClockId, clock_gettime};
 use std::collections::HashMap;
@@ -57,6 +59,8 @@ pub struct Engine {
     /// The same moment by both clocks.
     start: (Instant, Duration),
     down: HashMap<String, Vec<Down>>,
+    /// Clients that operators lead elsewhere than to the live colour.
+    previews: HashMap<String, Vec<(Prefix, Aim)>>,
     roles: HashMap<String, Roles>,
     /// The rings are not as the model wants them.
     unserved: bool,
@@ -99,6 +103,8 @@ impl Engine {
             .map_err(|why| Refusal::new("no-clock", why, "CLOCK_MONOTONIC", "this kernel cannot be used"))?;
         let down =
             settings.memories.iter().map(|(name, memory)| (name.clone(), memory.down.clone())).collect();
+        let previews = settings.memories.iter();
+        let previews = previews.map(|(name, memory)| (name.clone(), memory.previews.clone())).collect();
         let mut machine = Machine::default();
         let (boot, remembered) = (settings.boot.clone(), settings.memories.clone());
         let doubt = settings.doubt.clone();
@@ -112,6 +118,7 @@ impl Engine {
             inbox,
             start: (Instant::now(), monotonic.into()),
             down,
+            previews,
             roles: HashMap::new(),
             unserved: false,
             reading: false,

@@ -16,5 +16,6 @@ pub mod model;
 pub mod net;
 pub mod notify;
 pub mod paths;
+pub mod prefix;
 pub mod refusal;
 pub mod wiring;

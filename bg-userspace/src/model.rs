@@ -4,6 +4,7 @@
 mod admin;
 mod adopt;
 mod before;
+pub mod canary;
 mod change;
 mod check;
 pub mod deployment;
@@ -21,6 +22,7 @@ mod orders;
 mod passive;
 pub mod plan;
 pub mod policy;
+mod preview;
 mod proof;
 pub mod record;
 mod restore;
@@ -28,6 +30,7 @@ mod rings;
 mod verdict;
 pub mod view;
 mod watch;
+mod word;
 
 pub use before::HOOKS_WITHIN;
 pub use event::{Effect, Event, Now, Outcome};

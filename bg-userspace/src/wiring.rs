@@ -167,15 +167,20 @@ fn via(path: Path, link: &Link, is_uplink: bool) -> Via {
 fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr, SourceNat) -> BackendSpec) -> DeploymentSpec {
     let refuse = wanted.policy.no_backend == NoBackend::Refuse;
     let service = |service: &Service| {
-        let protocol = service.protocol;
-        let spec = |Part { name, frontends, backends }| ServiceSpec {
+        let backend = |addr: SocketAddr| {
+            let weight = wanted.weights.get(&addr.ip()).copied().unwrap_or(BackendSpec::WEIGHT);
+            BackendSpec { weight, ..backend(addr, service.source_nat) }
+        };
+        let spec = |Part { name, frontends, previews, backends }| ServiceSpec {
             name,
-            protocol,
+            protocol: service.protocol,
             frontends,
-            backends: backends.map(|slice: Vec<_>| {
-                slice.into_iter().map(|addr| backend(addr, service.source_nat)).collect()
-            }),
+            backends: backends.map(|slice: Vec<_>| slice.into_iter().map(&backend).collect()),
             refuse,
+            previews,
+            by_client: service.by_client,
+            canary_by_client: wanted.canary_by_client,
+            on_switch: service.on_switch,
         };
         wanted.parts(service).into_iter().map(spec).collect::<Vec<_>>()
     };
@@ -183,6 +188,7 @@ fn deployment(wanted: &Deployment, backend: impl Fn(SocketAddr, SourceNat) -> Ba
         name: wanted.name.to_string(),
         initial: Word::initial(wanted.initial),
         services: wanted.services.iter().flat_map(service).collect(),
+        previews: wanted.policy.previews.clone(),
     }
 }
 

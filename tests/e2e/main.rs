@@ -9,6 +9,7 @@
 )]
 
 mod chaos;
+mod choosing;
 mod hairpin;
 mod harness;
 mod icmp;

@@ -1,8 +1,8 @@
 //! Tables in ordinary memory, and a frame in a vector.
 
 use bg_common::{
-    Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason, Recent,
-    Service, Settings, SliceId, Source, Tick, Traffic, Word,
+    Addr, Aim, Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason,
+    Recent, Service, Settings, SliceId, Source, Tick, Traffic, Word,
 };
 use bg_ebpf::checksum::Change;
 use bg_ebpf::tables::Insert;
@@ -26,6 +26,7 @@ pub(crate) struct Fake {
     services: Vec<Service>,
     frontends: HashMap<Endpoint, Frontend>,
     ring: Vec<u32>,
+    previews: Vec<(Addr, u8, Aim)>,
     backends: HashMap<u32, Backend>,
     backends_by_addr: HashMap<Endpoint, u32>,
     flows: Flows,
@@ -67,6 +68,7 @@ impl Fake {
             services: world.services.clone(),
             frontends: world.frontends.iter().copied().collect(),
             ring: world.ring.clone(),
+            previews: world.previews.clone(),
             backends: world.backends.iter().copied().collect(),
             backends_by_addr: world.backends.iter().map(|(id, backend)| (backend.endpoint(), *id)).collect(),
             flows: Flows::default(),
@@ -183,8 +185,8 @@ impl Tables for Fake {
             .map(|(at, _)| *at)
     }
 
-    fn service(&self, id: u32) -> Option<Service> {
-        self.services.get(id as usize).copied()
+    fn service(&self, id: u32) -> Option<&Service> {
+        self.services.get(id as usize)
     }
 
     fn word(&self, _: u32) -> Option<Word> {
@@ -193,6 +195,17 @@ impl Tables for Fake {
 
     fn ring(&self, position: u32) -> Option<u32> {
         self.ring.get(position as usize).copied()
+    }
+
+    fn preview(&self, _: u32, client: &Addr) -> Aim {
+        let matching = |(prefix, len, _): &&(Addr, u8, Aim)| {
+            let mapped = if prefix.is_v4() { 96 } else { 0 };
+            let bits = mapped + u32::from(*len);
+            let [a, b] = [prefix, client].map(|addr| u128::from_be_bytes(addr.octets()));
+            prefix.is_v4() == client.is_v4() && (a ^ b).checked_shr(128 - bits).unwrap_or(0) == 0
+        };
+        let longest = self.previews.iter().filter(matching).max_by_key(|(_, len, _)| *len);
+        longest.map_or(Aim::Live, |(_, _, aim)| *aim)
     }
 
     fn backend(&self, id: u32) -> Option<&Backend> {

@@ -28,12 +28,24 @@ fn rare(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Reason> {
     if icmp::read(&mut packet, frame)? == icmp::Message::Error {
         return error(fake, hook, &packet, frame);
     }
+    decide(fake, hook, &packet, frame)
+}
+
+/// What the fast path has read and left to the slow one.
+fn undecided(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Reason> {
+    let packet = parse(frame).expect("it was read before").for_slow_path();
+    let read = parse_rare(frame).expect("whatever is plain, the slow path can read");
+    assert_eq!(format!("{packet:?}"), format!("{read:?}"), "both paths read the same");
+    decide(fake, hook, &packet, frame)
+}
+
+fn decide(fake: &Fake, hook: Hook, packet: &Packet, frame: &mut Frame) -> Result<(), Reason> {
     let rewrite = match hook {
-        Hook::ToSlice => bg_ebpf::forward_rare(&packet, fake),
-        Hook::Zone => bg_ebpf::zone_rare(&packet, fake),
-        Hook::ToClient => bg_ebpf::reply_rare(&packet, fake),
+        Hook::ToSlice => bg_ebpf::forward_rare(packet, fake),
+        Hook::Zone => bg_ebpf::zone_rare(packet, fake),
+        Hook::ToClient => bg_ebpf::reply_rare(packet, fake),
     };
-    rewrite?.ok_or(packet.none_of_ours())?.apply(&packet, frame, Hop::Keep)
+    rewrite?.ok_or(packet.none_of_ours())?.apply(packet, frame, Hop::Keep)
 }
 
 fn error(fake: &Fake, hook: Hook, packet: &Packet, frame: &mut Frame) -> Result<(), Reason> {
@@ -53,6 +65,7 @@ fn error(fake: &Fake, hook: Hook, packet: &Packet, frame: &mut Frame) -> Result<
 fn run(fake: &Fake, hook: Hook, frame: &mut Frame) -> Outcome {
     let handled = match fast(fake, hook, frame) {
         Err(Detour::Rare) => rare(fake, hook, frame),
+        Err(Detour::Undecided) => undecided(fake, hook, frame),
         Err(Detour::Refused(reason)) => Err(reason),
         Ok(()) => Ok(()),
     };

@@ -3,7 +3,7 @@
 use crate::fake::{Fake, Frame};
 use bg_common::nat::{FIRST_PORT, TRIES, port};
 use bg_common::{Colour, Flow, FlowKey, NatKey, Proto, Reason, Source, Via, Word};
-use bg_ebpf::{Detour, Hop, forward, nat, parse, reply};
+use bg_ebpf::{Detour, Hop, forward, forward_rare, nat, parse, reply};
 use bg_tests::packet::{flag, tcp, udp};
 use bg_tests::world::{Family, WEB, WEB_BLUE, World};
 use std::net::{IpAddr, SocketAddr};
@@ -40,7 +40,11 @@ fn neighbour(family: Family) -> SocketAddr {
 fn to_backend(fake: &Fake, frame: Vec<u8>) -> Result<Vec<u8>, Detour> {
     let mut frame = Frame(frame);
     let packet = parse(&frame)?;
-    forward(&packet, fake)?.ok_or(Reason::NotOurs)?.apply(&packet, &mut frame, Hop::Keep)?;
+    let rewrite = match forward(&packet, fake) {
+        Err(Detour::Undecided) => forward_rare(&packet.for_slow_path(), fake)?,
+        decided => decided?,
+    };
+    rewrite.ok_or(Reason::NotOurs)?.apply(&packet, &mut frame, Hop::Keep)?;
     let packet = parse(&frame)?;
     if let Some(rewrite) = nat::hide(&packet, fake)? {
         rewrite.apply(&packet, &mut frame, Hop::Keep)?;

@@ -149,7 +149,9 @@ proptest! {
         let fake = Fake::empty(&world(), word);
         fake.now.set(Tick(now));
         let holds = word.effective(Tick(now));
-        let live = if holds.live() == Colour::Blue { DNS_BLUE } else { DNS_GREEN };
+        let canary = bg_ebpf::hash::part(&client.ip().into(), client.port().into()) < holds.canary();
+        let colour = if canary { holds.live().other() } else { holds.live() };
+        let live = if colour == Colour::Blue { DNS_BLUE } else { DNS_GREEN };
         let outcome = run(&fake, Hook::ToSlice, &mut Frame(packet::udp(client, vip, b"?")));
         prop_assert_eq!(outcome, if holds.is_paused() {
             Outcome::Dropped

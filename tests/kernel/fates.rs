@@ -59,6 +59,7 @@ impl Lab {
             frontends: VIPS.map(|vip| (vip, port).into()).to_vec(),
             backends,
             refuse,
+            ..ServiceSpec::default()
         };
         Self::with(name, way, &Plan { offload, ..Plan::default() }, |backends| {
             vec![
@@ -102,6 +103,7 @@ impl Lab {
             name: "shop".to_owned(),
             initial: Word::initial(Colour::Blue),
             services: services(&backends),
+            previews: Vec::new(),
         };
         let listeners = Colour::BOTH.map(|colour| {
             let machine = topology.slice(colour).next().expect("a slice has a machine");

@@ -21,7 +21,7 @@ fn datagrams(name: &str, way: Way, plan: &Plan) -> Lab {
             protocol: Protocol::Udp,
             frontends: VIPS.map(|vip| (vip, PORT).into()).to_vec(),
             backends: Colour::BOTH.map(|colour| backends(colour, SERVER)),
-            refuse: false,
+            ..ServiceSpec::default()
         }]
     })
 }
@@ -145,7 +145,7 @@ fn whole(name: &str, way: Way) -> Lab {
             protocol: Protocol::Any,
             frontends: VIPS.map(|vip| (vip, 0).into()).to_vec(),
             backends: Colour::BOTH.map(|colour| backends(colour, 0)),
-            refuse: false,
+            ..ServiceSpec::default()
         }]
     })
 }

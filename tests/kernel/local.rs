@@ -49,6 +49,7 @@ impl Gateway {
             frontends: [0, 1].map(|family| vip(family, port)).to_vec(),
             backends: [backends, vec![]],
             refuse,
+            ..ServiceSpec::default()
         };
         let shop = DeploymentSpec {
             name: "shop".to_owned(),
@@ -58,6 +59,7 @@ impl Gateway {
                 service("silent", 81, vec![], false),
                 service("closed", 82, vec![], true),
             ],
+            previews: Vec::new(),
         };
         kernel.apply(&[shop]).unwrap();
         let mut this = Self { kernel, instance, group, network, servers };

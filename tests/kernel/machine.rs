@@ -1,11 +1,12 @@
 //! The built programs, loaded with tables of their own, and single packets through them.
 
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use bg_common::{
-    Backend, Bucket, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Reason, Service, Settings, Tick, Word,
-    names,
+    Backend, Bucket, Endpoint, Flow, FlowKey, Fragment, FragmentKey, PreviewKey, Reason, Service, Settings,
+    Tick, Word, names,
 };
 use bg_tests::cases::Outcome;
 use bg_tests::world::{self, In, PinRow, World};
@@ -73,6 +74,18 @@ impl Machine {
         self.ebpf.map_mut(name).expect("the table exists").try_into().expect("it has this form")
     }
 
+    fn preview(&mut self, key: PreviewKey, aim: u32) {
+        let mut previews: LpmTrie<_, [u32; 5], u32> = self
+            .ebpf
+            .map_mut(names::PREVIEW)
+            .expect("the table exists")
+            .try_into()
+            .expect("it has this form");
+        // SAFETY: the same bytes, all of them integers.
+        let [bits, data @ ..]: [u32; 6] = unsafe { std::mem::transmute(key) };
+        previews.insert(&Key::new(bits, data), aim, 0).unwrap();
+    }
+
     fn put<V: Copy>(&mut self, name: &str, at: Endpoint, value: V)
     where
         Bucket<V>: aya::Pod,
@@ -93,6 +106,10 @@ impl Machine {
         for (id, backend) in &world.backends {
             self.array::<Backend>(names::BACKENDS).set(*id, *backend, 0).unwrap();
             self.put(names::BACKENDS_BY_ADDR, backend.endpoint(), u64::from(*id));
+        }
+        for (prefix, len, aim) in &world.previews {
+            let key = PreviewKey::prefix(0, *prefix, *len);
+            self.preview(key, *aim as u32);
         }
         for (at, frontend) in &world.frontends {
             self.put(names::FRONTENDS, *at, *frontend);

@@ -19,9 +19,14 @@ fn shop(backends: &[&str]) -> Vec<DeploymentSpec> {
         protocol: Protocol::Tcp,
         frontends: vec!["192.0.2.10:80".parse().unwrap()],
         backends: [backends.iter().map(backend).collect(), vec![backend(&"10.2.0.2:8080")]],
-        refuse: false,
+        ..ServiceSpec::default()
     };
-    vec![DeploymentSpec { name: "shop".into(), initial: Word::initial(Colour::Blue), services: vec![web] }]
+    vec![DeploymentSpec {
+        name: "shop".into(),
+        initial: Word::initial(Colour::Blue),
+        services: vec![web],
+        previews: Vec::new(),
+    }]
 }
 
 fn word(kernel: &Kernel) -> Word {

@@ -7,6 +7,7 @@
     reason = "a wrong fixture shall end the test that uses it"
 )]
 
+mod choosing;
 mod fates;
 mod fragments;
 mod headers;
@@ -146,6 +147,10 @@ pub fn all() -> Vec<Case> {
             replies(family),
             udp(family),
             not_ours(family),
+            choosing::previews(family),
+            choosing::canaries(family),
+            choosing::forsaken(family),
+            choosing::swift(family),
             fates::fates(family),
             fates::down(family),
             fates::refusals(family),
@@ -447,7 +452,10 @@ fn udp(family: Family) -> Vec<Case> {
             .before([half.state(Flow::ANSWERED)])
             .becomes(to(blue))
             .after([pin]),
-        case("an established flow stays on its colour").before([pin.age(AGE)]).becomes(to(blue)).after([pin]),
+        case("an established flow stays on its colour")
+            .before([pin.age(AGE)])
+            .becomes(to(blue))
+            .after([pin.age(AGE)]),
         Case::new("an answer leaves with the VIP as its source", Hook::ToClient, from(blue))
             .before([half])
             .becomes(from(vip))

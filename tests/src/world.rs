@@ -1,6 +1,6 @@
 //! The network that the packet cases are played in, as table entries.
 //!
-//! One deployment with eight services. Everything exists for both families; what is IPv6 has ids that
+//! One deployment with ten services. Everything exists for both families; what is IPv6 has ids that
 //! are higher by [`V6`].
 
 #![expect(
@@ -12,8 +12,8 @@
 use bg_common::bucket::{Bucket, Slot, choices, place};
 use bg_common::names::ENDPOINT_BUCKETS;
 use bg_common::{
-    Backend, Began, Colour, Endpoint, Flow, FlowKey, Frontend, PinnedFlows, Port, Proto, Ring, Service,
-    Settings, SliceId, Tick, Via,
+    Addr, Aim, Backend, Began, Colour, Endpoint, Fate, Flow, FlowKey, Frontend, PinnedFlows, Port, Proto,
+    Ring, Service, Settings, SliceId, Tick, Via,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -37,6 +37,10 @@ pub const SICK_DNS: u32 = 6;
 
 /// Every port and protocol of the third VIP, one backend in each slice.
 pub const WHOLE: u32 = 7;
+/// TCP, port 84 → 84, three backends in blue and one in green, all flows of a client on one; so with the canary.
+pub const STICKY: u32 = 8;
+/// UDP, port 55 → 55, one backend in each slice, whose flows move at a switch.
+pub const SWIFT: u32 = 9;
 
 /// Backend of [`WEB`] in blue.
 pub const WEB_BLUE: u32 = 0;
@@ -61,6 +65,18 @@ pub const SICK_DNS_BLUE: u32 = 20;
 pub const WHOLE_BLUE: u32 = 30;
 /// Backend of [`WHOLE`] in green.
 pub const WHOLE_GREEN: u32 = WHOLE_BLUE + GREEN;
+/// The first of three backends of [`STICKY`] in blue.
+pub const STICKY_BLUE: u32 = 32;
+/// Backend of [`STICKY`] in green.
+pub const STICKY_GREEN: u32 = 35;
+/// Backend of [`SWIFT`] in blue.
+pub const SWIFT_BLUE: u32 = 36;
+/// Backend of [`SWIFT`] in green.
+pub const SWIFT_GREEN: u32 = 37;
+/// VIPs of [`WEB`] that do not follow the live colour, and where they lead.
+pub const PREVIEW_VIPS: [(u8, Aim); 3] = [(4, Aim::Other), (5, Aim::Blue), (6, Aim::Green)];
+/// What to add to the frontend id of [`WEB`] for the first of them.
+pub const PREVIEW_FRONTEND: u32 = 11;
 /// What to add to the backend that serves for that in green.
 pub const GREEN: u32 = 1;
 /// What to add to it for one that is down.
@@ -102,7 +118,14 @@ impl Family {
         SocketAddr::new(self.ip(9, 7), 40_000)
     }
 
-    /// A VIP; there are two.
+    /// A client of the office, whom a preview rule leads to the other colour; from host 128 on there is another rule,
+    /// to green.
+    #[must_use]
+    pub fn office(self, host: u8) -> SocketAddr {
+        SocketAddr::new(self.ip(8, host), 40_000)
+    }
+
+    /// A VIP; there are two, and those of [`PREVIEW_VIPS`].
     #[must_use]
     pub fn vip(self, number: u8, port: u16) -> SocketAddr {
         SocketAddr::new(self.ip(0, 9 + number), port)
@@ -120,6 +143,8 @@ impl Family {
             SICK_BLUE..SICK_DNS_BLUE => (3, (id - SICK_BLUE) as u8 + 2, 83),
             WHOLE_BLUE => (1, 9, 0),
             WHOLE_GREEN => (2, 9, 0),
+            STICKY_BLUE..=STICKY_GREEN => (4, (id - STICKY_BLUE) as u8 + 2, 84),
+            SWIFT_BLUE..=SWIFT_GREEN => (4, (id - SWIFT_BLUE) as u8 + 12, 55),
             SICK_DNS_BLUE.. => (3, (id - SICK_DNS_BLUE) as u8 + 22, 54),
             pool => (1, 4 + (pool - POOL_BLUE) as u8, 90),
         };
@@ -147,6 +172,8 @@ pub struct World {
     pub ring: Vec<u32>,
     /// Backend ids and backends.
     pub backends: Vec<(u32, Backend)>,
+    /// Preview rules: a prefix, its length, and where they lead.
+    pub previews: Vec<(Addr, u8, Aim)>,
     /// What holds for all packets.
     pub settings: Settings,
 }
@@ -165,13 +192,18 @@ impl World {
             (Proto::TCP, vec![SICK_BLUE], vec![SICK_BLUE + GREEN]),
             (Proto::UDP, vec![SICK_DNS_BLUE], vec![SICK_DNS_BLUE + GREEN]),
             (Proto::ANY, vec![WHOLE_BLUE], vec![WHOLE_GREEN]),
+            (Proto::TCP, (STICKY_BLUE..STICKY_GREEN).collect(), vec![STICKY_GREEN]),
+            (Proto::UDP, vec![SWIFT_BLUE], vec![SWIFT_GREEN]),
         ];
         for (id, (proto, blue, green)) in services.into_iter().enumerate() {
             let id = id as u32;
             let mut service = Service::default();
-            if id == CLOSED {
-                service.flags = Service::REFUSE;
-            }
+            service.flags = match id {
+                CLOSED => Service::REFUSE,
+                STICKY => Service::BY_CLIENT | Service::CANARY_BY_CLIENT,
+                _ => 0,
+            };
+            let fate = if id == SWIFT { Fate::Move } else { Fate::Keep };
             for (colour, backends) in [(Colour::Blue, &blue), (Colour::Green, &green)] {
                 for family in Family::BOTH {
                     let base = world.ring.len() as u32;
@@ -179,7 +211,8 @@ impl World {
                         let at = endpoint(family.backend(*backend), proto);
                         let slice = SliceId::new(0, colour);
                         let number = backend + family.offset();
-                        world.backends.push((number, Backend::new(at, id, slice, via, ifindex)));
+                        let backend = Backend::new(at, id, slice, via, ifindex).leaving(fate);
+                        world.backends.push((number, backend));
                         world.ring.push(number);
                     }
                     let slot = Service::slot(colour, family == Family::V6);
@@ -211,10 +244,20 @@ impl World {
                 (SICK, 6, at(1, 83, Proto::TCP)),
                 (SICK_DNS, 7, at(1, 54, Proto::UDP)),
                 (WHOLE, 8, at(3, 0, Proto::ANY)),
+                (STICKY, 9, at(1, 84, Proto::TCP)),
+                (SWIFT, 10, at(1, 55, Proto::UDP)),
             ] {
                 world.frontends.push((at, Frontend::live(service, id + family.offset() as u16)));
             }
-            for number in [1, 2] {
+            for (id, (vip, aim)) in (PREVIEW_FRONTEND..).zip(PREVIEW_VIPS) {
+                let frontend = Frontend::aimed(WEB, (id + family.offset()) as u16, aim);
+                world.frontends.push((at(vip, 80, Proto::TCP), frontend));
+            }
+            let bits = if family == Family::V4 { 32 } else { 128 };
+            for (host, len, aim) in [(0, bits - 8, Aim::Other), (128, bits - 7, Aim::Green)] {
+                world.previews.push((family.office(host).ip().into(), len, aim));
+            }
+            for number in [1, 2, 4, 5, 6] {
                 let at = Endpoint::whole(family.vip(number, 0).ip().into());
                 world.frontends.push((at, Frontend::vip()));
             }
@@ -308,6 +351,20 @@ impl PinRow {
     #[must_use]
     pub const fn begun(self, seconds: u32) -> Self {
         Self { begun: Some(seconds), ..self }
+    }
+
+    /// Of the client at this address.
+    #[must_use]
+    pub fn of(self, client: SocketAddr) -> Self {
+        let key =
+            FlowKey::new(client.ip().into(), client.port().into(), self.key.proto(), self.key.service());
+        Self { key, ..self }
+    }
+
+    /// Through the nth of [`PREVIEW_VIPS`].
+    #[must_use]
+    pub const fn preview_vip(self, nth: u32) -> Self {
+        Self { frontend: self.frontend + PREVIEW_FRONTEND + nth, ..self }
     }
 
     /// Through the second VIP.

@@ -25,7 +25,7 @@ impl Word {
 
     /// The word after a switch: `to` is live and the other colour drains; its flows meet `fate`. With
     /// `revert_at`, a tick, live goes back then unless the switch is [`confirmed`](Self::confirmed). A pause,
-    /// a fate and a deadline of before are over.
+    /// a fate, a canary and a deadline of before are over.
     ///
     /// # Errors
     ///
@@ -36,6 +36,7 @@ impl Word {
             fields.draining = true;
             fields.paused = false;
             fields.fate = fate;
+            fields.canary = 0;
             fields.revert_at_deadline = revert_at.is_some();
             fields.resume_at_deadline = false;
             fields.deadline = deadline(revert_at);
@@ -98,6 +99,24 @@ impl Word {
     /// When this word is invalid.
     pub fn with_fate(self, fate: Fate) -> Result<Self, Invalid> {
         self.change(|fields| fields.fate = fate)
+    }
+
+    /// The word that leads this share of new flows, in 1/1000, to the colour that is not live; 0 ends that.
+    ///
+    /// # Errors
+    ///
+    /// When this word is invalid or the share is above 1000.
+    pub fn with_canary(self, share: u16) -> Result<Self, Invalid> {
+        self.change(|fields| fields.canary = share)
+    }
+
+    /// The word that says whether there are preview rules.
+    ///
+    /// # Errors
+    ///
+    /// When this word is invalid.
+    pub fn with_previews(self, preview: bool) -> Result<Self, Invalid> {
+        self.change(|fields| fields.preview = preview)
     }
 
     /// The word after the last flow of the other colour has ended: no flow is left to meet a fate.
@@ -168,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_switch_leaves_nothing_of_what_was_under_way() {
-        let after = Fields { live: Colour::Green, draining: true, ..quiet() };
+        let after = Fields { live: Colour::Green, draining: true, canary: 0, ..quiet() };
         for before in [quiet(), Fields { live: Colour::Blue, generation: 7, ..every_field_set() }] {
             assert_becomes(before, |word| word.switched(Colour::Green, Fate::Keep, None), after);
         }
@@ -177,7 +196,7 @@ mod tests {
     #[test]
     fn a_switch_can_have_a_fate_and_a_deadline() {
         let switch = |word: Word| word.switched(Colour::Green, Fate::Reset, Some(1000));
-        assert_becomes(quiet(), switch, Fields { fate: Fate::Reset, ..pending() });
+        assert_becomes(quiet(), switch, Fields { fate: Fate::Reset, canary: 0, ..pending() });
         let due = quiet().pack().unwrap().switched(Colour::Green, Fate::Keep, Some(0)).unwrap();
         assert_eq!(due.effective(Tick(1)).live(), Colour::Blue, "a deadline that has passed counts");
     }
@@ -224,8 +243,22 @@ mod tests {
     }
 
     #[test]
+    fn canary_and_previews_change_nothing_else() {
+        for before in [quiet(), pending()] {
+            for canary in [0, 1, 1000] {
+                assert_becomes(before, |word| word.with_canary(canary), Fields { canary, ..before });
+            }
+            assert_eq!(before.pack().unwrap().with_canary(1001), Err(Invalid::Canary));
+            for preview in [false, true] {
+                assert_becomes(before, |word| word.with_previews(preview), Fields { preview, ..before });
+            }
+        }
+    }
+
+    #[test]
     fn settling_writes_down_what_is_so_already() {
-        let reverted = Fields { live: Colour::Blue, revert_at_deadline: false, deadline: 0, ..pending() };
+        let reverted =
+            Fields { live: Colour::Blue, revert_at_deadline: false, canary: 0, deadline: 0, ..pending() };
         assert_becomes(pending(), |word| word.settled(Tick(999)), pending());
         for now in [1000, 1001] {
             assert_becomes(pending(), |word| word.settled(Tick(now)), reverted);
@@ -247,15 +280,17 @@ mod tests {
     fn an_invalid_word_is_not_changed() {
         let broken = Word::from_bits(0b11 << 4);
         let now = Tick(1);
-        let changes: [Changed; 7] = [
+        let changes: [Changed; 9] = [
             broken.switched(Colour::Green, Fate::Keep, None),
             broken.confirmed(),
             broken.paused(None),
             broken.resumed(),
             broken.with_fate(Fate::Keep),
             broken.drained(),
+            broken.with_canary(1),
+            broken.with_previews(true),
             broken.settled(now),
         ];
-        assert_eq!(changes, [Err(Invalid::Fate); 7]);
+        assert_eq!(changes, [Err(Invalid::Fate); 9]);
     }
 }

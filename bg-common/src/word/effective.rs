@@ -1,12 +1,12 @@
 //! What a word says at a moment. Past its deadline the programs act on it by themselves, whether or not
 //! anybody is there to write it down.
 
-use super::{DEADLINE_SHIFT, DRAINING, LIVE, PAUSED, RESUME, REVERT, Word};
+use super::{CANARY_BITS, CANARY_SHIFT, DEADLINE_SHIFT, DRAINING, LIVE, PAUSED, RESUME, REVERT, Word};
 use crate::Tick;
 
 impl Word {
     /// What the word says at `now`, in the same generation: past the deadline of a switch that nobody has
-    /// confirmed, live is the other colour and the one that was taken back drains; past that of a pause,
+    /// confirmed, live is the other colour, the one that was taken back drains, and no canary leads there; past that of a pause,
     /// new flows are let in.
     ///
     /// To be evaluated once for each packet; all that is decided about it goes by the result.
@@ -28,7 +28,8 @@ impl Word {
             bits &= (1 << DEADLINE_SHIFT) - 1;
         }
         if bits & REVERT != 0 {
-            bits = (bits ^ LIVE | DRAINING) & !REVERT;
+            // What was taken back is not what a canary of before led to.
+            bits = (bits ^ LIVE | DRAINING) & !(REVERT | CANARY_BITS << CANARY_SHIFT);
         }
         if bits & RESUME != 0 {
             bits &= !(PAUSED | RESUME);
@@ -76,7 +77,7 @@ mod tests {
             for draining in [false, true] {
                 assert_deadline(
                     Fields { live, draining, revert_at_deadline: true, ..plain() },
-                    Fields { live: other, draining: true, deadline: 0, ..plain() },
+                    Fields { live: other, draining: true, canary: 0, deadline: 0, ..plain() },
                 );
             }
         }
@@ -94,7 +95,7 @@ mod tests {
     fn both_happen_where_both_are_asked_for() {
         assert_deadline(
             Fields { paused: true, resume_at_deadline: true, revert_at_deadline: true, ..plain() },
-            Fields { live: Colour::Blue, draining: true, deadline: 0, ..plain() },
+            Fields { live: Colour::Blue, draining: true, canary: 0, deadline: 0, ..plain() },
         );
     }
 
@@ -102,7 +103,7 @@ mod tests {
     fn a_pause_without_an_end_outlasts_the_deadline_of_a_switch() {
         assert_deadline(
             Fields { paused: true, revert_at_deadline: true, ..plain() },
-            Fields { live: Colour::Blue, draining: true, paused: true, deadline: 0, ..plain() },
+            Fields { live: Colour::Blue, draining: true, paused: true, canary: 0, deadline: 0, ..plain() },
         );
     }
 

@@ -1,6 +1,7 @@
 //! Control groups: what the gateway's own processes do with their sockets.
 
-use super::maps::{KernelTables, served_netns};
+use super::clients::served_netns;
+use super::maps::KernelTables;
 use super::refuse;
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
 use aya_ebpf::helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_set_retval};

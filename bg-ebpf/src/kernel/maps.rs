@@ -1,20 +1,21 @@
-//! The tables, and the only access to them.
+//! The tables of packets, and the only access to them.
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_F_MMAPABLE, BPF_NOEXIST};
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
+use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use bg_common::bucket::choices;
 use bg_common::names::{
-    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_CONNECTED, MAX_DEPLOYMENTS,
-    MAX_FRAGMENTED, MAX_FRONTENDS, MAX_NAT, MAX_RING, MAX_SERVICES, Name,
+    DEFAULT_FLOWS, DEFAULT_HALF_OPEN, ENDPOINT_BUCKETS, MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRAGMENTED,
+    MAX_FRONTENDS, MAX_PREVIEWS, MAX_RING, MAX_SERVICES, Name,
 };
 use bg_common::{
-    Backend, Bucket, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason,
-    Recent, Service, Settings, SliceId, Source, Tick, Traffic, Word,
+    Addr, Aim, Backend, Bucket, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, PreviewKey, Reason,
+    Recent, Service, Settings, SliceId, Tick, Traffic, Word,
 };
 use bg_ebpf::icmp::Quote;
-use bg_ebpf::tables::{Insert, Nat, Pin, Sockets, Tables};
+use bg_ebpf::tables::{Insert, Pin, Tables};
 use bg_ebpf::{Packet, Rewrite};
 use core::mem::MaybeUninit;
 
@@ -31,7 +32,9 @@ static FRONTENDS: Array<Bucket<Frontend>> = Array::with_max_entries(ENDPOINT_BUC
 #[map]
 static FRONTEND_ADDRS: Array<Endpoint> = Array::with_max_entries(MAX_FRONTENDS, 0);
 #[map]
-static RING: Array<u32> = Array::with_max_entries(MAX_RING, 0);
+static RING: Array<u32> = Array::with_max_entries(MAX_RING, BPF_F_MMAPABLE);
+#[map]
+static PREVIEW: LpmTrie<[u32; 5], u32> = LpmTrie::with_max_entries(MAX_PREVIEWS, 0);
 #[map]
 static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
 #[map]
@@ -41,14 +44,6 @@ static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(DEFAULT_FLOWS, 
 #[map]
 static HALF_OPEN: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(DEFAULT_HALF_OPEN, 0);
 #[map]
-static GATEWAY: Array<u64> = Array::with_max_entries(1, 0);
-#[map]
-static CONNECTED: LruHashMap<u64, Connected> = LruHashMap::with_max_entries(MAX_CONNECTED, 0);
-#[map]
-static SOURCES: Array<Source> = Array::with_max_entries(MAX_BACKENDS, 0);
-#[map]
-static NAT: HashMap<NatKey, FlowKey> = HashMap::with_max_entries(MAX_NAT, 0);
-#[map]
 static FRAGMENTS: LruHashMap<FragmentKey, Fragment> = LruHashMap::with_max_entries(MAX_FRAGMENTED, 0);
 #[map]
 static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
@@ -56,11 +51,11 @@ static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 static TRAFFIC: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(MAX_DEPLOYMENTS * 2, 0);
 #[map]
 static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::SLOTS, 0);
-
 #[map]
 static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(Recent::ENTRIES, 0);
 #[map]
 static EPOCH: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
 /// What the subprograms of the slow path hand to each other, [`Scratch`] for each CPU: packet programs do not interrupt
 /// each other there. Nothing outlasts a packet in it, so it is no part of the contract and is not pinned.
 ///
@@ -102,7 +97,7 @@ pub(super) struct KernelTables;
 
 /// Copies what a look-up found.
 #[inline(always)]
-fn copy<T: Copy>(found: Option<*const T>) -> Option<T> {
+pub(super) fn copy<T: Copy>(found: Option<*const T>) -> Option<T> {
     // SAFETY: a look-up yields an aligned, initialised entry that stays readable during the run.
     found.map(|entry| unsafe { entry.read() })
 }
@@ -121,8 +116,17 @@ fn in_buckets<V: Copy>(table: &Array<Bucket<V>>, at: &Endpoint) -> Option<V> {
     bucket.get(at)
 }
 
+/// Looks a client up among the preview rules. Few packets need it, so it does not lie in the way of the others.
+#[inline(never)]
+fn preview_of(deployment: u32, client: &Addr) -> u32 {
+    let key = PreviewKey::client(deployment, *client);
+    // SAFETY: the same bytes, of the same size and with less alignment.
+    let key = unsafe { &*(&raw const key).cast::<Key<[u32; 5]>>() };
+    PREVIEW.get(key).map_or(0, |aim| *aim)
+}
+
 #[inline(always)]
-fn inserted(result: Result<(), i32>) -> Insert {
+pub(super) fn inserted(result: Result<(), i32>) -> Insert {
     match result {
         Ok(()) => Insert::Done,
         Err(EEXIST) => Insert::Exists,
@@ -161,8 +165,9 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn service(&self, id: u32) -> Option<Service> {
-        copy(SERVICES.get_ptr(id))
+    fn service(&self, id: u32) -> Option<&Service> {
+        // SAFETY: as in `copy`.
+        SERVICES.get_ptr(id).map(|service| unsafe { &*service })
     }
 
     #[inline(always)]
@@ -174,6 +179,11 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn ring(&self, position: u32) -> Option<u32> {
         copy(RING.get_ptr(position))
+    }
+
+    #[inline(always)]
+    fn preview(&self, deployment: u32, client: &Addr) -> Aim {
+        Aim::from_number(preview_of(deployment, client) as u8)
     }
 
     #[inline(always)]
@@ -271,47 +281,6 @@ impl Tables for KernelTables {
             // SAFETY: as in `traffic`.
             unsafe { *count += 1 };
         }
-    }
-}
-
-/// The cookie of the network namespace whose processes are served; 0 for none.
-#[inline(always)]
-pub(super) fn served_netns() -> u64 {
-    copy(GATEWAY.get_ptr(0)).unwrap_or_default()
-}
-
-impl Sockets for KernelTables {
-    #[inline(always)]
-    fn connected(&self, cookie: u64) -> Option<Connected> {
-        copy(CONNECTED.get_ptr(&cookie))
-    }
-
-    #[inline(always)]
-    fn remember_connected(&self, cookie: u64, connected: &Connected) -> bool {
-        CONNECTED.insert(&cookie, connected, 0).is_ok()
-    }
-
-    #[inline(always)]
-    fn forget_connected(&self, cookie: u64) {
-        // As in `remove_half_open`.
-        let _ = CONNECTED.remove(&cookie);
-    }
-}
-
-impl Nat for KernelTables {
-    #[inline(always)]
-    fn source(&self, backend: u32) -> Option<Source> {
-        copy(SOURCES.get_ptr(backend)).filter(|source| !source.is_vacant())
-    }
-
-    #[inline(always)]
-    fn hidden(&self, at: &NatKey) -> Option<FlowKey> {
-        copy(NAT.get_ptr(at))
-    }
-
-    #[inline(always)]
-    fn hide(&self, at: &NatKey, flow: &FlowKey) -> Insert {
-        inserted(NAT.insert(at, flow, u64::from(BPF_NOEXIST)))
     }
 }
 

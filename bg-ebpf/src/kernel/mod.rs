@@ -4,6 +4,7 @@
 //! at the same offset of two sections for one.
 
 mod buffer;
+mod clients;
 mod icmp;
 mod linear;
 mod local;

@@ -61,7 +61,9 @@ fn ingress(frame: &mut TcFrame<false>) -> Result<Step, Detour> {
     };
     // Before anything is written: what is over is answered to whom the backend knows.
     let by_redirect = is_redirected(&to_client);
-    let back = if by_redirect { reply(&to_client, &KernelTables)? } else { None };
+    let back = if by_redirect { reply(&to_client, &KernelTables) } else { Ok(None) };
+    // Replaced clients are those of services with a port, of which the slow path knows no more.
+    let back = if back == Err(Detour::Undecided) { None } else { back? };
     reveal.apply(&packet, frame, Hop::Keep)?;
     match back {
         Some(rewrite) => Ok(send_to_client(frame, &to_client, &rewrite, Rewrite::apply)?),

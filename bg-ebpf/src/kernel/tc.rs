@@ -74,7 +74,7 @@ impl Steps {
 pub(super) fn step(result: Result<Step, Detour>) -> Step {
     match result {
         Ok(step) => step,
-        Err(Detour::Rare) => RARE,
+        Err(Detour::Rare | Detour::Undecided) => RARE,
         Err(Detour::Refused(reason)) => match refuse(reason) {
             // Whatever other programs the operator has on the interface run next.
             Verdict::Pass | Verdict::Forward => TC_ACT_UNSPEC,
@@ -220,7 +220,13 @@ fn fast(
     send: fn(&mut TcFrame<false>, &Packet, &Rewrite) -> Result<Step, Reason>,
 ) -> Result<Step, Detour> {
     let packet = parse(frame)?;
-    let rewrite = decide(&packet, &KernelTables)?.ok_or(Reason::NotOurs)?;
+    let rewrite = match decide(&packet, &KernelTables) {
+        Err(Detour::Undecided) => {
+            maps::keep_packet(packet.for_slow_path()).ok_or(Reason::BrokenTable)?;
+            return Ok(DECIDE);
+        }
+        decided => decided?.ok_or(Reason::NotOurs)?,
+    };
     Ok(send(frame, &packet, &rewrite)?)
 }
 

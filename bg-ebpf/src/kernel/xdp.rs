@@ -127,7 +127,7 @@ fn bg_xdp_ingress(context: XdpContext) -> u32 {
 fn step(result: Result<Step, Detour>) -> Step {
     match result {
         Ok(step) => step,
-        Err(Detour::Rare) => RARE,
+        Err(Detour::Rare | Detour::Undecided) => RARE,
         Err(Detour::Refused(reason)) => match refuse(reason) {
             Verdict::Pass | Verdict::Forward => xdp_action::XDP_PASS,
             Verdict::Drop => xdp_action::XDP_DROP,
@@ -144,7 +144,13 @@ fn fast(metadata: *mut xdp_md) -> Step {
 #[inline(always)]
 fn ingress(frame: &mut XdpFrame<false>) -> Result<Step, Detour> {
     let packet = parse(frame)?;
-    let rewrite = forward(&packet, &KernelTables)?.ok_or(Reason::NotOurs)?;
+    let rewrite = match forward(&packet, &KernelTables) {
+        Err(Detour::Undecided) => {
+            maps::keep_packet(packet.for_slow_path()).ok_or(Reason::BrokenTable)?;
+            return Ok(DECIDE);
+        }
+        decided => decided?.ok_or(Reason::NotOurs)?,
+    };
     rewrite.apply(&packet, frame, Hop::Keep)?;
     Ok(xdp_action::XDP_PASS)
 }

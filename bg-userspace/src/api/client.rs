@@ -7,10 +7,10 @@ mod wire;
 pub use lines::Lines;
 
 use super::protocol::{
-    self, AtQuery, Changed, Counters, DrainRequest, Drift, DriftQuery, DrillRequest, Drilled, EventQuery,
-    FlowQuery, Flows, FreezeRequest, Health, HealthQuery, History, HistoryQuery, OverrideRequest,
-    PauseRequest, Plan, PlanQuery, ReasonRequest, Remembered, RollbackRequest, RolledBack, StageRequest,
-    Status, SwitchRequest, Switched, Verified, order_path,
+    self, AtQuery, CanaryRequest, Changed, Counters, DrainRequest, Drift, DriftQuery, DrillRequest, Drilled,
+    EventQuery, FlowQuery, Flows, FreezeRequest, Health, HealthQuery, History, HistoryQuery, OverrideRequest,
+    PauseRequest, Plan, PlanQuery, PreviewRequest, ReasonRequest, Remembered, RollbackRequest, RolledBack,
+    StageRequest, Status, SwitchRequest, Switched, Verified, order_path,
 };
 use crate::dataplane::Detached;
 use crate::paths;
@@ -185,6 +185,16 @@ impl Client {
         request: &OverrideRequest,
     ) -> Result<Changed> {
         self.post(&path(deployment, "health"), request, DONE_WITHIN).await
+    }
+
+    /// Leads a share of new flows to the colour that is not live.
+    pub async fn canary(&self, deployment: Option<&str>, request: &CanaryRequest) -> Result<Changed> {
+        self.post(&path(deployment, "canary"), request, DONE_WITHIN).await
+    }
+
+    /// Leads clients elsewhere than to the live colour, or not any more.
+    pub async fn preview(&self, deployment: Option<&str>, request: &PreviewRequest) -> Result<Changed> {
+        self.post(&path(deployment, "preview"), request, DONE_WITHIN).await
     }
 
     /// Takes the data plane down.

@@ -24,11 +24,15 @@ pub use health::{DeploymentHealth, Health, HealthQuery};
 pub use history::{AtQuery, Entry, EventQuery, History, HistoryQuery, Kinds, Remembered, Then, Verified};
 pub(crate) use meaning::Meant;
 pub use orders::{
-    Changed, DrainRequest, DrillRequest, ForceRequest, FreezeRequest, OverrideRequest, PauseRequest,
-    PlanQuery, ReasonRequest, RollbackRequest, RolledBack, StageRequest, State, SwitchRequest,
+    CanaryRequest, Changed, DrainRequest, DrillRequest, ForceRequest, FreezeRequest, OverrideRequest,
+    PauseRequest, PlanQuery, PreviewRequest, ReasonRequest, RollbackRequest, RolledBack, StageRequest, State,
+    SwitchRequest,
 };
 pub use seconds::Seconds;
-pub use status::{Deployment, DrainStatus, LastSwitch, RollbackAnswer, Service, SliceStatus, Status};
+pub use status::{
+    Deployment, DrainStatus, LastSwitch, PreviewRule, PreviewVip, RollbackAnswer, Service, SliceStatus,
+    Status,
+};
 
 use bg_common::Colour;
 use serde::{Deserialize, Serialize};
@@ -69,6 +73,8 @@ pub const DETACH: &str = "/v1/detach";
 /// | `pause` | [`PauseRequest`] | [`Changed`] |
 /// | `drain` | [`DrainRequest`] | [`Changed`] |
 /// | `health` | [`OverrideRequest`] | [`Changed`] |
+/// | `canary` | [`CanaryRequest`] | [`Changed`] |
+/// | `preview` | [`PreviewRequest`] | [`Changed`] |
 #[must_use]
 pub fn order_path(deployment: Option<&str>, verb: &str) -> String {
     match deployment {

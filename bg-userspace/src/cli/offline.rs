@@ -81,6 +81,7 @@ fn deployment(
         fate_then: None,
     });
     Deployment {
+        canary_per_mille: word.canary(),
         paused: word.is_paused(),
         paused_left_s: left().filter(|_| resumes),
         confirm_left_s: left().filter(|_| reverts),
@@ -116,12 +117,14 @@ fn specs(config: &Config) -> Vec<DeploymentSpec> {
             protocol,
             frontends: part.frontends,
             backends: part.backends.map(|slice| slice.into_iter().map(backend).collect()),
-            refuse: false,
+            previews: part.previews,
+            ..ServiceSpec::default()
         });
         DeploymentSpec {
             name: deployment.name.to_string(),
             initial: Word::initial(deployment.initial),
             services: services.collect(),
+            previews: deployment.policy.previews.clone(),
         }
     });
     deployments.collect()

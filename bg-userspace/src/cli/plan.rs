@@ -7,6 +7,7 @@ use super::say::{clean, count, named, span};
 use super::{Global, PlanArgs, health};
 use crate::api::client::Client;
 use crate::api::protocol::{Gate, Plan, PlanQuery, SliceIdentity};
+use crate::model::canary::percent;
 use comfy_table::Cell;
 
 pub(super) async fn run(args: PlanArgs, global: &Global, client: &Client, env: &mut Env<'_>) -> Result {
@@ -68,7 +69,7 @@ fn last(plan: &Plan, env: &mut Env<'_>) -> Result {
 }
 
 fn facts(plan: &Plan) -> Vec<(String, String)> {
-    let Plan { from, to, staying, oldest_s, fate, bake_s, confirm_within_s, .. } = plan;
+    let Plan { from, to, staying, oldest_s, fate, canary, bake_s, confirm_within_s, .. } = plan;
     let mut facts = Vec::new();
     let oldest = oldest_s.map(|age| format!(", the oldest {} old", span(age))).unwrap_or_default();
     let meet = match fate.as_str() {
@@ -82,6 +83,11 @@ fn facts(plan: &Plan) -> Vec<(String, String)> {
         None => format!("those of {from} {meet}"),
     };
     facts.push(("flows".to_owned(), flows));
+    if *canary > 0 {
+        let text =
+            format!("{} of new flows go to {} by canary, which this ends", percent(*canary), from.other());
+        facts.push(("canary".to_owned(), text));
+    }
     if let Some(bake) = bake_s {
         let text = format!("{to} is watched for {}, and the switch taken back if it fails", span(*bake));
         facts.push(("then".to_owned(), text));

@@ -4,8 +4,8 @@ use super::env::Env;
 use super::render;
 use super::target::Target;
 use super::{
-    Cli, Command, Global, changes, config, counters, detach, doctor, drain, drift, drill, events, flows,
-    health, history, plan, status, switch,
+    Cli, Command, Global, canary, changes, config, counters, detach, doctor, drain, drift, drill, events,
+    flows, health, history, plan, preview, status, switch,
 };
 use crate::api::client::{self, Client};
 use crate::config::Invalid;
@@ -125,6 +125,8 @@ async fn dispatch(cli: Cli, env: &mut Env<'_>) -> Result {
         Command::Resume(args) => changes::resume(args, global, target, client, env).await,
         Command::Drain(args) => drain::run(args, global, client, env).await,
         Command::Health(args) => health::run(args, global, client, env).await,
+        Command::Canary(args) => canary::run(args, global, target, client, env).await,
+        Command::Preview(args) => preview::run(args, global, client, env).await,
         Command::Drill(args) => drill::run(args, global, client, env).await,
         Command::Flows(args) => flows::run(args, global, target, client, env).await,
         Command::Counters(args) => counters::run(&args, global, target, client, env).await,
@@ -145,6 +147,7 @@ fn needs_daemon(command: &Command) -> std::result::Result<(), Refusal> {
         Command::Unfreeze(_) => "unfreeze",
         Command::Drain(_) => "drain",
         Command::Health(_) => "health",
+        Command::Preview(_) => "preview",
         Command::Drill(_) => "drill",
         Command::Events(_) => "events",
         Command::Drift(_) => "drift",
@@ -154,6 +157,7 @@ fn needs_daemon(command: &Command) -> std::result::Result<(), Refusal> {
         | Command::Confirm(_)
         | Command::Pause(_)
         | Command::Resume(_)
+        | Command::Canary(_)
         | Command::Flows(_)
         | Command::Counters(_)
         | Command::History(_)

@@ -135,9 +135,11 @@ fn services(deployments: &[Deployment], all: bool, env: &mut Env<'_>) -> Result 
     let shown = if all { services.len() } else { SERVICES };
     let mut table = table(&["SERVICE", "FRONTENDS", "BLUE", "GREEN"], env);
     for (deployment, service) in services.iter().take(shown) {
-        let Service { name, protocol, frontends, backends } = service;
+        let Service { name, protocol, frontends, previews, backends } = service;
         let protocol = protocol.word();
-        let frontends = frontends.iter().map(|frontend| format!("{protocol} {frontend}")).collect::<Vec<_>>();
+        let mut frontends: Vec<_> =
+            frontends.iter().map(|frontend| format!("{protocol} {frontend}")).collect();
+        frontends.extend(previews.iter().map(|vip| format!("{protocol} {} → {}", vip.at, vip.to.as_str())));
         let slice = |colour| {
             let text = lines(backends.of(colour));
             if deployment.live == colour { shaded(text, colour) } else { Cell::new(text) }

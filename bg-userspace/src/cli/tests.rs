@@ -61,9 +61,14 @@ fn spec(name: &str, third: u8) -> DeploymentSpec {
         protocol: Protocol::Tcp,
         frontends: vec![([192, 0, 2, third], 80).into(), "[2001:db8::10]:80".parse().unwrap()],
         backends: [vec![backend(1)], vec![backend(2), backend(3)]],
-        refuse: false,
+        ..ServiceSpec::default()
     };
-    DeploymentSpec { name: name.to_owned(), initial: Word::initial(Colour::Blue), services: vec![service] }
+    DeploymentSpec {
+        name: name.to_owned(),
+        initial: Word::initial(Colour::Blue),
+        services: vec![service],
+        previews: Vec::new(),
+    }
 }
 
 fn flow(port: u16, colour: Colour) -> FlowRow {
@@ -182,7 +187,7 @@ async fn the_json_forms_have_the_promised_keys() {
     let deployment = json!({
         "name": "shop", "live": "blue", "draining": false, "generation": 0, "open": {"blue": 2, "green": 1},
         "services": [{
-            "name": "web", "protocol": "tcp", "frontends": ["192.0.2.1:80", "[2001:db8::10]:80"],
+            "name": "web", "protocol": "tcp", "frontends": ["192.0.2.1:80", "[2001:db8::10]:80"], "previews": [],
             "backends": {"blue": ["10.1.1.2:8080"], "green": ["10.2.1.2:8080", "10.3.1.2:8080"]},
         }],
     });

@@ -3,6 +3,7 @@
 use super::say::{clean, count, long_time, named, short_time, span, target};
 use super::switch::proved;
 use crate::api::protocol::{Drilled, Record, Switched, What};
+use crate::model::canary::percent;
 use crate::model::order::{Actor, Who};
 use crate::model::record::Cause;
 use bg_common::{Colour, Word};
@@ -88,6 +89,26 @@ fn sentence(what: &What, live: Colour) -> String {
         What::Paused { seconds } => format!("new flows held for {}", span(*seconds)),
         What::Resumed { by_deadline: true } => "new flows go on: the pause is over".to_owned(),
         What::Resumed { by_deadline: false } => "new flows go on".to_owned(),
+        What::Canary { colour: _, share: 0, was, overridden: _ } => {
+            format!("the canary of {} is over", percent(*was))
+        }
+        What::Canary { colour, share, was, overridden } => {
+            format!(
+                "a canary leads {} of new flows to {colour}, {} before{}",
+                percent(*share),
+                percent(*was),
+                over(overridden)
+            )
+        }
+        What::Preview { change, prefix: Some(prefix), to: Some(to) } => {
+            format!("preview {}: clients of {prefix} are led to {}", clean(change), to.as_str())
+        }
+        What::Preview { change, prefix: Some(prefix), to: None } => {
+            format!("preview {}: clients of {prefix} see what all others do", clean(change))
+        }
+        What::Preview { change, prefix: None, to: _ } => {
+            format!("the use of preview rules has {}", clean(change))
+        }
         What::Probe { probe, target: of, up, why } => {
             let state = if *up { "up" } else { "DOWN" };
             let why = why.as_deref().map(|why| format!(": {}", clean(why))).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Judges deployments: their slices and services, and what asks and guards them.
 
+use super::choosing::{by_client, previews, weights};
 use super::claims::Claims;
 use super::policy::{self, policy};
 use super::probes::{self, probe};
@@ -9,7 +10,7 @@ use super::services::{addresses, name, service};
 use super::values::choice;
 use super::{Deployment, hooks};
 use crate::health::spec::ProbeSet;
-use crate::model::policy::Policy;
+use crate::model::policy::{FateChoice, Policy};
 use crate::notify::spec::When;
 use bg_common::Colour;
 use std::net::IpAddr;
@@ -49,9 +50,17 @@ pub(super) fn deployment(
     let (specs, policies) = probes.unzip();
     let hooks: Vec<_> = raw.hooks.into_iter().filter_map(|raw| hooks::hook(raw, problems)).collect();
 
+    let previews = previews(raw.previews, problems);
+    // So that a user does not see two versions in turn.
+    let canary_by_client = by_client(raw.canary_by, problems).unwrap_or(true);
+
     let (name, blue, green) = (name?, blue?, green?);
     let slices = claims.add(&name, [blue, green], &services, problems);
+    let weights = weights(raw.weights, &slices, problems);
     let policy = Policy {
+        previews,
+        drained: weights.iter().filter(|(_, weight)| **weight == 0).map(|(machine, _)| *machine).collect(),
+        leaves: services.iter().any(|checked| checked.service.on_switch != FateChoice::Keep),
         slices: slices.clone(),
         probes: policies,
         gating_hooks: hooks.iter().any(|hook| hook.on.contains(&When::Before)),
@@ -60,5 +69,5 @@ pub(super) fn deployment(
     };
     let probes = ProbeSet { deployment: name.to_string(), slices: slices.clone(), probes: specs };
     let services = services.into_iter().map(|service| service.service).collect();
-    Some(Deployment { name, initial, slices, services, policy, probes, hooks })
+    Some(Deployment { name, initial, slices, services, weights, canary_by_client, policy, probes, hooks })
 }

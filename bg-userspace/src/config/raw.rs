@@ -58,9 +58,12 @@ const HOMES: &[(&str, &str)] = &[
     (
         "[deployment.NAME]",
         "initial blue green remove bake confirm_within ask fate drain_limit drain_fate no_backend dead_flows \
-         quorum quorum_down flap_changes flap_within standby_for",
+         quorum quorum_down flap_changes flap_within standby_for canary_by weights preview",
     ),
-    ("[deployment.NAME.service.NAME]", "service vips port protocol backend_port source_nat"),
+    (
+        "[deployment.NAME.service.NAME]",
+        "service vips port protocol backend_port source_nat preview_vips affinity on_switch",
+    ),
     ("[deployment.NAME.passive]", "passive window least unanswered refused resets"),
     ("[deployment.NAME.drill]", "drill every hold"),
     (

@@ -183,6 +183,36 @@ impl<'t> Section<'t> {
         tables.iter().filter_map(section).collect()
     }
 
+    /// The table under `key` whose own keys are values, too: each of them with what it is given. `example` shows how it
+    /// is written.
+    pub(super) fn entries<T: Typed>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        problems: &mut Problems<'_>,
+    ) -> Vec<(At<String>, At<T>)> {
+        let Some(section) = self.table(key, problems) else { return Vec::new() };
+        let entry = |(name, value): (&'t Spanned<_>, &'t Spanned<DeValue<'t>>)| {
+            let name: &Spanned<std::borrow::Cow<'_, str>> = name;
+            let path = section.path(name.get_ref());
+            let place = Place { span: value.span(), key: path.clone() };
+            let typed = T::of(value, &place);
+            if typed.is_none() {
+                let what = format!(
+                    "`{}` is {}, and {} is wanted",
+                    self::key(name.get_ref()),
+                    kind(value.get_ref()),
+                    T::WANTED
+                );
+                problems.add("config-type", &place, what, format!("write it like this: {example}"));
+            }
+            let name =
+                At { value: name.get_ref().to_string(), place: Place { span: name.span(), key: path } };
+            Some((name, At { value: typed?, place }))
+        };
+        section.table.iter().filter_map(entry).collect()
+    }
+
     /// The keys taken so far that are there.
     pub(super) fn given(&self) -> Given {
         let given = |key: &&'static str| {

@@ -1,5 +1,6 @@
 //! Judges services, each value by itself, and the names and addresses of everything.
 
+use super::choosing::{by_client, on_switch, preview_vips};
 use super::problems::{At, Place, Problems};
 use super::raw::RawService;
 use super::read::NumberOrWord;
@@ -11,6 +12,7 @@ use std::net::IpAddr;
 /// A service that is fine by itself, with the places that conflicts are reported at.
 pub(super) struct Checked {
     pub(super) service: Service,
+    /// Those of previews, too.
     pub(super) vips: Vec<At<IpAddr>>,
     pub(super) backend_port: Place,
 }
@@ -80,7 +82,16 @@ pub(super) fn service(raw: RawService, problems: &mut Problems<'_>) -> Option<Ch
         problems.add("config-unsupported", &place, what, "leave `source_nat` out, or name the ports");
         return None;
     }
-    let (vips, port, backend_port) = (vips?, port??, backend_port??);
+    if let (Some((vip, _)), Some(Some(0))) = (raw.preview_vips.first(), port) {
+        let what = "a service with every port has all of its VIPs follow the live colour";
+        let mend = "leave `preview_vips` out, and lead clients by `preview` of the deployment instead";
+        problems.add("config-unsupported", &vip.place, what, mend);
+        return None;
+    }
+    let previews = preview_vips(raw.preview_vips, problems);
+    let by_client = by_client(raw.affinity, problems).unwrap_or(false);
+    let on_switch = on_switch(raw.on_switch, protocol, problems);
+    let (mut vips, port, backend_port) = (vips?, port??, backend_port??);
     let service = Service {
         name: name?,
         protocol: protocol?,
@@ -88,7 +99,11 @@ pub(super) fn service(raw: RawService, problems: &mut Problems<'_>) -> Option<Ch
         port,
         backend_port,
         source_nat,
+        preview_vips: previews.iter().map(|(vip, aim)| (vip.value, *aim)).collect(),
+        by_client,
+        on_switch,
     };
+    vips.extend(previews.into_iter().map(|(vip, _)| vip));
     Some(Checked { service, vips, backend_port: own_place.or(port_place)? })
 }
 

@@ -1,5 +1,6 @@
 //! Rows of one valid file with one thing broken each, and random texts.
 
+mod choosing;
 mod example;
 mod whole;
 

@@ -186,7 +186,7 @@ type Open = BTreeMap<u32, [OpenFlows; 2]>;
 /// Counts an open flow for its slice.
 fn note(state: &State, flow: &Flow, now: Tick, established: bool, open: &mut Open) {
     let counts = established || now.since(flow.seen) < Flow::HALF_OPEN_TICKS;
-    if flow.closed() || !counts {
+    if flow.closed() || flow.is_preview() || !counts {
         return;
     }
     if let Some(backend) = state.backends.get(&flow.backend) {

@@ -2,12 +2,17 @@
 //! tested without a kernel.
 
 mod flaps;
+mod previews;
+mod ring;
 
 use super::state::{Op, ServiceState, State};
 use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec, SourceSpec};
 use crate::refusal::Refusal;
 use bg_common::names::{MAX_BACKENDS, MAX_DEPLOYMENTS, MAX_FRONTENDS, MAX_RING, MAX_SERVICES};
-use bg_common::{Backend, Colour, Endpoint, Frontend, Name, Proto, Ring, Service, SliceId, Source};
+use bg_common::{
+    Aim, Backend, Colour, Endpoint, Frontend, Name, PinnedFlows, Proto, Ring, Service, SliceId, Source,
+};
+use ring::Member;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -30,7 +35,7 @@ pub(super) fn endpoint(addr: &SocketAddr, protocol: Protocol) -> Endpoint {
 /// goes down leaves its ring before its flows meet what they shall, and comes back the other way round, so that
 /// no new flow meets it.
 pub(super) fn reconcile(have: &State, want: &[DeploymentSpec]) -> Result<(Vec<Op>, State), Refusal> {
-    let mut plan = Plan::new(have);
+    let mut plan = Plan::new(have, want);
     let mut wanted_services = BTreeSet::new();
     let mut wanted_frontends = BTreeSet::new();
     let services = want.iter().flat_map(|deployment| &deployment.services);
@@ -42,15 +47,20 @@ pub(super) fn reconcile(have: &State, want: &[DeploymentSpec]) -> Result<(Vec<Op
         for service in &deployment.services {
             let service_id = plan.service(id, service)?;
             wanted_services.insert(service_id);
-            for frontend in &service.frontends {
+            let live = service.frontends.iter().map(|frontend| (frontend, Aim::Live));
+            for (frontend, aim) in live.chain(service.previews.iter().map(|(at, aim)| (at, *aim))) {
                 let at = endpoint(frontend, service.protocol);
-                plan.frontend(at, service_id)?;
+                plan.frontend(at, service_id, aim)?;
                 wanted_frontends.insert(at);
             }
         }
     }
-    for addr in services.flat_map(|service| &service.frontends) {
-        let at = Endpoint::whole(addr.ip().into());
+    plan.previews(want)?;
+    let vips = services.flat_map(|service| {
+        service.frontends.iter().chain(service.previews.iter().map(|(at, _)| at)).map(SocketAddr::ip)
+    });
+    for addr in vips {
+        let at = Endpoint::whole(addr.into());
         // One service may have the address, and another some ports of it.
         if wanted_frontends.insert(at) {
             plan.vip(at);
@@ -99,21 +109,26 @@ struct Plan {
     named_deployments: BTreeSet<u32>,
     /// Backends that are wanted, but do not serve.
     down: BTreeSet<u32>,
+    /// Ring positions for each backend.
+    positions_each: usize,
 }
 
 impl Plan {
-    fn new(have: &State) -> Self {
+    fn new(have: &State, want: &[DeploymentSpec]) -> Self {
         let services = have.services.iter();
+        let wanted = want.iter().flat_map(|deployment| &deployment.services);
+        let backends = wanted.map(|service| service.backends.iter().map(Vec::len).sum::<usize>()).sum();
         Self {
             state: have.clone(),
             ops: Vec::new(),
-            free_ring: free_ring(have),
+            free_ring: ring::free(have),
             next_free_ids: BTreeMap::new(),
             service_ids: services.map(|(id, known)| ((known.deployment, known.name.clone()), *id)).collect(),
             frontend_ids: have.frontend_addrs.iter().map(|(id, at)| (*at, *id)).collect(),
             named_services: have.backends.values().map(|backend| backend.service()).collect(),
             named_deployments: have.backends.values().map(|backend| backend.slice().deployment()).collect(),
             down: BTreeSet::new(),
+            positions_each: ring::positions_each(backends),
         }
     }
 
@@ -158,21 +173,27 @@ impl Plan {
                 plan.state.services.contains_key(&id) || plan.named_services.contains(&id)
             })?,
         };
-        let mut rings: [(Ring, Vec<u32>); Service::RINGS] = Default::default();
+        let mut members: [(Vec<Member>, usize); Service::RINGS] = Default::default();
         let mut downs = Vec::new();
         for (colour, backends) in Colour::BOTH.into_iter().zip(&want.backends) {
             let slice = SliceId::new(deployment, colour);
             for backend in backends {
-                let (backend_id, down) = self.backend(backend, want.protocol, id, slice)?;
+                let (backend_id, down) = self.backend(backend, want, id, slice)?;
                 downs.extend(down);
-                if !backend.serving {
+                let slot = Service::slot(colour, backend.addr.is_ipv6());
+                let Some((members, known)) = members.get_mut(slot) else { continue };
+                *known += 1;
+                if backend.serving && backend.weight > 0 {
+                    let at = endpoint(&backend.addr, want.protocol);
+                    members.push(Member { id: backend_id, at, weight: backend.weight });
+                } else {
                     self.down.insert(backend_id);
-                } else if let Some((_, ids)) = rings.get_mut(Service::slot(colour, backend.addr.is_ipv6())) {
-                    ids.push(backend_id);
                 }
             }
         }
-        let flags = if want.refuse { Service::REFUSE } else { 0 };
+        let mut rings =
+            members.map(|(on, known)| (Ring::default(), ring::fill(&on, known, self.positions_each)));
+        let flags = flags(want);
         let before = self.state.services.get(&id).map(|service| service.rings.clone());
         let flags_before = self.state.services.get(&id).map(|service| service.flags);
         for (slot, (ring, ids)) in rings.iter_mut().enumerate() {
@@ -205,14 +226,20 @@ impl Plan {
     fn backend(
         &mut self,
         want: &BackendSpec,
-        protocol: Protocol,
+        of: &ServiceSpec,
         service: u32,
         slice: SliceId,
     ) -> Result<(u32, Option<Op>), Refusal> {
-        let at = endpoint(&want.addr, protocol);
-        let serving = Backend::new(at, service, slice, want.via, want.ifindex);
+        let at = endpoint(&want.addr, of.protocol);
+        let serving = Backend::new(at, service, slice, want.via, want.ifindex).leaving(of.on_switch);
         let serving = if want.source.is_some() { serving.with_source() } else { serving };
-        let backend = if want.serving { serving } else { serving.down(want.pinned) };
+        let serves = want.serving && want.weight > 0;
+        let backend = match (want.serving, serves) {
+            (_, true) => serving,
+            // It gets no new flows, and that is all.
+            (true, false) => serving.down(PinnedFlows::Keep),
+            (false, false) => serving.down(want.pinned),
+        };
         let id = match self.state.backend_id(&at, service) {
             Some(id) => id,
             None => {
@@ -229,7 +256,7 @@ impl Plan {
         if known != Some(backend) {
             let change = Op::SetBackend(id, backend);
             match known {
-                Some(_) if !want.serving => down = Some(change),
+                Some(_) if !serves => down = Some(change),
                 _ => self.ops.push(change),
             }
         }
@@ -260,9 +287,10 @@ impl Plan {
         Ok(Ring::new(base, len))
     }
 
-    fn frontend(&mut self, at: Endpoint, service: u32) -> Result<(), Refusal> {
-        let known = self.state.frontends.get(&at).filter(|frontend| !frontend.is_vip());
-        if known.is_some_and(|frontend| frontend.service == service) {
+    fn frontend(&mut self, at: Endpoint, service: u32, aim: Aim) -> Result<(), Refusal> {
+        let same =
+            |frontend: &Frontend| !frontend.is_vip() && frontend.service == service && frontend.aim() == aim;
+        if self.state.frontends.get(&at).is_some_and(same) {
             return Ok(());
         }
         let id = match self.frontend_ids.get(&at) {
@@ -277,7 +305,7 @@ impl Plan {
             }
         };
         // MAX_FRONTENDS fits.
-        let frontend = Frontend::live(service, u16::try_from(id).unwrap_or(u16::MAX));
+        let frontend = Frontend::aimed(service, u16::try_from(id).unwrap_or(u16::MAX), aim);
         self.ops.push(Op::MapFrontend(at, frontend));
         self.state.frontends.insert(at, frontend);
         Ok(())
@@ -344,6 +372,14 @@ impl Plan {
     }
 }
 
+/// The bits of a service.
+fn flags(want: &ServiceSpec) -> u32 {
+    let bit = |set: bool, bit: u32| if set { bit } else { 0 };
+    bit(want.refuse, Service::REFUSE)
+        | bit(want.by_client, Service::BY_CLIENT)
+        | bit(want.canary_by_client, Service::CANARY_BY_CLIENT)
+}
+
 fn name(text: &str) -> Result<Name, Refusal> {
     Name::new(text).ok_or_else(|| {
         Refusal::new(
@@ -353,28 +389,6 @@ fn name(text: &str) -> Result<Name, Refusal> {
             "choose a shorter one",
         )
     })
-}
-
-/// Gaps between the rings in use, as `[from, to)`.
-fn free_ring(state: &State) -> Vec<(u32, u32)> {
-    let mut used: Vec<(u32, u32)> = state
-        .services
-        .values()
-        .flat_map(|service| service.rings.iter())
-        .filter(|(ring, _)| !ring.is_empty())
-        .map(|(ring, _)| (ring.base(), ring.base() + ring.len()))
-        .collect();
-    used.sort_unstable();
-    used.push((MAX_RING, MAX_RING));
-    let mut gaps = Vec::new();
-    let mut from = 0;
-    for (start, end) in used {
-        if start > from {
-            gaps.push((from, start));
-        }
-        from = from.max(end);
-    }
-    gaps
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the tables hold, as a value: read from the kernel once, then changed together with it.
 
-use bg_common::{Backend, Endpoint, Frontend, Name, Ring, Service, Settings, Source, Word};
+use bg_common::{
+    Backend, Endpoint, Frontend, Name, PreviewKey, Ring, Service, Settings, Source, Word, names,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Contents of the tables that only user space changes.
@@ -22,6 +24,8 @@ pub(super) struct State {
     pub(super) sources: BTreeMap<u32, Source>,
     /// What holds for all packets.
     pub(super) settings: Settings,
+    /// Preview rules, with the number of an [`Aim`](bg_common::Aim).
+    pub(super) previews: BTreeMap<PreviewKey, u32>,
 }
 
 /// One service.
@@ -63,6 +67,8 @@ pub(super) enum Op {
     ClearFrontendAddr(u32),
     MapFrontend(Endpoint, Frontend),
     UnmapFrontend(Endpoint),
+    SetPreview(PreviewKey, u32),
+    RemovePreview(PreviewKey),
     Settings(Settings),
 }
 
@@ -88,15 +94,22 @@ impl State {
 
     /// What only pins may name.
     pub(super) fn retired(&self) -> Retired {
+        // A backend has many positions.
+        let mut serving = vec![false; names::MAX_BACKENDS as usize];
         let rings = self.services.values().flat_map(|service| service.rings.iter());
-        let serving: BTreeSet<u32> = rings.flat_map(|(_, ids)| ids.iter().copied()).collect();
+        for id in rings.flat_map(|(_, ids)| ids) {
+            if let Some(serves) = serving.get_mut(*id as usize) {
+                *serves = true;
+            }
+        }
+        let serves = |id: u32| serving.get(id as usize).is_some_and(|serves| *serves);
         let frontends = self.frontends.values().filter(|frontend| !frontend.is_vip());
         let listening: BTreeSet<u32> = frontends.map(|frontend| frontend.id.into()).collect();
         Retired {
             backends: self
                 .backends
                 .iter()
-                .filter(|(id, backend)| !serving.contains(id) && !backend.is_down())
+                .filter(|(id, backend)| !serves(**id) && !backend.is_down())
                 .map(|(id, _)| *id)
                 .collect(),
             frontends: self.frontend_addrs.keys().copied().filter(|id| !listening.contains(id)).collect(),

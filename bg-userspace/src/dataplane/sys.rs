@@ -160,7 +160,10 @@ pub(super) fn delete<K: Pod>(map: BorrowedFd<'_>, key: &K) -> io::Result<()> {
 /// the kernel says that it does not.
 const BATCH: usize = 4096;
 
-/// Calls `visit` with all entries of a hash table or array, many at a time. Entries that are added or
+/// Where a batch ends: a number for hash tables, a key for all others.
+type Cursor = [u64; 16];
+
+/// Calls `visit` with all entries of a table, many at a time. Entries that are added or
 /// removed meanwhile may or may not be seen; no entry that stays is missed.
 pub(super) fn for_each<K: Pod, V: Pod>(
     map: BorrowedFd<'_>,
@@ -169,8 +172,11 @@ pub(super) fn for_each<K: Pod, V: Pod>(
     let mut size = BATCH;
     let mut keys: Vec<K> = Vec::with_capacity(size);
     let mut values: Vec<V> = Vec::with_capacity(size);
-    let mut cursor = 0_u32;
-    let mut next = 0_u32;
+    if size_of::<K>() > size_of::<Cursor>() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut cursor = Cursor::default();
+    let mut next = Cursor::default();
     let mut first = true;
     loop {
         let mut attr = zeroed();

@@ -8,7 +8,8 @@ use super::table::{Table, refusal};
 use crate::refusal::Refusal;
 use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use bg_common::{
-    Backend, Colour, Endpoint, Frontend, Name, Ring, Service, Settings, SliceId, Source, Traffic, Word, names,
+    Backend, Colour, Endpoint, Frontend, Name, PreviewKey, Ring, Service, Settings, SliceId, Source, Traffic,
+    Word, names,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const RINGS: usize = std::mem::offset_of!(Service, rings);
 /// The same of [`Service::head`].
 const HEAD: usize = std::mem::offset_of!(Service, deployment);
+/// Bytes from one ring position to the next: the kernel rounds the size of an array's values up
+/// (`array_map_alloc`, kernel/bpf/arraymap.c).
+const RING_STRIDE: usize = size_of::<u32>().next_multiple_of(8);
 
 pub(super) struct Tables {
     words: Mapped,
@@ -28,7 +32,9 @@ pub(super) struct Tables {
     service_names: Table<u32, Name>,
     frontends: Buckets<Frontend>,
     frontend_addrs: Table<u32, Endpoint>,
+    ring_mapped: Mapped,
     ring: Table<u32, u32>,
+    previews: Table<PreviewKey, u32>,
     backends: Table<u32, Backend>,
     backends_by_addr: Buckets<u64>,
     sources: Table<u32, Source>,
@@ -51,6 +57,7 @@ impl Tables {
         let words = Table::<u32, Word>::open(dir, names::DEPLOYMENTS)?;
         let epoch = Table::<u32, u64>::open(dir, names::EPOCH)?;
         let services = Table::<u32, Service>::open(dir, names::SERVICES)?;
+        let ring = Table::<u32, u32>::open(dir, names::RING)?;
         Ok(Self {
             words: Mapped::new(words.fd(), size_of::<Word>(), names::MAX_DEPLOYMENTS)
                 .map_err(|error| words.refused(&error))?,
@@ -62,7 +69,10 @@ impl Tables {
             service_names: Table::open(dir, names::SERVICE_NAMES)?,
             frontends: Buckets::open(dir, names::FRONTENDS)?,
             frontend_addrs: Table::open(dir, names::FRONTEND_ADDRS)?,
-            ring: Table::open(dir, names::RING)?,
+            ring_mapped: Mapped::new(ring.fd(), RING_STRIDE, names::MAX_RING)
+                .map_err(|error| ring.refused(&error))?,
+            ring,
+            previews: Table::open(dir, names::PREVIEW)?,
             backends: Table::open(dir, names::BACKENDS)?,
             backends_by_addr: Buckets::open(dir, names::BACKENDS_BY_ADDR)?,
             sources: Table::open(dir, names::SOURCES)?,
@@ -109,6 +119,9 @@ impl Tables {
         self.backends_by_addr.each(|at, id| {
             state.backends_by_addr.insert(*at, *id as u32);
         })?;
+        self.previews.each(|key, aim| {
+            state.previews.insert(*key, *aim);
+        })?;
         self.sources.each(|id, source| {
             if !source.is_vacant() {
                 state.sources.insert(*id, *source);
@@ -118,8 +131,8 @@ impl Tables {
         Ok(state)
     }
 
-    /// Of the state only the deployments and backends: what a count of flows needs. The ring alone has a
-    /// million positions.
+    /// Of the state only the deployments and backends: what a count of flows needs. The ring alone has half
+    /// a million positions.
     pub(super) fn slices(&self) -> Result<State, Refusal> {
         let mut state = State::default();
         self.deployment_names.each(|id, name| {
@@ -159,7 +172,7 @@ impl Tables {
             Op::MapBackend(at, id) => self.backends_by_addr.set(at, &u64::from(*id)),
             Op::UnmapBackend(at) => self.backends_by_addr.remove(at),
             Op::WriteRing(base, ids) => {
-                (*base..).zip(ids).try_for_each(|(position, id)| self.ring.set(&position, id))
+                (*base..).zip(ids).try_for_each(|(position, id)| self.position(position, *id))
             }
             Op::NameService(id, name) => self.service_names.set(id, name),
             Op::SetService(id, service) => self.services.set(id, service),
@@ -173,6 +186,8 @@ impl Tables {
             Op::ClearFrontendAddr(id) => self.frontend_addrs.set(id, &Endpoint::default()),
             Op::MapFrontend(at, frontend) => self.frontends.set(at, frontend),
             Op::UnmapFrontend(at) => self.frontends.remove(at),
+            Op::SetPreview(key, aim) => self.previews.set(key, aim),
+            Op::RemovePreview(key) => self.previews.remove(key),
             Op::Settings(settings) => self.settings.set(&0, settings),
         }
     }
@@ -181,6 +196,15 @@ impl Tables {
     fn store(&self, service: u32, offset: usize, bits: u64) -> Result<(), Refusal> {
         let place = self.services_mapped.bits(service, offset);
         place.ok_or_else(|| refusal(names::SERVICES, &"no such entry"))?.store(bits, Ordering::Release);
+        Ok(())
+    }
+
+    /// Writes a ring position that no service points to yet.
+    fn position(&self, position: u32, id: u32) -> Result<(), Refusal> {
+        let place = self.ring_mapped.bits(position, 0);
+        // The value lies in the first four bytes.
+        let bits = if cfg!(target_endian = "little") { u64::from(id) } else { u64::from(id) << 32 };
+        place.ok_or_else(|| refusal(names::RING, &"no such entry"))?.store(bits, Ordering::Release);
         Ok(())
     }
 

@@ -67,6 +67,10 @@ impl Engine {
             }
             Effect::ProbeNow { deployment } => self.surroundings.probe_now(&deployment),
             Effect::CountNow => self.read_counters(),
+            Effect::Preview { deployment, rules } => {
+                self.previews.insert(deployment, rules);
+                self.serve();
+            }
             Effect::Serve { deployment, down } => {
                 self.down.insert(deployment, down);
                 self.serve();

@@ -1,8 +1,8 @@
 //! How a deployment stands by the model's account, in the words of the control socket.
 
 use crate::api::protocol::{
-    ByColour, Deployment, DeploymentHealth, DrainStatus, LastSwitch, ProbeVerdict, RollbackAnswer,
-    SliceIdentity, SliceStatus,
+    ByColour, Deployment, DeploymentHealth, DrainStatus, LastSwitch, PreviewRule, ProbeVerdict,
+    RollbackAnswer, SliceIdentity, SliceStatus,
 };
 use crate::model::view::{DrainView, HealthView, RollbackView, View};
 use bg_common::Colour;
@@ -28,8 +28,11 @@ pub(super) fn complete(bare: Deployment, view: View, probes: &[ProbeVerdict]) ->
         doubt,
         drill_in,
         overrides,
+        canary,
+        previews,
         ..
     } = view;
+    let rule = |(prefix, to, configured)| PreviewRule { prefix, to, configured };
     Deployment {
         live,
         generation: word.generation(),
@@ -43,6 +46,8 @@ pub(super) fn complete(bare: Deployment, view: View, probes: &[ProbeVerdict]) ->
         drain: drain.map(status),
         last_switch: last.map(|(switched, at)| LastSwitch { at, switched }),
         overrides,
+        canary_per_mille: canary,
+        previews: previews.into_iter().map(rule).collect(),
         under_way,
         doubt,
         drill_in_s: seconds(drill_in),

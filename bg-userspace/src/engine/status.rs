@@ -3,7 +3,7 @@
 use super::Engine;
 use super::event::Reply;
 use super::{standing, truths};
-use crate::api::protocol::{ByColour, Deployment, Drift, Health, Service, Status};
+use crate::api::protocol::{ByColour, Deployment, Drift, Health, PreviewVip, Service, Status};
 use crate::dataplane::{Attachment, BackendSpec, DeploymentSpec, Path, ServiceSpec};
 use crate::model;
 use crate::refusal::Refusal;
@@ -31,12 +31,13 @@ pub fn deployment(name: &str, word: Word, open: Option<[u64; 2]>, specs: &[Deplo
 }
 
 fn service(spec: &ServiceSpec) -> Service {
-    let ServiceSpec { name, protocol, frontends, backends: [blue, green], refuse: _ } = spec;
+    let ServiceSpec { name, protocol, frontends, backends: [blue, green], previews, .. } = spec;
     let addrs = |backends: &[BackendSpec]| backends.iter().map(|backend| backend.addr).collect();
     Service {
         name: name.clone(),
         protocol: *protocol,
         frontends: frontends.clone(),
+        previews: previews.iter().map(|(at, to)| PreviewVip { at: *at, to: *to }).collect(),
         backends: ByColour { blue: addrs(blue), green: addrs(green) },
     }
 }

@@ -91,9 +91,14 @@ fn spec() -> DeploymentSpec {
         protocol: Protocol::Tcp,
         frontends: vec![([192, 0, 2, 10], 80).into()],
         backends: [vec![backend(1)], vec![backend(2)]],
-        refuse: false,
+        ..ServiceSpec::default()
     };
-    DeploymentSpec { name: "shop".to_owned(), initial: Word::initial(GREEN), services: vec![service] }
+    DeploymentSpec {
+        name: "shop".to_owned(),
+        initial: Word::initial(GREEN),
+        services: vec![service],
+        previews: Vec::new(),
+    }
 }
 
 fn configured() -> Vec<Configured> {

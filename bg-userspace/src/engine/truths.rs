@@ -2,6 +2,7 @@
 
 use crate::api::protocol::{DeploymentDrift, Truths};
 use crate::dataplane::DeploymentSpec;
+use crate::model::canary::percent;
 use crate::model::view::View;
 use bg_common::Colour;
 
@@ -19,6 +20,8 @@ pub(super) fn of(view: &View, spec: Option<&DeploymentSpec>) -> DeploymentDrift 
 
 fn rows(view: &View, spec: Option<&DeploymentSpec>) -> Vec<Truths> {
     let mut rows = vec![live(view), word(view)];
+    rows.extend(canary(view));
+    rows.extend(previews(view, spec));
     for (colour, why) in Colour::BOTH.into_iter().zip(&view.why) {
         rows.push(slice(view, spec, colour, why));
     }
@@ -93,6 +96,55 @@ fn word(view: &View) -> Truths {
         why,
         mend,
     }
+}
+
+/// The canary is nothing but what the word says, unless somebody else has said it.
+fn canary(view: &View) -> Option<Truths> {
+    let View { canary, drifted, name, live, .. } = view;
+    let seen = drifted.as_ref().filter(|(seen, actual, _)| seen.canary() != actual.canary());
+    if *canary == 0 && seen.is_none() {
+        return None;
+    }
+    let why = seen.map(|(seen, actual, _)| {
+        let [seen, actual] = [seen, actual].map(|word| percent(word.canary()));
+        format!("somebody else has changed the canary, from {seen} to {actual}")
+    });
+    Some(Truths {
+        about: "canary".to_owned(),
+        admin: seen.map(|(seen, ..)| percent(seen.canary())),
+        kernel: Some(format!("{} to {}", percent(*canary), live.other())),
+        differs: why.is_some(),
+        mend: why
+            .as_ref()
+            .map(|_| format!("find out who; to take it as you want it: bgctl canary {name} SHARE")),
+        why,
+        ..Truths::default()
+    })
+}
+
+fn previews(view: &View, spec: Option<&DeploymentSpec>) -> Option<Truths> {
+    let View { word, previews, .. } = view;
+    let count = |wanted: bool| {
+        let number = previews.iter().filter(|(_, _, configured)| *configured == wanted).count();
+        (number > 0).then(|| format!("{number} rules"))
+    };
+    let vips =
+        spec.iter().flat_map(|spec| &spec.services).map(|service| service.previews.len()).sum::<usize>();
+    let used = word.has_previews();
+    let differs = used == previews.is_empty();
+    if previews.is_empty() && vips == 0 && !differs {
+        return None;
+    }
+    Some(Truths {
+        about: "previews".to_owned(),
+        intent: count(true),
+        admin: count(false),
+        kernel: Some(if used { "rules are used".to_owned() } else { format!("{vips} VIPs") }),
+        differs,
+        why: differs.then(|| "the word does not say what rules there are".to_owned()),
+        mend: differs.then(|| "it is set right by itself; see whether the daemon logs why not".to_owned()),
+        ..Truths::default()
+    })
 }
 
 fn slice(view: &View, spec: Option<&DeploymentSpec>, colour: Colour, why: &str) -> Truths {

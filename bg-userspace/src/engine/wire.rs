@@ -39,6 +39,7 @@ impl Engine {
                 return Err(refusal);
             }
         };
+        self.previews.retain(|name, _| deployments.iter().any(|deployment| deployment.name == *name));
         self.down.retain(|name, _| deployments.iter().any(|deployment| deployment.name == *name));
         self.wiring = Some((attach, deployments));
         self.feed(model::Event::Configured(configured));
@@ -78,6 +79,12 @@ impl Engine {
         for deployment in &mut wanted {
             if let Some(memory) = self.machine.remembered(&deployment.name) {
                 deployment.initial = memory.after_reboot();
+            }
+            let ordered = self.previews.get(&deployment.name).into_iter().flatten();
+            for (prefix, aim) in ordered {
+                if deployment.previews.iter().all(|(known, _)| known != prefix) {
+                    deployment.previews.push((*prefix, *aim));
+                }
             }
             let Some(down) = self.down.get(&deployment.name).filter(|down| !down.is_empty()) else {
                 continue;

@@ -139,6 +139,11 @@ impl Deployment {
         if self.drain.is_none() {
             return self.no_drain(step, &said);
         }
+        if self.word.canary() > 0 {
+            let what = format!("the canary leads new flows to {}", self.named(self.word.live().other()));
+            let mend = format!("bgctl canary {} 0, then end the drain", self.name);
+            return self.no(step, &said, "drain", ("canary", what, mend));
+        }
         if fate == FateChoice::Keep {
             let what = "flows that are kept do not end".to_owned();
             return self.no(

@@ -2,11 +2,14 @@
 //! fails before the exchange leaves everything as it is.
 
 use super::Moment;
-use super::deployment::{Deployment, Step, at_tick, tick, tick_after};
+use super::canary::Canary;
+use super::deployment::{Deployment, Step, at_tick};
 use super::event::Outcome;
 use super::order::{Actor, Done, Force, OrderId};
 use super::plan::PlanId;
+use super::preview::Previews;
 use super::record::{Cause, Pending, What};
+use super::word::word_after;
 use crate::refusal::Refusal;
 use bg_common::word::{Fate, Invalid};
 use bg_common::{Colour, Word};
@@ -61,6 +64,10 @@ pub(super) enum Make {
     Resume,
     /// What is left of a drain gets a fate.
     Fate(Fate),
+    /// Another share of new flows goes to the colour that is not live.
+    Canary(Canary),
+    /// Preview rules are used, or not any more.
+    Previews(Previews),
     /// The drain is over.
     Drained,
     /// What the programs do past a deadline is written down.
@@ -248,7 +255,7 @@ impl Deployment {
                 "gate-plan",
                 "bgctl plan",
             ),
-            Make::Go(_) | Make::Confirm | Make::Pause(_) | Make::Resume | Make::Fate(_) if lapsed => refuse(
+            make if lapsed && !matches!(make, Make::Drained | Make::Settle) => refuse(
                 "somebody else wrote a word whose deadline has passed while this order was under way"
                     .to_owned(),
                 "changed-meanwhile",
@@ -266,7 +273,7 @@ impl Deployment {
                 self.change = None;
                 return;
             }
-            Make::Go(_) | Make::Confirm | Make::Fate(_) if was_live != live => refuse(
+            Make::Go(_) | Make::Confirm | Make::Fate(_) | Make::Canary(_) if was_live != live => refuse(
                 format!("somebody else made {live} live while this order was under way"),
                 "changed-meanwhile",
                 "see `bgctl status`, then order again with --to COLOUR",
@@ -286,7 +293,13 @@ impl Deployment {
             ),
             // What was recorded before the first try is about another word.
             Make::Go(_) => return self.write_about(step),
-            Make::Confirm | Make::Pause(_) | Make::Resume | Make::Fate(_) | Make::Settle => {
+            Make::Confirm
+            | Make::Pause(_)
+            | Make::Resume
+            | Make::Fate(_)
+            | Make::Canary(_)
+            | Make::Previews(_)
+            | Make::Settle => {
                 if self.renew(step) {
                     self.exchange(step);
                 }
@@ -359,34 +372,6 @@ impl Force {
             Self::Gates(gates) => gates.iter().any(|name| name == gate),
             Self::All => true,
         }
-    }
-}
-
-/// What `make` makes of `word` at `now`.
-fn word_after(make: &Make, word: Word, now: Moment) -> Result<Word, Invalid> {
-    let effective = word.effective(tick(now));
-    match make {
-        // A pause is not over because live changes: whoever holds new flows lets them go.
-        Make::Go(go) => effective.change(|fields| {
-            fields.live = go.to;
-            fields.draining = true;
-            fields.fate = go.fate;
-            fields.revert_at_deadline = go.confirm.is_some();
-            match go.confirm {
-                Some(within) => {
-                    fields.resume_at_deadline = false;
-                    fields.deadline = tick_after(now.after(within));
-                }
-                None if fields.resume_at_deadline => {}
-                None => fields.deadline = 0,
-            }
-        }),
-        Make::Confirm => effective.confirmed(),
-        Make::Pause(time) => effective.paused(Some(tick_after(now.after(*time)))),
-        Make::Resume => effective.resumed(),
-        Make::Fate(fate) => effective.with_fate(*fate),
-        Make::Drained => effective.drained(),
-        Make::Settle => word.settled(tick(now)),
     }
 }
 

@@ -13,8 +13,9 @@ use super::record::{
     Freeze, Memory, Override, Pending, Record, Role, RollbackTarget, SliceIdentity, SliceMemory, What,
 };
 use super::watch::Watch;
+use crate::prefix::Prefix;
 use crate::refusal::Refusal;
-use bg_common::{Colour, Tick, Word};
+use bg_common::{Aim, Colour, Tick, Word};
 use std::time::Duration;
 
 /// What a step of the machine may read and where it leaves its effects.
@@ -52,6 +53,10 @@ pub struct Deployment {
     pub(super) rollback: Option<RollbackTarget>,
     pub(super) frozen: Option<Freeze>,
     pub(super) overrides: Vec<Override>,
+    /// Which clients operators lead elsewhere than to the live colour.
+    pub(super) previews: Vec<(Prefix, Aim)>,
+    /// The canary leads to a side that was not healthy when it was ordered.
+    pub(super) canary_forced: bool,
     pub(super) health: Health,
     pub(super) open: Option<Open>,
     pub(super) drain: Option<Drain>,
@@ -94,6 +99,8 @@ impl Deployment {
             rollback: None,
             frozen: None,
             overrides: Vec::new(),
+            previews: Vec::new(),
+            canary_forced: false,
             health: Health::default(),
             open: None,
             drain: None,
@@ -249,6 +256,8 @@ impl Deployment {
             rollback: self.rollback.clone(),
             frozen: self.frozen.clone(),
             overrides: self.overrides.clone(),
+            previews: self.previews.clone(),
+            canary_forced: self.canary_forced,
             pending: self.change.as_ref().and_then(Change::pending).or_else(|| self.unsaid.clone()),
             watch: self.watch.as_ref().map(Watch::memory),
             drain_until: self.drain.as_ref().and_then(|drain| Some((drain.until?, boot.to_owned()))),

@@ -35,9 +35,10 @@ impl Drain {
         (self.since, self.empty) = (now, 0);
     }
 
-    /// When its deadline is to be looked at. A fate that was given needs no deadline.
+    /// When its deadline is to be looked at. A fate that was given needs no deadline, and none is given to flows that a
+    /// canary leads there.
     pub(super) fn timer(&self, word: Word) -> Option<Moment> {
-        self.until.filter(|_| word.fate() == Fate::Keep)
+        self.until.filter(|_| word.fate() == Fate::Keep && word.canary() == 0)
     }
 }
 
@@ -58,7 +59,8 @@ impl Deployment {
 
     /// Time has passed: perhaps the drain has lasted long enough.
     pub(super) fn drain_timer(&mut self, step: &mut Step<'_>) {
-        let due = self.drain.and_then(|drain| drain.timer(self.word)).is_some_and(|it| step.now.moment >= it);
+        let timer = self.drain.and_then(|drain| drain.timer(self.word));
+        let due = timer.is_some_and(|it| step.now.moment >= it);
         if !due || !self.is_ready(step.now.moment) {
             return;
         }

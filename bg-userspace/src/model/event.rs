@@ -4,8 +4,9 @@ use super::Moment;
 use super::order::{Answer, Order, OrderId};
 use super::policy::{Finding, Policy, Target};
 use super::record::{Memory, Record, What};
+use crate::prefix::Prefix;
 use crate::refusal::Refusal;
-use bg_common::{Colour, Traffic, Word};
+use bg_common::{Aim, Colour, Traffic, Word};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -237,6 +238,13 @@ pub enum Effect {
     },
     /// Read the counters at once.
     CountNow,
+    /// These clients are led elsewhere than to the live colour, besides those of the configuration.
+    Preview {
+        /// Whose.
+        deployment: String,
+        /// All of them.
+        rules: Vec<(Prefix, Aim)>,
+    },
     /// These backends get no new flows; all others do.
     Serve {
         /// Whose.

@@ -1,5 +1,7 @@
 //! The conditions of a switch. Each has a name, says what it found, and how to mend it.
 
+mod canary;
+
 use super::Moment;
 use super::deployment::{Deployment, tick};
 use super::made::fate_name;
@@ -43,6 +45,9 @@ impl Deployment {
             gates.push(self.watch_gate(now, asked.cause));
             gates.push(self.frozen_gate());
             gates.push(self.pause_gate(asked));
+        }
+        if asked.cause == Cause::Drill {
+            gates.push(self.canary_gate(now));
         }
         if asked.cause == Cause::Switch {
             gates.push(self.ask_gate(asked));

@@ -287,6 +287,9 @@ impl Deployment {
                     return;
                 }
                 let live = self.live(now);
+                if target == Target::Vip && self.is_canarys(&finding, live) {
+                    return;
+                }
                 let changes = self.health.probed(&self.policy, (&probe, target), &finding, live, now);
                 self.judge_with(step, changes);
                 self.proof_timer(step);
@@ -334,6 +337,7 @@ impl Deployment {
             one.backend.is_none_or(|address| slice.is_some_and(|known| known.contains(&address)))
         });
         (self.policy, self.services) = (policy, services);
+        self.configure_previews(step);
         if rescheduled {
             self.schedule_drill(step);
         }

@@ -25,6 +25,8 @@ impl Deployment {
                 self.note(step, What::Drained { colour });
             }
             Make::Confirm => self.confirmed(step, why, new),
+            Make::Canary(canary) => self.canary_set(step, why, canary, (expected, new)),
+            Make::Previews(previews) => self.previews_set(step, why, previews),
             Make::Pause(time) => {
                 let what = format!("new flows are held for {} s; established ones go on", time.as_secs_f32());
                 self.changed(step, why, What::Paused { seconds: time.as_secs() }, what);
@@ -60,7 +62,7 @@ impl Deployment {
     }
 
     /// Records a change and answers whoever ordered it.
-    fn changed(&mut self, step: &mut Step<'_>, why: Why, what: What, sentence: String) {
+    pub(super) fn changed(&mut self, step: &mut Step<'_>, why: Why, what: What, sentence: String) {
         let (actor, reason) = why.said();
         self.tell(step, &actor, reason.as_deref(), what);
         if let Why::Order { id, .. } = why {
@@ -105,6 +107,7 @@ impl Deployment {
             ..self.as_it_is(to)
         };
         let vip_was_bad = self.health.vip_complaint(&self.policy).is_some();
+        self.canary_forced = false;
         self.has_moved(step, cause, from, at);
         self.begin_watch(cause, to, at, bake, new);
         if let Some(watch) = &mut self.watch {

@@ -4,7 +4,8 @@
 use super::Moment;
 use super::order::Switched;
 use super::record::Cause;
-use bg_common::{Colour, Word};
+use crate::prefix::Prefix;
+use bg_common::{Aim, Colour, Word};
 use serde::{Deserialize, Serialize};
 
 /// What the machine has to know again after a restart. The journal keeps the newest of each deployment
@@ -22,6 +23,10 @@ pub struct Memory {
     pub frozen: Option<Freeze>,
     /// What operators have put up or down.
     pub overrides: Vec<Override>,
+    /// Which clients operators lead elsewhere than to the live colour.
+    pub previews: Vec<(Prefix, Aim)>,
+    /// The canary leads to a side that was not healthy when it was ordered: that does not end it.
+    pub canary_forced: bool,
     /// The exchange that was about to be made.
     pub pending: Option<Pending>,
     /// The switch that is being watched.
@@ -71,7 +76,7 @@ impl Memory {
             live,
             draining: false,
             paused: false,
-            preview: false,
+            preview: word.has_previews(),
             fate: bg_common::word::Fate::Keep,
             revert_at_deadline: false,
             resume_at_deadline: false,

@@ -33,6 +33,7 @@ impl Deployment {
         self.carry_out_queued(step);
         self.drain_timer(step);
         self.drill_timer(step);
+        self.use_previews(step);
         self.look(step);
     }
 

@@ -2,8 +2,9 @@
 
 use super::plan::{Plan, PlanId};
 use super::policy::FateChoice;
+use crate::prefix::Prefix;
 use crate::refusal::Refusal;
-use bg_common::Colour;
+use bg_common::{Aim, Colour};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -107,6 +108,20 @@ pub enum Verb {
         backend: Option<IpAddr>,
         /// Up, down, or what probes say.
         state: Option<bool>,
+    },
+    /// Lead a share of new flows to the colour that is not live.
+    Canary {
+        /// In 1/1000; 0 ends it.
+        share: u16,
+        /// Gates to override, as in a switch.
+        force: Force,
+    },
+    /// Lead clients elsewhere than to the live colour, or not any more.
+    Preview {
+        /// Which.
+        prefix: Prefix,
+        /// Where to; none: where all others go.
+        to: Option<Aim>,
     },
     /// Switch to the standby and back, and measure both ways.
     Drill {
@@ -262,6 +277,8 @@ impl Verb {
             Self::Resume => "resume",
             Self::DrainExtend { .. } | Self::DrainEnd { .. } => "drain",
             Self::Override { .. } => "health",
+            Self::Canary { .. } => "canary",
+            Self::Preview { .. } => "preview",
             Self::Drill { .. } => "drill",
         }
     }

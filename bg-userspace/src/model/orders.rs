@@ -94,6 +94,8 @@ impl Deployment {
             Verb::Override { colour, backend, state } => {
                 self.order_override(step, said, colour, backend, state)
             }
+            Verb::Canary { share, force } => self.order_canary(step, said, share, force),
+            Verb::Preview { prefix, to } => self.order_preview(step, said, prefix, to),
             Verb::Drill { hold, force } => {
                 if let Some(refusal) = self.bad_input(&force, &[("a drill can hold", hold)]) {
                     return self.refuse(step, &said, "drill", refusal);
@@ -104,7 +106,7 @@ impl Deployment {
     }
 
     /// The refusal of what no order can mean.
-    fn bad_input(&self, force: &Force, times: &[(&str, Duration)]) -> Option<Refusal> {
+    pub(super) fn bad_input(&self, force: &Force, times: &[(&str, Duration)]) -> Option<Refusal> {
         let long = |(whose, time): &(&str, Duration)| {
             let what = format!("{whose} for at most {} s, and not {} s", LONGEST.as_secs(), time.as_secs());
             Refusal::new("bad-time", what, self.place(), "choose a shorter time, such as 10m")
@@ -278,6 +280,7 @@ impl Deployment {
             staying: self.staying(from),
             oldest_s: self.oldest(from).map(|age| age.as_secs()),
             fate: super::made::fate_name(self.policy.fate).to_owned(),
+            canary: self.canary(now),
             bake_s: self.policy.bake.map(|it| it.as_secs()),
             confirm_within_s: confirm.map(|it| it.as_secs()),
             probes: self.health.verdicts(&self.policy, &self.overrides, now),

@@ -80,6 +80,9 @@ pub struct Plan {
     pub oldest_s: Option<u64>,
     /// What would happen to them: `keep`, `reset` or `move`.
     pub fate: String,
+    /// The share of new flows, in 1/1000, that go to the other colour by the canary, which the switch would end.
+    #[serde(default)]
+    pub canary: u16,
     /// Seconds of bake time.
     pub bake_s: Option<u64>,
     /// Seconds within which it would have to be confirmed.

@@ -4,7 +4,8 @@
 pub use bg_common::PinnedFlows as DeadFlows;
 pub use bg_common::word::Fate as FateChoice;
 
-use bg_common::Colour;
+use crate::prefix::Prefix;
+use bg_common::{Aim, Colour};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -44,6 +45,12 @@ pub struct Policy {
     pub gating_hooks: bool,
     /// Whether there are hooks that are asked during the bake time.
     pub watching_hooks: bool,
+    /// Which clients are led elsewhere than to the live colour; orders add others.
+    pub previews: Vec<(Prefix, Aim)>,
+    /// Machines of weight 0: they get no new flows, whatever probes say.
+    pub drained: Vec<IpAddr>,
+    /// Whether flows of some service leave at a switch, although the deployment's stay.
+    pub leaves: bool,
 }
 
 /// The end of a drain.

@@ -4,7 +4,8 @@
 pub use super::memory::{Freeze, Memory, Override, Pending, RollbackTarget, SliceMemory, WatchMemory};
 use super::order::{Actor, Drilled, Switched};
 use super::policy::Target;
-use bg_common::Colour;
+use crate::prefix::Prefix;
+use bg_common::{Aim, Colour};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened to a deployment.
@@ -169,6 +170,20 @@ pub enum What {
     },
     Resumed {
         by_deadline: bool,
+    },
+    /// Another share of new flows goes to the colour that is not live, in 1/1000; 0: none.
+    Canary {
+        colour: Colour,
+        share: u16,
+        was: u16,
+        overridden: Vec<String>,
+    },
+    /// Preview rules have changed: `added`, `removed`, or `begun` and `ended` where the configuration's rules are the
+    /// first or the last.
+    Preview {
+        change: String,
+        prefix: Option<Prefix>,
+        to: Option<Aim>,
     },
     /// A probe's target has changed its verdict.
     Probe {

@@ -14,6 +14,7 @@ impl Deployment {
     pub(super) fn restore(&mut self, step: &mut Step<'_>, memory: Option<Memory>, made: bool) {
         let Some(memory) = memory else { return self.without_memory(step) };
         let Memory { slices, rollback, frozen, overrides, drilled, down, healthy, last, .. } = memory.clone();
+        (self.previews, self.canary_forced) = (memory.previews.clone(), memory.canary_forced);
         (self.slices, self.rollback, self.frozen) = (slices, rollback, frozen);
         (self.overrides, self.drilled, self.last) = (overrides, drilled, last);
         self.material = memory.material.unwrap_or(self.material);

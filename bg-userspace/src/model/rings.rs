@@ -57,7 +57,10 @@ impl Health {
         v6: bool,
     ) -> Vec<Down> {
         let slice = policy.slices.get(colour.index()).map(Vec::as_slice).unwrap_or_default();
-        let ring = slice.iter().copied().filter(|address| address.is_ipv6() == v6);
+        let ring = slice
+            .iter()
+            .copied()
+            .filter(|address| address.is_ipv6() == v6 && !policy.drained.contains(address));
         let same = |entry: &Down, address: IpAddr| {
             entry.address == address && entry.colour == colour && entry.service == service
         };

@@ -73,7 +73,12 @@ impl Health {
         now: Moment,
     ) -> (Option<bool>, Reason<'h>) {
         let (mut total, mut up, mut unknown, mut last) = (0_u64, 0, 0, None);
-        for target in targets(probe, policy).filter(|target| of(*target) == Some(colour)) {
+        // Who gets no new flows has no say.
+        let drained = |target: Target| match target {
+            Target::Backend(_, address) => policy.drained.contains(&address),
+            Target::Slice(_) | Target::Vip => false,
+        };
+        for target in targets(probe, policy).filter(|it| of(*it) == Some(colour) && !drained(*it)) {
             total += 1;
             match self.target_up(probe, target, overrides) {
                 // One whose answers change too often cannot be relied on.

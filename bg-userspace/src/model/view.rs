@@ -8,7 +8,8 @@ use super::order::Switched;
 use super::plan::{PassiveVerdict, ProbeVerdict};
 use super::record::{Freeze, Override, RollbackTarget, SliceIdentity};
 use super::{Moment, event::Open};
-use bg_common::{Colour, Word};
+use crate::prefix::Prefix;
+use bg_common::{Aim, Colour, Word};
 use std::time::Duration;
 
 /// How a deployment stands.
@@ -54,6 +55,11 @@ pub struct View {
     pub down: Vec<Down>,
     /// What operators have put up or down.
     pub overrides: Vec<Override>,
+    /// The share of new flows that go to the other colour, in 1/1000.
+    pub canary: u16,
+    /// Which clients are led elsewhere than to the live colour, in the order of their networks, and whether the
+    /// configuration says so.
+    pub previews: Vec<(Prefix, Aim, bool)>,
 }
 
 /// Whether one can go back.
@@ -144,6 +150,8 @@ impl Deployment {
             drill_in: left(self.drill_due),
             down: self.health.down().to_vec(),
             overrides: self.overrides.clone(),
+            canary: self.canary(now),
+            previews: self.all_previews(),
         }
     }
 

@@ -114,6 +114,9 @@ impl Deployment {
         if !ready && !self.is_ready_to_overtake(now) {
             return;
         }
+        if ready && self.end_failing_canary(step) {
+            return;
+        }
         if self.watch.is_none() {
             return self.fail_over(step);
         }

@@ -106,6 +106,8 @@ pub const fn kind(what: &What) -> &'static str {
         What::Unfrozen => "unfrozen",
         What::Paused { .. } => "paused",
         What::Resumed { .. } => "resumed",
+        What::Canary { .. } => "canary",
+        What::Preview { .. } => "preview",
         What::Probe { .. } => "probe",
         What::Slice { .. } => "slice",
         What::Override { .. } => "override",

@@ -55,6 +55,8 @@ pub const KINDS: &[&str] = &[
     "unfrozen",
     "paused",
     "resumed",
+    "canary",
+    "preview",
     "probe",
     "slice",
     "override",

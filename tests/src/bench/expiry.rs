@@ -122,8 +122,9 @@ fn deployment() -> DeploymentSpec {
             protocol: Protocol::Tcp,
             frontends: vec![at(10, 80)],
             backends: [slice(1), slice(2)],
-            refuse: false,
+            ..ServiceSpec::default()
         }],
+        previews: Vec::new(),
     }
 }
 

@@ -205,7 +205,7 @@ fn moved(family: Family) -> Vec<Case> {
             case("a flow does not move while new flows are held", Hook::ToSlice)
                 .word(fated(fate).paused(None).expect("a valid word can be paused"))
                 .becomes(to(blue))
-                .after([pin]),
+                .after([pin.age(AGE)]),
         ]);
         rows.extend(TO_CLIENT.map(|hook| {
             let answer = |at| packet::udp(at, client, b"answer");
@@ -215,7 +215,7 @@ fn moved(family: Family) -> Vec<Case> {
         }));
     }
     let keep = Case::new("a datagram stays where flows are kept", Hook::ToSlice, to(vip));
-    rows.push(keep.word(fated(Fate::Keep)).before([pin.age(AGE)]).becomes(to(blue)).after([pin]));
+    rows.push(keep.word(fated(Fate::Keep)).before([pin.age(AGE)]).becomes(to(blue)).after([pin.age(AGE)]));
     rows
 }
 
@@ -276,7 +276,7 @@ pub(super) fn down(family: Family) -> Vec<Case> {
         let datagram = case("a datagram to a backend that is down", Hook::ToSlice, udp(udp_vip));
         let datagram = datagram.before([udp_pin(nth).age(AGE)]);
         rows.push(match pinned {
-            PinnedFlows::Keep => datagram.becomes(udp(udp_there)).after([udp_pin(nth)]),
+            PinnedFlows::Keep => datagram.becomes(udp(udp_there)).after([udp_pin(nth).age(AGE)]),
             PinnedFlows::Reset | PinnedFlows::Move => datagram
                 .because(Reason::Moved)
                 .becomes(udp(udp_healthy))

@@ -6,12 +6,13 @@ use crate::model::{Backend, Datagram, Key, Pin, Place, Program, Slice, Tables, W
 use crate::run;
 use crate::world::put;
 use anyhow::{Context, Result};
+use aya::maps::lpm_trie::{Key as Prefix, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
 use aya::{Ebpf, EbpfLoader};
 use bg_common::bucket::Bucket;
 use bg_common::{
-    Began, Colour, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, Proto, Reason, Ring, Service,
-    Settings, SliceId, Tick, Traffic, names,
+    Began, Colour, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, PreviewKey, Proto, Reason, Ring,
+    Service, Settings, SliceId, Tick, Traffic, names,
 };
 use bg_userspace::dataplane::kernel::OBJECT;
 use std::fs;
@@ -272,7 +273,12 @@ fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<()> {
     let mut ring = 0;
     for (id, plain) in &tables.services {
         let mut service = Service { deployment: plain.deployment, ..Service::default() };
-        service.flags = if plain.refuses { Service::REFUSE } else { 0 };
+        let flags = [
+            (plain.refuses, Service::REFUSE),
+            (plain.by_client, Service::BY_CLIENT),
+            (plain.canary_by_client, Service::CANARY_BY_CLIENT),
+        ];
+        service.flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum();
         for ((colour, v6), backends) in &plain.rings {
             service.rings[Service::slot(*colour, *v6)] = Ring::new(ring, backends.len() as u32);
             for backend in backends {
@@ -289,8 +295,17 @@ fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<()> {
         bucket(ebpf, names::BACKENDS_BY_ADDR, endpoint(*at), u64::from(*id))?;
     }
     for (at, frontend) in &tables.frontends {
-        bucket(ebpf, names::FRONTENDS, endpoint(*at), Frontend::live(frontend.service, frontend.id as u16))?;
+        let entry = Frontend::aimed(frontend.service, frontend.id as u16, frontend.aim);
+        bucket(ebpf, names::FRONTENDS, endpoint(*at), entry)?;
         array(ebpf, names::FRONTEND_ADDRS)?.set(frontend.id, endpoint(*at), 0)?;
+    }
+    let map = ebpf.map_mut(names::PREVIEW).context(names::PREVIEW)?;
+    let mut previews: LpmTrie<_, [u32; 5], u32> = map.try_into()?;
+    for ((deployment, network, prefix), aim) in &tables.previews {
+        let key = PreviewKey::prefix(*deployment, (*network).into(), *prefix as u8);
+        // SAFETY: the same bytes, all of them integers.
+        let [bits, data @ ..]: [u32; 6] = unsafe { std::mem::transmute(key) };
+        previews.insert(&Prefix::new(bits, data), *aim as u32, 0)?;
     }
     Ok(())
 }
@@ -327,9 +342,10 @@ fn endpoint((ip, port, proto): (std::net::IpAddr, u16, u8)) -> Endpoint {
 }
 
 fn backend(plain: &Backend) -> bg_common::Backend {
-    let Backend { ip, port, proto, service, deployment, colour, via, ifindex, down } = *plain;
+    let Backend { ip, port, proto, service, deployment, colour, via, ifindex, down, on_switch } = *plain;
     let slice = SliceId::new(deployment, colour);
-    let up = bg_common::Backend::new(endpoint((ip, port, proto)), service, slice, via, ifindex);
+    let up =
+        bg_common::Backend::new(endpoint((ip, port, proto)), service, slice, via, ifindex).leaving(on_switch);
     down.map_or(up, |pinned| up.down(pinned))
 }
 

@@ -5,7 +5,7 @@ use crate::model::{Backend, Frontend, Routes, Service, Tables, WHOLE, Word};
 use crate::netns::Namespace;
 use crate::run;
 use anyhow::Result;
-use bg_common::{Colour, Via};
+use bg_common::{Aim, Colour, Fate, Via};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -77,7 +77,17 @@ const fn plan(deployment: u32, proto: u8, ports: (u16, u16), backends: [u8; 2], 
 }
 
 /// The service that has no backends, and says so.
-const REFUSING: usize = 4;
+const REFUSING: u32 = 4;
+/// The service that keeps a client's flows together, and the one whose canary does.
+const BY_CLIENT: [u32; 2] = [3, 5];
+/// Services whose flows do not stay at a switch.
+const ON_SWITCH: [(u32, Fate); 3] = [(1, Fate::Move), (3, Fate::Reset), (7, Fate::Reset)];
+/// Virtual addresses that do not follow the live colour, of these services.
+const PREVIEW_VIPS: [(u8, Aim); 3] = [(15, Aim::Other), (16, Aim::Blue), (17, Aim::Green)];
+const PREVIEWED: [u32; 3] = [0, 1, 6];
+/// Clients that are led elsewhere: deployment, number of the first, and how many bits its network leaves out.
+const PREVIEWS: [(u32, u8, u32, Aim); 4] =
+    [(0, 8, 0, Aim::Other), (1, 8, 3, Aim::Blue), (1, 9, 0, Aim::Green), (2, 0, 3, Aim::Other)];
 
 const PLANS: [Plan; 10] = [
     plan(0, TCP, (80, 8080), [1, 1], Via::Stack),
@@ -108,26 +118,40 @@ pub(super) fn tables(sizes: Sizes, owned: bool) -> Tables {
     }
     for (id, plan) in (0..).zip(&PLANS).filter(|(_, plan)| owned || plan.proto != WHOLE.1) {
         let rings = rings(&mut tables, id, plan);
-        let service = Service { deployment: plan.deployment, refuses: id as usize == REFUSING, rings };
+        let service = Service {
+            deployment: plan.deployment,
+            refuses: id == REFUSING,
+            by_client: id == BY_CLIENT[0],
+            canary_by_client: id == BY_CLIENT[1],
+            rings,
+        };
         tables.services.insert(id, service);
         for v6 in [false, true] {
             // Two virtual addresses: their conversations share the clients' ports.
             let vips: &[u8] = if plan.proto == WHOLE.1 { &[OWNED] } else { &[10, 11] };
             for vip in vips.iter().copied() {
-                frontend(&mut tables, id, (ip(v6, 0, vip), plan.port, plan.proto));
+                frontend(&mut tables, id, (ip(v6, 0, vip), plan.port, plan.proto), Aim::Live);
+            }
+            for (vip, aim) in PREVIEW_VIPS.into_iter().filter(|_| PREVIEWED.contains(&id)) {
+                frontend(&mut tables, id, (ip(v6, 0, vip), plan.port, plan.proto), aim);
             }
         }
     }
     add_edges(&mut tables);
     for v6 in [false, true] {
         tables.vips.extend([ip(v6, 0, 10), ip(v6, 0, 11)]);
+        tables.vips.extend(PREVIEW_VIPS.map(|(vip, _)| ip(v6, 0, vip)));
+        for (deployment, client, left_out, aim) in PREVIEWS {
+            let network = (deployment, ip(v6, 9, client), if v6 { 128 } else { 32 } - left_out);
+            tables.previews.insert(network, aim);
+        }
         // What a table names, and does not exist.
         let service = PLANS.len() as u32;
         let rings = [Colour::Blue, Colour::Green].map(|colour| ((colour, v6), vec![NOWHERE]));
         let broken = tables.services.entry(service).or_default();
         broken.rings.extend(rings);
-        frontend(&mut tables, service, (ip(v6, 0, 10), 99, TCP));
-        frontend(&mut tables, NO_SERVICE, (ip(v6, 0, 10), 98, UDP));
+        frontend(&mut tables, service, (ip(v6, 0, 10), 99, TCP), Aim::Live);
+        frontend(&mut tables, NO_SERVICE, (ip(v6, 0, 10), 98, UDP), Aim::Live);
     }
     tables
 }
@@ -160,14 +184,24 @@ const FIRST_EDGE: u32 = 100;
 fn add_edges(tables: &mut Tables) {
     for (id, (vip, (ip, port, proto))) in (FIRST_EDGE..).zip(edges()) {
         let via = if id % 4 < 2 { Via::Stack } else { Via::Neighbour };
-        let (service, deployment, colour) = (id, 0, Colour::Blue);
-        let backend =
-            Backend { ip, port, proto, service, deployment, colour, via, ifindex: LINK, down: None };
+        let (service, deployment, colour, on_switch) = (id, 0, Colour::Blue, Fate::Keep);
+        let backend = Backend {
+            ip,
+            port,
+            proto,
+            service,
+            deployment,
+            colour,
+            via,
+            ifindex: LINK,
+            down: None,
+            on_switch,
+        };
         tables.backends.insert(id, backend);
         tables.backends_by_addr.insert((ip, port, proto), id);
         let rings = [((colour, ip.is_ipv6()), vec![id])].into();
-        tables.services.insert(id, Service { deployment, refuses: false, rings });
-        frontend(tables, id, vip);
+        tables.services.insert(id, Service { deployment, rings, ..Service::default() });
+        frontend(tables, id, vip, Aim::Live);
     }
 }
 
@@ -177,10 +211,10 @@ pub(super) fn empty(sizes: Sizes) -> Tables {
     Tables { room: [established, half_open], fragment_room, ..Tables::default() }
 }
 
-fn frontend(tables: &mut Tables, service: u32, at: (IpAddr, u16, u8)) {
+fn frontend(tables: &mut Tables, service: u32, at: (IpAddr, u16, u8), aim: Aim) {
     let id = tables.frontend_addrs.len() as u32;
     tables.frontend_addrs.insert(id, at);
-    tables.frontends.insert(at, Frontend { service, id });
+    tables.frontends.insert(at, Frontend { service, id, aim });
 }
 
 /// Adds a service's backends, and returns its rings.
@@ -200,6 +234,10 @@ fn rings(tables: &mut Tables, service: u32, plan: &Plan) -> HashMap<(Colour, boo
                 via: plan.via,
                 ifindex: LINK,
                 down: None,
+                on_switch: ON_SWITCH
+                    .into_iter()
+                    .find(|(id, _)| *id == service)
+                    .map_or(Fate::Keep, |(_, fate)| fate),
             };
             let id = 10 + tables.backends.len() as u32;
             tables.backends.insert(id, backend);

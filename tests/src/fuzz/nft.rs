@@ -11,7 +11,7 @@ use crate::run;
 use crate::wait;
 use crate::wire::Socket;
 use anyhow::{Context, Result, ensure};
-use bg_common::{Colour, Via};
+use bg_common::{Aim, Colour, Fate, Via};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::process::Command;
@@ -164,13 +164,14 @@ fn tables() -> Tables {
                 via: Via::Neighbour,
                 ifindex: 1,
                 down: None,
+                on_switch: Fate::Keep,
             };
             tables.backends.insert(id, backend);
             tables.backends_by_addr.insert((ip, backend_port, proto), id);
             let entry = tables.services.entry(service).or_default();
             entry.rings.insert((Colour::Blue, v6), vec![id]);
             tables.frontend_addrs.insert(id, (vip, port, proto));
-            tables.frontends.insert((vip, port, proto), Frontend { service, id });
+            tables.frontends.insert((vip, port, proto), Frontend { service, id, aim: Aim::Live });
         }
     }
     tables

@@ -5,8 +5,10 @@ use super::packet::{Packet, Part};
 use super::pins::{Key, Place, state};
 use super::rewrite::To;
 use super::tables::{Backend, Frontend, Pin, Says, Span, WHOLE};
+use super::way::is_inside;
 use super::{Input, Model};
-use bg_common::{Colour, Fate, PinnedFlows, Reason};
+use bg_common::{Aim, Colour, Fate, PinnedFlows, Reason};
+use std::net::IpAddr;
 
 /// Where a packet goes; nowhere of ours; or why not.
 pub(super) type Decided = Result<Option<To>, Reason>;
@@ -20,8 +22,14 @@ enum Meets {
 
 /// What a flow meets at its backend.
 fn meets(packet: &Packet, pin: &Pin, backend: &Backend, word: Says) -> Meets {
-    // A flow of the live colour has no fate.
-    let fate = if word.live == backend.colour { Fate::Keep } else { word.fate };
+    // A flow of the live colour has no fate, and one that a preview has led there none of a switch.
+    let fate = if word.live == backend.colour || pin.has(state::PREVIEW) {
+        Fate::Keep
+    } else if word.fate == Fate::Keep && word.draining {
+        backend.on_switch
+    } else {
+        word.fate
+    };
     let down = backend.down.unwrap_or(PinnedFlows::Keep);
     let cut = pin.has(state::CUT);
     if !packet.is_tcp() {
@@ -42,19 +50,46 @@ fn meets(packet: &Packet, pin: &Pin, backend: &Backend, word: Says) -> Meets {
     }
 }
 
-/// Spreads clients over a ring: a mix of the address in sixteen bytes, IPv4 mapped, and the port.
-fn position(packet: &Packet, len: usize) -> usize {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Whether a datagram goes to a backend that nobody wants any more and that has been silent for a minute.
+fn is_forsaken(packet: &Packet, pin: &Pin, backend: &Backend, word: Says, now: u32) -> bool {
+    let leads_elsewhere = word.live != backend.colour && !pin.has(state::PREVIEW);
+    !packet.is_tcp() && pin.is_stale(now) && (backend.down.is_some() || leads_elsewhere) && !word.paused
+}
+
+const fn other(colour: Colour) -> Colour {
+    match colour {
+        Colour::Blue => Colour::Green,
+        Colour::Green => Colour::Blue,
+    }
+}
+
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Mixes a client's address in sixteen bytes, IPv4 mapped, and port; without a port all of its flows are alike.
+fn mixed(packet: &Packet, whole: bool) -> u64 {
     let octets = match packet.src {
-        std::net::IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-        std::net::IpAddr::V6(ip) => ip.octets(),
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
     };
+    let port = if whole { 0 } else { packet.src_port };
     let half = |at: usize| octets[at..at + 8].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-    let mut mix = half(8) ^ half(0).rotate_left(23) ^ u64::from(packet.src_port.swap_bytes());
+    let mut mix = half(8) ^ half(0).rotate_left(23) ^ u64::from(port.swap_bytes());
     mix = mix.wrapping_mul(ODD);
     mix ^= mix >> 32;
     mix = mix.wrapping_mul(ODD);
-    (((mix >> 32) * len as u64) >> 32) as usize
+    mix >> 32
+}
+
+/// Where on a ring a client is.
+fn position(packet: &Packet, by_client: bool, len: usize) -> usize {
+    ((mixed(packet, by_client) * len as u64) >> 32) as usize
+}
+
+/// In which thousandth of all clients one is.
+fn thousandth(packet: &Packet, by_client: bool) -> u64 {
+    let mut mix = (mixed(packet, by_client) ^ 0x5851_f42d_4c95_7f2d).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    mix ^= mix >> 32;
+    ((mix.wrapping_mul(ODD) >> 32) * 1000) >> 32
 }
 
 impl Model {
@@ -208,6 +243,7 @@ impl Model {
             let backend = self.backend(pin.backend)?;
             let word = self.word(backend.deployment, input.now)?;
             match meets(packet, &pin, &backend, word) {
+                Meets::Stays if is_forsaken(packet, &pin, &backend, word, input.now) => moves = Some(word),
                 Meets::Stays => {
                     self.client_spoke(packet, frontend, (place, key, pin), input.now);
                     return Ok((pin.backend, backend));
@@ -238,12 +274,17 @@ impl Model {
         if place == Place::HalfOpen && (!pin.has(state::ANSWERED) || packet.asks()) {
             return;
         }
+        let seen = pin.seen;
         pin.note(packet.tcp.rst, packet.tcp.fin, state::CLIENT_FIN, now);
+        let moved = Pin { state: pin.state & !state::CONFIRMED, ..pin };
+        // A client can send datagrams to nobody: only answers keep their pin.
+        if !packet.is_tcp() {
+            pin.seen = seen;
+        }
         if place == Place::Established || packet.tcp.rst {
             self.tables.write(place, key, pin);
             return;
         }
-        let moved = Pin { state: pin.state & !state::CONFIRMED, ..pin };
         if self.tables.add(Place::Established, key, moved) {
             self.tables.half_open.remove(key);
         } else {
@@ -266,7 +307,7 @@ impl Model {
             Some(word) => word,
             None => self.word(deployment, input.now)?,
         };
-        let id = self.choose(packet, frontend.service, word)?;
+        let (id, preview) = self.choose(packet, frontend, word)?;
         let backend = self.backend(id)?;
         if packet.tcp.rst {
             return Ok((id, backend));
@@ -280,42 +321,76 @@ impl Model {
         if let Some(first) = self.tables.half_open.get(key) {
             return Ok((first.backend, self.backend(first.backend)?));
         }
-        let state = if packet.asks() { state::HANDSHAKE } else { 0 };
+        let handshake = if packet.asks() { state::HANDSHAKE } else { 0 };
+        let state = handshake | if preview { state::PREVIEW } else { 0 };
         let pin = Pin { backend: id, frontend: frontend.id, state, seen: input.now, began: input.now };
         if self.tables.add(Place::HalfOpen, key, pin) {
-            self.count_new(packet, &backend, word.generation, input.span);
+            // What a preview leads somewhere is no sign of a switch.
+            let generation = (!preview).then_some(word.generation);
+            self.count_new(packet, &backend, generation, input.span);
         } else {
             self.reasons.push(Reason::HalfOpenFull);
         }
         Ok((id, backend))
     }
 
-    fn choose(&mut self, packet: &Packet, service: u32, word: Says) -> Result<u32, Reason> {
+    /// Where the preview rules of a deployment lead a client: the one of the smallest network decides.
+    fn preview(&self, deployment: u32, client: IpAddr) -> Aim {
+        let rules = self.tables.previews.iter();
+        let about = rules
+            .filter(|((of, network, prefix), _)| *of == deployment && is_inside(client, *network, *prefix));
+        about.max_by_key(|((_, _, prefix), _)| *prefix).map_or(Aim::Live, |(_, aim)| *aim)
+    }
+
+    /// The backend of a new flow, and whether a preview has led it there.
+    fn choose(&mut self, packet: &Packet, frontend: Frontend, word: Says) -> Result<(u32, bool), Reason> {
         let midstream = packet.is_tcp() && !packet.asks();
         if word.paused && !midstream {
             return Err(Reason::Paused);
         }
-        let mut colour = word.live;
+        let (mut live, mut canary) = (word.live, word.canary);
         if midstream && word.draining {
-            // It is older than the switch.
+            // It is older than the switch, and there was no canary then that is known of.
             self.reasons.push(Reason::MidstreamDrain);
-            colour = if colour == Colour::Blue { Colour::Green } else { Colour::Blue };
+            (live, canary) = (other(live), 0);
         } else if midstream {
             self.reasons.push(Reason::Midstream);
         }
-        let service = self.tables.services.get(&service).ok_or(Reason::BrokenTable)?;
-        let ring = service.rings.get(&(colour, packet.is_v6())).map(Vec::as_slice).unwrap_or_default();
+        let service = self.tables.services.get(&frontend.service).ok_or(Reason::BrokenTable)?;
+        let ring =
+            |colour| service.rings.get(&(colour, packet.is_v6())).map(Vec::as_slice).unwrap_or_default();
+        let aim = match frontend.aim {
+            Aim::Live if word.previews => self.preview(service.deployment, packet.src),
+            aim => aim,
+        };
+        let colour = match aim {
+            Aim::Live => live,
+            Aim::Other => other(live),
+            Aim::Blue => Colour::Blue,
+            Aim::Green => Colour::Green,
+        };
+        let preview = aim != Aim::Live;
+        let tries = !preview
+            && thousandth(packet, service.canary_by_client) < canary
+            && !ring(other(live)).is_empty();
+        if preview {
+            self.reasons.push(Reason::Preview);
+        }
+        if tries {
+            self.reasons.push(Reason::Canary);
+        }
+        let ring = ring(if tries { other(live) } else { colour });
         if ring.is_empty() {
             return Err(if service.refuses && packet.asks() { Reason::Refused } else { Reason::NoBackend });
         }
-        Ok(ring[position(packet, ring.len())])
+        Ok((ring[position(packet, service.by_client, ring.len())], preview))
     }
 
-    fn count_new(&mut self, packet: &Packet, backend: &Backend, generation: u64, span: Span) {
+    fn count_new(&mut self, packet: &Packet, backend: &Backend, generation: Option<u64>, span: Span) {
         let slice = self.tables.slices.entry((backend.deployment, backend.colour)).or_default();
         slice.flows[0] += 1;
         slice.flows[1] += u64::from(packet.asks());
-        if packet.asks() || !packet.is_tcp() {
+        if let Some(generation) = generation.filter(|_| packet.asks() || !packet.is_tcp()) {
             let first = slice.newest.filter(|newest| newest.2 == generation).map_or(span, |newest| newest.1);
             slice.newest = Some((span, first, generation));
         }

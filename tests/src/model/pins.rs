@@ -36,6 +36,8 @@ pub mod state {
     pub const HANDSHAKE: u8 = 0x20;
     /// Ended by its fate.
     pub const CUT: u8 = 0x40;
+    /// A preview has led it to its colour.
+    pub const PREVIEW: u8 = 0x80;
 }
 
 /// A minute in ticks of 2^27 ns.

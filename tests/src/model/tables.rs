@@ -2,7 +2,7 @@
 
 use super::fragments::{Datagram, Went};
 use super::pins::{Key, Place};
-use bg_common::{Colour, Fate, PinnedFlows, Reason, Via};
+use bg_common::{Aim, Colour, Fate, PinnedFlows, Reason, Via};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
@@ -13,6 +13,8 @@ pub struct Frontend {
     pub service: u32,
     /// Its own number.
     pub id: u32,
+    /// Where it leads.
+    pub aim: Aim,
 }
 
 /// Protocol 255 and port 0 name all of an address.
@@ -25,6 +27,10 @@ pub struct Service {
     pub deployment: u32,
     /// Whether a connection that nobody can serve is refused.
     pub refuses: bool,
+    /// Whether all flows of a client go to one backend.
+    pub by_client: bool,
+    /// Whether the canary takes whole clients.
+    pub canary_by_client: bool,
     /// Backends by colour and whether they are of IPv6.
     pub rings: HashMap<(Colour, bool), Vec<u32>>,
 }
@@ -50,6 +56,8 @@ pub struct Backend {
     pub ifindex: u32,
     /// Whether it is down, and what its flows meet.
     pub down: Option<PinnedFlows>,
+    /// What its flows meet while its colour drains, where the word lets flows stay.
+    pub on_switch: Fate,
 }
 
 /// A deployment's word, as written.
@@ -63,6 +71,10 @@ pub(super) struct Says {
     pub(super) draining: bool,
     pub(super) paused: bool,
     pub(super) fate: Fate,
+    /// Whether there are preview rules.
+    pub(super) previews: bool,
+    /// Thousandths of new flows that go to the colour that is not live.
+    pub(super) canary: u64,
     pub(super) generation: u64,
 }
 
@@ -87,6 +99,8 @@ impl Word {
                 2 => Fate::Move,
                 _ => Fate::Keep,
             },
+            previews: self.bit(3),
+            canary: if back { 0 } else { self.0 >> 8 & 0x3ff },
             generation: self.0 >> 18 & 0x3fff,
         }
     }
@@ -140,6 +154,8 @@ pub struct Tables {
     pub backends: BTreeMap<u32, Backend>,
     /// Address, port and protocol → backend's number. It stays when the backend is gone.
     pub backends_by_addr: HashMap<(IpAddr, u16, u8), u32>,
+    /// Deployment's number, network and its prefix length → where its clients are led.
+    pub previews: BTreeMap<(u32, IpAddr, u32), Aim>,
     /// Deployment's number → word.
     pub words: BTreeMap<u32, Word>,
     /// Pins of flows whose client came back after the answer.

@@ -19,16 +19,19 @@ pub struct Routes {
 
 impl Routes {
     fn reaches(&self, ip: IpAddr) -> bool {
-        let bits = |ip| match ip {
-            IpAddr::V4(ip) => (u128::from(u32::from(ip)) << 96, false),
-            IpAddr::V6(ip) => (u128::from(ip), true),
-        };
-        let inside = |(network, prefix): &(IpAddr, u32)| {
-            let ((network, family), (ip, is)) = (bits(*network), bits(ip));
-            family == is && (network ^ ip) >> (128 - prefix) == 0
-        };
+        let inside = |(network, prefix): &(IpAddr, u32)| is_inside(ip, *network, *prefix);
         self.networks.iter().any(inside) && !self.not_hosts.contains(&ip)
     }
+}
+
+/// Whether an address is in a network.
+pub(super) fn is_inside(ip: IpAddr, network: IpAddr, prefix: u32) -> bool {
+    let bits = |ip| match ip {
+        IpAddr::V4(ip) => (u128::from(u32::from(ip)) << 96, false),
+        IpAddr::V6(ip) => (u128::from(ip), true),
+    };
+    let ((network, family), (ip, is)) = (bits(network), bits(ip));
+    family == is && (network ^ ip).checked_shr(128 - prefix).unwrap_or(0) == 0
 }
 
 impl Model {

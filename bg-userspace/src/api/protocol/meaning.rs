@@ -1,14 +1,14 @@
 //! What each request orders. What cannot be meant is refused here, before the engine hears of it.
 
 use super::orders::{
-    DrainRequest, DrillRequest, ForceRequest, FreezeRequest, OverrideRequest, PauseRequest, ReasonRequest,
-    RollbackRequest, StageRequest, State, SwitchRequest,
+    CanaryRequest, DrainRequest, DrillRequest, ForceRequest, FreezeRequest, OverrideRequest, PauseRequest,
+    PreviewRequest, ReasonRequest, RollbackRequest, StageRequest, State, SwitchRequest,
 };
 use super::seconds::Seconds;
 use crate::model::order::{Force, RollbackOrder, SwitchOrder, Verb};
 use crate::model::policy::FateChoice;
 use crate::refusal::Refusal;
-use bg_common::Fate;
+use bg_common::{Fate, Word};
 use std::time::Duration;
 
 /// Longest reason, in bytes.
@@ -115,6 +115,25 @@ impl OverrideRequest {
             State::Auto => None,
         };
         meant(Verb::Override { colour, backend, state }, reason)
+    }
+}
+
+impl CanaryRequest {
+    /// What is ordered.
+    pub(crate) fn meant(self) -> Meant {
+        let Self { share_per_mille: share, force, reason } = self;
+        if share > Word::ALL {
+            return Err(bad("a canary takes at most all flows: 1000", "share_per_mille"));
+        }
+        meant(Verb::Canary { share, force: force.meant()? }, reason)
+    }
+}
+
+impl PreviewRequest {
+    /// What is ordered.
+    pub(crate) fn meant(self) -> Meant {
+        let Self { prefix, to, reason } = self;
+        meant(Verb::Preview { prefix, to }, reason)
     }
 }
 

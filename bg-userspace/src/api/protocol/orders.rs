@@ -1,7 +1,8 @@
 //! Orders as requests. What each orders is said in `meaning`.
 
 use super::{PlanId, Seconds, Switched};
-use bg_common::{Colour, Fate};
+use crate::prefix::Prefix;
+use bg_common::{Aim, Colour, Fate};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -151,6 +152,34 @@ pub enum State {
     Down,
     /// What probes say.
     Auto,
+}
+
+/// Leads a share of new flows to the colour that is not live.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanaryRequest {
+    /// In 1/1000; 0 ends it.
+    pub share_per_mille: u16,
+    /// Gates to override.
+    #[serde(default)]
+    pub force: ForceRequest,
+    /// For the record.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Leads clients elsewhere than to the live colour, or not any more.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewRequest {
+    /// Where they come from.
+    pub prefix: Prefix,
+    /// `other`, `blue` or `green`; none: where all others go.
+    #[serde(default)]
+    pub to: Option<Aim>,
+    /// For the record.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// Tries out the way to the standby and back.

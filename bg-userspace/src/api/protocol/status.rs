@@ -2,7 +2,8 @@
 
 use super::{ByColour, Freeze, Override, Role, Switched};
 use crate::dataplane::{Attachment, Path, Protocol};
-use bg_common::Colour;
+use crate::prefix::Prefix;
+use bg_common::{Aim, Colour};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -70,6 +71,12 @@ pub struct Deployment {
     /// What operators have put up or down, whatever probes say.
     #[serde(default)]
     pub overrides: Vec<Override>,
+    /// The share of new flows, in 1/1000, that go to the other colour.
+    #[serde(default)]
+    pub canary_per_mille: u16,
+    /// Clients that are led elsewhere than to the live colour, in the order of their networks.
+    #[serde(default)]
+    pub previews: Vec<PreviewRule>,
     /// The order or drill that is under way, in words.
     #[serde(default)]
     pub under_way: Option<String>,
@@ -106,6 +113,8 @@ impl Deployment {
             drain: None,
             last_switch: None,
             overrides: Vec::new(),
+            canary_per_mille: 0,
+            previews: Vec::new(),
             under_way: None,
             doubt: None,
             drill_in_s: None,
@@ -123,8 +132,31 @@ pub struct Service {
     pub protocol: Protocol,
     /// Where clients connect.
     pub frontends: Vec<SocketAddr>,
+    /// Where clients connect who want to see another colour than the live one.
+    #[serde(default)]
+    pub previews: Vec<PreviewVip>,
     /// Who serves them.
     pub backends: ByColour<Vec<SocketAddr>>,
+}
+
+/// An address that does not follow the live colour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PreviewVip {
+    /// Where clients connect.
+    pub at: SocketAddr,
+    /// Where it leads.
+    pub to: Aim,
+}
+
+/// Clients that are led elsewhere than to the live colour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PreviewRule {
+    /// Where they come from.
+    pub prefix: Prefix,
+    /// Where they are led.
+    pub to: Aim,
+    /// Whether the configuration says so; else it was ordered.
+    pub configured: bool,
 }
 
 /// What a slice is, runs and how it is.

@@ -4,8 +4,8 @@ use super::answer::{in_time, late, refused, refused_order};
 use super::call::{Body, Call, Query};
 use super::{Limits, Site};
 use crate::api::protocol::{
-    Changed, DrainRequest, DrillRequest, FreezeRequest, Meant, OverrideRequest, PauseRequest, PlanQuery,
-    ReasonRequest, RollbackRequest, StageRequest, SwitchRequest, order_path,
+    CanaryRequest, Changed, DrainRequest, DrillRequest, FreezeRequest, Meant, OverrideRequest, PauseRequest,
+    PlanQuery, PreviewRequest, ReasonRequest, RollbackRequest, StageRequest, SwitchRequest, order_path,
 };
 use crate::model::order::{Actor, Done, Order, Verb};
 use axum::middleware;
@@ -27,6 +27,8 @@ pub(super) fn routes(limits: &Limits) -> Router<Site> {
         ("pause", post(|call: Call, Body(it): Body<PauseRequest>| call.order(it.meant()))),
         ("resume", post(|call: Call, Body(it): Body<ReasonRequest>| call.order(it.meant(Verb::Resume)))),
         ("drain", post(|call: Call, Body(it): Body<DrainRequest>| call.order(it.meant()))),
+        ("canary", post(|call: Call, Body(it): Body<CanaryRequest>| call.order(it.meant()))),
+        ("preview", post(|call: Call, Body(it): Body<PreviewRequest>| call.order(it.meant()))),
         ("health", post(|call: Call, Body(it): Body<OverrideRequest>| call.order(it.meant()))),
     ];
     let add = |router: Router<Site>, (verb, method): (&str, MethodRouter<Site>)| {

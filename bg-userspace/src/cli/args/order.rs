@@ -1,8 +1,9 @@
 //! Arguments of the verbs.
 
-use super::{fate, time};
+use super::{aim, fate, share, time};
 use crate::api::protocol::PlanId;
-use bg_common::{Colour, Fate};
+use crate::prefix::Prefix;
+use bg_common::{Aim, Colour, Fate};
 use clap::{Args, Subcommand};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -50,6 +51,24 @@ Examples:
   bgctl health down shop --colour green                       the whole slice, whatever probes say
   bgctl health up shop --colour green --backend 10.2.0.2      one machine
   bgctl health auto shop --colour green                       what probes say, again";
+
+pub(in super::super) const CANARY_HELP: &str = "\
+Examples:
+  bgctl canary shop 50      50 per mille of new flows go to the colour that is not live
+  bgctl canary shop 5%      the same
+  bgctl canary shop 20%     those who were led there before, and more
+  bgctl canary shop 0       it is over; flows that are there stay until they end
+
+A switch ends it, and so does bg itself when the colour that it leads to fails.";
+
+pub(in super::super) const PREVIEW_HELP: &str = "\
+Examples:
+  bgctl preview shop add 203.0.113.0/24             the office sees the colour that is not live
+  bgctl preview shop add 2001:db8::/48 --to green   or always green, whatever is live
+  bgctl preview shop rm 203.0.113.0/24
+  bgctl preview shop list
+
+It is the same address and port for everybody. Flows that are open stay where they are.";
 
 pub(in super::super) const DRILL_HELP: &str = "\
 Example:
@@ -258,6 +277,61 @@ pub struct OverrideArgs {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+}
+
+/// How large a canary.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Args)]
+#[command(allow_missing_positional = true)]
+pub struct CanaryArgs {
+    /// Name of the deployment
+    pub deployment: Option<String>,
+    /// Share of new flows: per mille, such as 50, or percent, such as 5%; 0 ends it
+    #[arg(value_name = "SHARE", value_parser = share)]
+    pub share: u16,
+    /// Gates to override.
+    #[command(flatten)]
+    pub force: ForceArgs,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Whose previews.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Args)]
+pub struct PreviewArgs {
+    /// Name of the deployment
+    pub deployment: Option<String>,
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: Option<PreviewCommand>,
+}
+
+/// What to do with previews.
+#[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
+pub enum PreviewCommand {
+    /// Lead clients elsewhere than to the live colour
+    Add {
+        /// Where they come from, such as 203.0.113.0/24
+        #[arg(value_name = "NETWORK")]
+        prefix: Prefix,
+        /// What they see: other (the colour that is not live), blue or green
+        #[arg(long, value_name = "COLOUR", default_value = "other", value_parser = aim())]
+        to: Aim,
+        /// Why, for the record
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Let them see what all others do
+    Rm {
+        /// Where they come from, as it was added
+        #[arg(value_name = "NETWORK")]
+        prefix: Prefix,
+        /// Why, for the record
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Show who sees what
+    List,
 }
 
 /// What to try out.

@@ -10,6 +10,7 @@ use super::note::Note;
 use super::{monotonic, resolve, tick};
 use crate::api::protocol::{Changed, Proof, Switched, What};
 use crate::dataplane::{Dataplane, Exchange, FlowState};
+use crate::model::canary::percent;
 use crate::model::order::{RollbackOrder, SwitchOrder, Verb};
 use crate::model::record::Cause;
 use crate::refusal::Refusal;
@@ -86,6 +87,8 @@ pub(in super::super) enum Change {
     Pause(Duration),
     /// They go on.
     Resume,
+    /// So much of them, in 1/1000, goes to the colour that is not live.
+    Canary(u16),
 }
 
 /// Carries it out.
@@ -118,6 +121,15 @@ pub(in super::super) async fn change(
         Change::Resume => {
             let what = What::Resumed { by_deadline: false };
             (exchange(&Word::resumed)?, "new flows go on".to_owned(), what)
+        }
+        Change::Canary(share) => {
+            let (colour, was) = (now.live.other(), now.canary);
+            let what = match share {
+                0 => format!("all new flows go to {}", now.live),
+                share => format!("{} of new flows go to {colour}", percent(*share)),
+            };
+            let done = What::Canary { colour, share: *share, was, overridden: Vec::new() };
+            (exchange(&|word: Word| word.with_canary(*share))?, what, done)
         }
         Change::Pause(time) => {
             let until = tick(monotonic() + *time).0.saturating_add(1);
@@ -172,6 +184,7 @@ fn switch(word: Word, to: Colour, fate: Fate, revert_at: Option<u32>) -> std::re
         fields.live = to;
         fields.draining = true;
         fields.fate = fate;
+        fields.canary = 0;
         fields.revert_at_deadline = revert_at.is_some();
         match revert_at {
             Some(at) => fields.deadline = at,

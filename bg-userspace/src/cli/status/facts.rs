@@ -4,7 +4,8 @@
 use super::super::env::Env;
 use super::super::say::{clean, moment, named, span};
 use super::super::{drain, health};
-use crate::api::protocol::{Deployment, Freeze, LastSwitch, RollbackAnswer};
+use crate::api::protocol::{Deployment, Freeze, LastSwitch, PreviewRule, RollbackAnswer};
+use crate::model::canary::percent;
 use bg_common::Colour;
 
 type Fact = (String, String);
@@ -38,6 +39,8 @@ pub(super) fn of(deployment: &Deployment, bgctl: &str, env: &Env<'_>) -> Vec<Fac
     }
     let drain = deployment.drain.as_ref().filter(|drain| drain.open != Some(0));
     said.extend(drain.map(|of| drain::sentence(live.other(), of)));
+    said.extend(canary(deployment));
+    said.extend(deployment.previews.iter().map(|rule| previewed(rule, name)));
     said.extend(overrides.iter().map(|one| health::overruled(name, one)));
     said.extend(doubt.as_ref().map(|why| {
         format!("DOUBTFUL roles and versions: {}; mend: bgctl history --verify, then bgctl stage", clean(why))
@@ -46,6 +49,25 @@ pub(super) fn of(deployment: &Deployment, bgctl: &str, env: &Env<'_>) -> Vec<Fac
     said.extend(drill_in_s.map(|left| format!("the next drill is in {}", span(left))));
     said.extend(drift.as_ref().map(|what| format!("drift: {}; see: bgctl drift {name}", clean(what))));
     said.into_iter().map(|text| (name.clone(), text)).collect()
+}
+
+fn canary(deployment: &Deployment) -> Option<String> {
+    let Deployment { name, live, canary_per_mille, .. } = deployment;
+    let share = Some(*canary_per_mille).filter(|share| *share > 0)?;
+    Some(format!(
+        "{} of new flows go to {}, by canary; to end it: bgctl canary {name} 0",
+        percent(share),
+        live.other()
+    ))
+}
+
+fn previewed(rule: &PreviewRule, name: &str) -> String {
+    let PreviewRule { prefix, to, configured } = rule;
+    let end = match configured {
+        true => "as configured".to_owned(),
+        false => format!("to end it: bgctl preview {name} rm {prefix}"),
+    };
+    format!("clients of {prefix} see {}; {end}", super::super::preview::whom(*to))
 }
 
 fn switched(last: &LastSwitch, deployment: &Deployment, env: &Env<'_>) -> String {

@@ -207,6 +207,7 @@ pub(super) fn plan() -> Plan {
         staying: Some(812),
         oldest_s: Some(7_384),
         fate: "keep".to_owned(),
+        canary: 0,
         bake_s: Some(300),
         confirm_within_s: None,
         probes: vec![probe(GREEN, 2, true), probe(GREEN, 3, false)],

@@ -105,6 +105,40 @@ fn every_kind() -> Vec<(Entry, &'static str)> {
         (operator(), None, What::Paused { seconds: 20 }, "new flows held for 20s — alice as root"),
         (bg(), None, What::Resumed { by_deadline: true }, "new flows go on: the pause is over"),
         (
+            operator(),
+            None,
+            What::Canary { colour: GREEN, share: 50, was: 0, overridden: vec![text("health")] },
+            "a canary leads 5 % of new flows to green, 0 % before, over health — alice as root",
+        ),
+        (
+            bg(),
+            None,
+            What::Canary { colour: GREEN, share: 0, was: 55, overridden: Vec::new() },
+            "the canary of 5.5 % is over",
+        ),
+        (
+            operator(),
+            None,
+            What::Preview {
+                change: text("added"),
+                prefix: "203.0.113.0/24".parse().ok(),
+                to: Some(bg_common::Aim::Other),
+            },
+            "preview added: clients of 203.0.113.0/24 are led to other — alice as root",
+        ),
+        (
+            operator(),
+            None,
+            What::Preview { change: text("removed"), prefix: "2001:db8::/32".parse().ok(), to: None },
+            "preview removed: clients of 2001:db8::/32 see what all others do — alice as root",
+        ),
+        (
+            bg(),
+            None,
+            What::Preview { change: text("begun"), prefix: None, to: None },
+            "the use of preview rules has begun",
+        ),
+        (
             bg(),
             None,
             What::Probe { probe: text("web"), target: of, up: false, why: Some(text("refused")) },

@@ -12,6 +12,11 @@ pub(in crate::config) struct RawDeployment {
     pub(in crate::config) policy: RawPolicy,
     pub(in crate::config) probes: Vec<RawProbe>,
     pub(in crate::config) hooks: Vec<RawHook>,
+    /// Clients, and where they are led.
+    pub(in crate::config) previews: Vec<(At<String>, At<String>)>,
+    /// Machines, and their weights.
+    pub(in crate::config) weights: Vec<(At<String>, At<i64>)>,
+    pub(in crate::config) canary_by: Option<At<String>>,
     pub(in crate::config) given: Given,
 }
 
@@ -22,6 +27,10 @@ pub(in crate::config) struct RawService {
     pub(in crate::config) protocol: Option<At<String>>,
     pub(in crate::config) backend_port: Option<At<NumberOrWord>>,
     pub(in crate::config) source_nat: Option<At<String>>,
+    /// VIPs, and where they lead.
+    pub(in crate::config) preview_vips: Vec<(At<String>, At<String>)>,
+    pub(in crate::config) affinity: Option<At<String>>,
+    pub(in crate::config) on_switch: Option<At<String>>,
 }
 
 pub(in crate::config) struct RawPolicy {
@@ -80,6 +89,9 @@ impl RawDeployment {
                 .into_iter()
                 .map(|(name, section)| RawHook::read(name, section, problems))
                 .collect(),
+            previews: section.entries("preview", r#""203.0.113.0/24" = "other""#, problems),
+            weights: section.entries("weights", r#""10.1.0.2" = 50"#, problems),
+            canary_by: section.take("canary_by", r#"canary_by = "client""#, problems),
             given: section.given(),
             name,
         };
@@ -97,6 +109,13 @@ impl RawService {
             protocol: section.take("protocol", r#"protocol = "tcp""#, problems),
             backend_port: section.take("backend_port", "backend_port = 8080", problems),
             source_nat: section.take("source_nat", r#"source_nat = "neighbours""#, problems),
+            preview_vips: section.entries(
+                "preview_vips",
+                r#"preview_vips = { "192.0.2.11" = "other" }"#,
+                problems,
+            ),
+            affinity: section.take("affinity", r#"affinity = "client""#, problems),
+            on_switch: section.take("on_switch", r#"on_switch = "move""#, problems),
         };
         section.finish(HOMES, problems);
         raw

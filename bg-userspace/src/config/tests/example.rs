@@ -42,8 +42,9 @@ fn the_example_is_still_valid_with_every_line_uncommented() {
     assert_eq!(config.gateway, Gateway { uplinks, role_listen, cgroup, ..default.gateway.clone() });
 
     let [full, bare] = [&config, &default].map(|config| &config.deployments[0]);
-    let Policy { bake, confirm_within, drain_limit, standby_for, passive, drill, probes, .. } =
+    let Policy { bake, confirm_within, drain_limit, standby_for, passive, drill, probes, previews, .. } =
         full.policy.clone();
+    assert_eq!(previews.len(), 1);
     assert!(bake.is_some() && confirm_within.is_some() && drain_limit.is_some());
     assert!(standby_for.is_some() && drill.is_some());
     let as_said = Policy {
@@ -54,6 +55,7 @@ fn the_example_is_still_valid_with_every_line_uncommented() {
         passive,
         drill,
         probes,
+        previews,
         gating_hooks: true,
         watching_hooks: true,
         ..bare.policy.clone()

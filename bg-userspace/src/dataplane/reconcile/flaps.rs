@@ -14,8 +14,8 @@ pub(in super::super) fn flaps(
     want: &[DeploymentSpec],
 ) -> Option<Result<(Vec<Op>, State), Refusal>> {
     let changed = changed(before, want)?;
-    let mut plan = Plan::new(&State::default());
-    plan.free_ring = super::free_ring(have);
+    let mut plan = Plan::new(&State::default(), want);
+    plan.free_ring = super::ring::free(have);
     for (deployment, service) in changed {
         let deployment = have.deployment_id(&deployment.name)?;
         let named =
@@ -47,7 +47,7 @@ fn changed<'a>(
         return None;
     }
     for (was, is) in before.iter().zip(want) {
-        if was.name != is.name || was.services.len() != is.services.len() {
+        if was.name != is.name || was.previews != is.previews || was.services.len() != is.services.len() {
             return None;
         }
         for (old, new) in was.services.iter().zip(&is.services) {
@@ -61,13 +61,13 @@ fn changed<'a>(
 
 /// Whether two services differ in nothing but which of their backends serve.
 fn flapped(old: &ServiceSpec, new: &ServiceSpec) -> bool {
-    let ServiceSpec { name, protocol, frontends, backends, refuse } = new;
-    let place = |backend: &BackendSpec| (backend.addr, backend.via, backend.ifindex, backend.source);
+    let ServiceSpec { backends, .. } = new;
+    let place = |backend: &BackendSpec| {
+        let BackendSpec { addr, via, ifindex, weight, source, .. } = *backend;
+        (addr, via, ifindex, weight, source)
+    };
     let same =
         |(old, new): (&Vec<BackendSpec>, &Vec<BackendSpec>)| old.iter().map(place).eq(new.iter().map(place));
-    old.name == *name
-        && old.protocol == *protocol
-        && old.frontends == *frontends
-        && old.refuse == *refuse
-        && old.backends.iter().zip(backends).all(same)
+    let rest = ServiceSpec { backends: old.backends.clone(), ..new.clone() };
+    rest == *old && old.backends.iter().zip(backends).all(same)
 }

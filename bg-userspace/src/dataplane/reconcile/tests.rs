@@ -4,8 +4,8 @@ use super::super::state::{Op, ServiceState, State};
 use super::{endpoint, flaps, forget_backend, forget_frontend, reconcile};
 use crate::dataplane::{BackendSpec, DeploymentSpec, Protocol, ServiceSpec, SourceSpec};
 use bg_common::{
-    Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, Ring, Service, Settings, SliceId, Source, Via,
-    Word,
+    Aim, Backend, Colour, Endpoint, Fate, Frontend, PinnedFlows, PreviewKey, Ring, Service, Settings,
+    SliceId, Source, Via, Word,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,7 @@ struct Tables {
     backends_by_addr: BTreeMap<Endpoint, u32>,
     frontends: BTreeMap<Endpoint, Frontend>,
     frontend_addrs: BTreeMap<u32, Endpoint>,
+    previews: BTreeMap<PreviewKey, u32>,
     settings: Settings,
     sources: BTreeMap<u32, Source>,
 }
@@ -56,6 +57,8 @@ impl Tables {
             Op::ClearFrontendAddr(id) => drop(self.frontend_addrs.remove(id)),
             Op::MapFrontend(at, frontend) => drop(self.frontends.insert(*at, *frontend)),
             Op::UnmapFrontend(at) => drop(self.frontends.remove(at)),
+            Op::SetPreview(key, aim) => drop(self.previews.insert(*key, *aim)),
+            Op::RemovePreview(key) => drop(self.previews.remove(key)),
             Op::Settings(settings) => self.settings = *settings,
         }
     }
@@ -111,6 +114,7 @@ impl Tables {
             frontend_addrs: self.frontend_addrs.clone(),
             backends: self.backends.clone(),
             backends_by_addr: self.backends_by_addr.clone(),
+            previews: self.previews.clone(),
             settings: self.settings,
             sources: self.sources.clone(),
         }
@@ -139,7 +143,12 @@ fn backend(colour: Colour, service: u8, host: u8, v6: bool) -> BackendSpec {
 }
 
 fn deployment(name: &str, services: Vec<ServiceSpec>) -> DeploymentSpec {
-    DeploymentSpec { name: name.to_owned(), initial: Word::initial(Colour::Blue), services }
+    DeploymentSpec {
+        name: name.to_owned(),
+        initial: Word::initial(Colour::Blue),
+        services,
+        previews: Vec::new(),
+    }
 }
 
 fn service(number: u8, vips: &[u8], blue: &[u8], green: &[u8]) -> ServiceSpec {
@@ -157,7 +166,7 @@ fn service(number: u8, vips: &[u8], blue: &[u8], green: &[u8]) -> ServiceSpec {
             .map(|vip| format!("192.0.2.{vip}:{}", 80 + u16::from(number)).parse().unwrap())
             .collect(),
         backends: [both(Colour::Blue, blue), both(Colour::Green, green)],
-        refuse: false,
+        ..ServiceSpec::default()
     }
 }
 
@@ -175,7 +184,7 @@ fn whole(vip: u8, blue: u8, green: u8) -> ServiceSpec {
         vec![BackendSpec::serving(format!("10.{net}.0.{host}:0").parse().unwrap(), Via::Stack, 1)]
     });
     let name = format!("whole/192.0.2.{vip}");
-    ServiceSpec { name, protocol: Protocol::Any, frontends, backends, refuse: false }
+    ServiceSpec { name, protocol: Protocol::Any, frontends, backends, ..ServiceSpec::default() }
 }
 
 #[test]
@@ -350,6 +359,11 @@ fn with_down(mut want: Vec<DeploymentSpec>, nth: usize, pinned: PinnedFlows) -> 
     want
 }
 
+/// How many backends are on a ring.
+fn distinct(ids: &[u32]) -> usize {
+    ids.iter().collect::<BTreeSet<_>>().len()
+}
+
 #[test]
 fn a_backend_that_goes_down_leaves_its_ring_first_and_comes_back_to_it_last() {
     let mut tables = Tables::default();
@@ -365,7 +379,7 @@ fn a_backend_that_goes_down_leaves_its_ring_first_and_comes_back_to_it_last() {
     let [Op::WriteRing(_, ids), Op::SetRing(_, changed, _), Op::SetBackend(down, _)] = ops.as_slice() else {
         panic!("{ops:?}")
     };
-    assert_eq!((ids.len(), *changed, *down), (1, slot, id));
+    assert_eq!((distinct(ids), *changed, *down), (1, slot, id));
     assert_eq!(tables.backends[&id], serving.down(PinnedFlows::Reset));
     assert_eq!(tables.backends_by_addr.get(&at), Some(&id), "a pinned flow's reply needs it");
     let ops = apply(&mut tables, &with_down(up.clone(), 1, PinnedFlows::Keep));
@@ -375,7 +389,7 @@ fn a_backend_that_goes_down_leaves_its_ring_first_and_comes_back_to_it_last() {
     let [Op::SetBackend(back, _), Op::WriteRing(_, ids), Op::SetRing(_, changed, _)] = ops.as_slice() else {
         panic!("{ops:?}")
     };
-    assert_eq!((ids.len(), *changed, *back), (2, slot, id));
+    assert_eq!((distinct(ids), *changed, *back), (2, slot, id));
     assert_eq!(tables.backends[&id], serving);
 }
 
@@ -415,6 +429,81 @@ fn a_service_can_begin_to_refuse_without_being_touched_otherwise() {
 }
 
 #[test]
+fn a_backend_without_weight_leaves_its_ring_and_keeps_its_flows() {
+    let mut tables = Tables::default();
+    let mut want = [deployment("shop", vec![service(0, &[10], &[1, 2], &[1])])];
+    apply(&mut tables, &want);
+    let at = endpoint(&want[0].services[0].backends[0][1].addr, Protocol::Tcp);
+    let id = tables.backends_by_addr[&at];
+    want[0].services[0].backends[0][1].weight = 0;
+    want[0].services[0].backends[0][1].pinned = PinnedFlows::Reset;
+    let ops = apply(&mut tables, &want);
+    let [Op::WriteRing(..), Op::SetRing(..), Op::SetBackend(drained, backend)] = ops.as_slice() else {
+        panic!("{ops:?}")
+    };
+    assert_eq!((*drained, backend.pinned(), backend.is_down()), (id, PinnedFlows::Keep, true));
+    assert!(tables.state().retired().backends.is_empty(), "it may come back");
+    want[0].services[0].backends[0][1].serving = false;
+    apply(&mut tables, &want);
+    assert_eq!(tables.backends[&id].pinned(), PinnedFlows::Reset, "it is down as well");
+}
+
+#[test]
+fn weights_are_shares_of_a_ring() {
+    let mut tables = Tables::default();
+    let mut want = [deployment("shop", vec![service(0, &[10], &[1, 2], &[1])])];
+    want[0].services[0].backends[0][0].weight = 25;
+    want[0].services[0].backends[0][1].weight = 75;
+    apply(&mut tables, &want);
+    let light = tables.backends_by_addr[&endpoint(&want[0].services[0].backends[0][0].addr, Protocol::Tcp)];
+    let state = tables.state();
+    let (ring, ids) = &state.services[&0].rings[Service::slot(Colour::Blue, false)];
+    let share = ids.iter().filter(|id| **id == light).count() as f64 / f64::from(ring.len());
+    assert!((share - 0.25).abs() < 0.01, "{share}");
+}
+
+#[test]
+fn services_say_how_flows_are_chosen_and_what_they_meet_at_a_switch() {
+    let mut tables = Tables::default();
+    let mut want = [deployment("shop", vec![service(0, &[10], &[1], &[1])])];
+    apply(&mut tables, &want);
+    want[0].services[0].by_client = true;
+    want[0].services[0].canary_by_client = true;
+    let ops = apply(&mut tables, &want);
+    let [Op::SetFlags(_, service)] = ops.as_slice() else { panic!("{ops:?}") };
+    assert!(service.is_by_client() && service.has_canary_by_client() && !service.refuses());
+    want[0].services[0].on_switch = Fate::Move;
+    apply(&mut tables, &want);
+    assert!(tables.backends.values().all(|backend| backend.on_switch() == Fate::Move));
+}
+
+#[test]
+fn preview_vips_and_rules_come_change_and_go() {
+    let mut tables = Tables::default();
+    let mut want = [deployment("shop", vec![service(0, &[10], &[1], &[1])]), deployment("mail", vec![])];
+    let vip: SocketAddr = "192.0.2.99:80".parse().unwrap();
+    let at = endpoint(&vip, Protocol::Tcp);
+    let prefix = "203.0.113.0/24".parse().unwrap();
+    let key = PreviewKey::prefix(0, "203.0.113.0".parse::<std::net::IpAddr>().unwrap().into(), 24);
+    for aim in [Aim::Other, Aim::Green] {
+        want[0].services[0].previews = vec![(vip, aim)];
+        want[0].previews = vec![(prefix, aim)];
+        apply(&mut tables, &want);
+        assert_eq!(tables.frontends[&at].aim(), aim);
+        assert_eq!(tables.previews, BTreeMap::from([(key, aim as u32)]));
+        assert_eq!(apply(&mut tables, &want), []);
+    }
+    // It is a VIP like the others from here on, with the id that pins name.
+    let id = tables.frontends[&at].id;
+    want[0].services[0].previews.clear();
+    want[0].services[0].frontends.push(vip);
+    apply(&mut tables, &want);
+    assert_eq!((tables.frontends[&at].aim(), tables.frontends[&at].id), (Aim::Live, id));
+    apply(&mut tables, &want[1..]);
+    assert!(tables.previews.is_empty(), "they went with their deployment");
+}
+
+#[test]
 fn a_deployment_that_is_made_anew_can_go_on_where_it_was() {
     let mut tables = Tables::default();
     let remembered = Word::initial(Colour::Blue).switched(Colour::Green, Fate::Keep, None).unwrap();
@@ -439,6 +528,8 @@ fn any_want() -> impl Strategy<Value = Vec<DeploymentSpec>> {
             let mut service = ServiceSpec { refuse, ..service(number, &vips, &blue, &green) };
             for (backend, (down, surely, pinned)) in service.backends.iter_mut().flatten().zip(downs) {
                 (backend.serving, backend.pinned) = (!(down && surely), pinned);
+                // Some are drained as well.
+                backend.weight = if down { u16::from(surely) } else { BackendSpec::WEIGHT };
             }
             if split && number % 2 == 1 { other.services.push(service) } else { shop.services.push(service) }
         }

@@ -1,5 +1,6 @@
 //! The machine in a world of its own: one test for each rule, and histories at random.
 
+mod choosing;
 mod drills;
 mod histories;
 mod others;

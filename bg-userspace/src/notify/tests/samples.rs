@@ -5,7 +5,7 @@ use crate::model::policy::Target;
 use crate::model::record::{Cause, Record, Role, SliceIdentity, What};
 use crate::notify::roles::RoleState;
 use crate::notify::spec::{Call, EventKind, HookSpec, When};
-use bg_common::Colour;
+use bg_common::{Aim, Colour};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -104,6 +104,8 @@ pub(in crate::notify) fn every_kind() -> Vec<Record> {
         What::Unfrozen,
         What::Paused { seconds: 5 },
         What::Resumed { by_deadline: true },
+        What::Canary { colour, share: 50, was: 0, overridden: vec![text()] },
+        What::Preview { change: text(), prefix: "203.0.113.0/24".parse().ok(), to: Some(Aim::Other) },
         What::Probe { probe: text(), target, up: false, why: Some(text()) },
         What::Slice { colour, healthy: false, why: text() },
         What::Override { colour, backend: Some(IpAddr::from([0_u16; 8])), state: text() },

@@ -118,6 +118,8 @@ impl Machine {
             match ebpf.program_mut(name) {
                 Some(Program::Xdp(xdp)) => xdp.load(),
                 Some(Program::SchedClassifier(tc)) => tc.load(),
+                Some(Program::CgroupSockAddr(socket)) => socket.load(),
+                Some(Program::CgroupSock(socket)) => socket.load(),
                 _ => bail!("{name} is not in the object"),
             }
             .with_context(|| format!("load {name}"))?;

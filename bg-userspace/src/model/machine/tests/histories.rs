@@ -14,8 +14,9 @@ use crate::model::policy::{
 };
 use crate::model::record::{Cause, Memory, Record, What};
 use crate::model::{Moment, OrderId as Id};
+use crate::prefix::Prefix;
 use crate::refusal::Refusal;
-use bg_common::{Colour, Word};
+use bg_common::{Aim, Colour, Word};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -303,7 +304,15 @@ impl History {
             83..86 => Verb::Resume,
             86..88 => Verb::DrainExtend { by: dice.time() },
             88..90 => Verb::DrainEnd { fate },
-            90..94 => {
+            90..92 => {
+                let share = dice.pick(&[0, 0, 1, 50, 500, 1000, 1001]);
+                Verb::Canary { share, force }
+            }
+            92..94 => {
+                let to = dice.maybe(70, |dice| dice.pick(&[Aim::Live, Aim::Other, Aim::Blue, Aim::Green]));
+                Verb::Preview { prefix: office(dice), to }
+            }
+            94..97 => {
                 let (colour, number) = (dice.colour(), dice.pick(&[1, 2, 200]));
                 let backend = dice.maybe(50, |_| address(colour, number));
                 Verb::Override { colour, backend, state: dice.maybe(50, |dice| dice.percent(50)) }
@@ -719,6 +728,12 @@ impl History {
     }
 }
 
+/// Clients that may see something else.
+fn office(dice: &mut Dice) -> Prefix {
+    let text = dice.pick(&["203.0.113.0/24", "203.0.113.7/32", "2001:db8::/32"]);
+    text.parse().expect("it is a network")
+}
+
 /// How a deployment wants to be treated.
 fn policy(dice: &mut Dice) -> Policy {
     let fate = dice.pick(&[FateChoice::Keep, FateChoice::Reset, FateChoice::Move]);
@@ -766,5 +781,8 @@ fn policy(dice: &mut Dice) -> Policy {
         probes,
         gating_hooks: dice.percent(30),
         watching_hooks: dice.percent(30),
+        previews: if dice.percent(20) { vec![(office(dice), Aim::Other)] } else { Vec::new() },
+        drained: Vec::new(),
+        leaves: dice.percent(10),
     }
 }

@@ -8,8 +8,9 @@ use crate::model::order::{Actor, Answer, Done, Force, RollbackOrder, SwitchOrder
 use crate::model::policy::{Finding, Level, NoBackend, Policy, ProbePolicy, Target};
 use crate::model::record::{Cause, Memory, Record, What};
 use crate::model::view::View;
+use crate::prefix::Prefix;
 use bg_common::word::Fields;
-use bg_common::{Colour, Traffic, Word};
+use bg_common::{Aim, Colour, Traffic, Word};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -122,6 +123,8 @@ pub(super) struct World {
     pub(super) broken: bool,
     /// Backends without new flows, as the data plane has them.
     pub(super) down: BTreeMap<String, Vec<Down>>,
+    /// Clients that are led elsewhere by order, as the data plane has them.
+    pub(super) previews: BTreeMap<String, Vec<(Prefix, Aim)>>,
     pub(super) traffic: [Traffic; 2],
     pub(super) answers: BTreeMap<OrderId, Answer>,
     pub(super) asked_probes: usize,
@@ -173,6 +176,7 @@ impl World {
             foreign: VecDeque::new(),
             broken: false,
             down: BTreeMap::new(),
+            previews: BTreeMap::new(),
             traffic: [Traffic::default(); 2],
             answers: BTreeMap::new(),
             asked_probes: 0,
@@ -212,6 +216,8 @@ impl World {
         self.about.clear();
         self.unseen.clear();
         self.down = memories.iter().map(|(name, memory)| (name.clone(), memory.down.clone())).collect();
+        self.previews =
+            memories.iter().map(|(name, memory)| (name.clone(), memory.previews.clone())).collect();
         let frozen = memories.iter().filter(|(_, memory)| memory.frozen.is_some());
         self.must_be_frozen = frozen.map(|(name, _)| name.clone()).collect();
         let boot = format!("boot-{}", self.boot);
@@ -323,6 +329,7 @@ impl World {
             }
             Effect::ProbeNow { .. } => self.asked_probes += 1,
             Effect::CountNow => {}
+            Effect::Preview { deployment, rules } => drop(self.previews.insert(deployment, rules)),
             Effect::Serve { deployment, down } => {
                 self.served += 1;
                 if self.trace {
@@ -401,6 +408,10 @@ impl World {
             assert!(memory.frozen.is_some(), "who remembers the one must remember the other");
             self.must_be_frozen.insert(name.clone());
         }
+        if matches!(record.what, What::Canary { share: 0, .. }) && record.actor.who == Who::Bgd {
+            assert!(memory.frozen.is_some(), "who remembers the one must remember the other");
+            self.must_be_frozen.insert(name.clone());
+        }
         if record.what == What::Unfrozen {
             self.must_be_frozen.remove(&name);
         }
@@ -469,6 +480,8 @@ impl World {
             if let Some(word) = self.kernel.get(name).filter(|_| !self.unseen.contains(name)) {
                 assert_eq!(deployment.word(), *word, "the machine knows the kernel's word of {name}");
             }
+            let told = self.previews.get(name).map(Vec::as_slice).unwrap_or_default();
+            assert_eq!(told, deployment.previews, "the data plane leads those of {name} that were ordered");
             let Some(Configured { policy, services, .. }) =
                 self.configured.iter().find(|it| it.name == *name)
             else {

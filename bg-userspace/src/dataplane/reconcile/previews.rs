@@ -1,0 +1,45 @@
+//! Preview rules, brought in line. No packet looks at them before the word says that there are some.
+
+use super::Plan;
+use crate::dataplane::DeploymentSpec;
+use crate::dataplane::state::Op;
+use crate::refusal::Refusal;
+use bg_common::PreviewKey;
+use bg_common::names::MAX_PREVIEWS;
+use std::collections::BTreeMap;
+
+impl Plan {
+    /// Writes the rules that are new or lead elsewhere, and removes all others that are there.
+    pub(super) fn previews(&mut self, want: &[DeploymentSpec]) -> Result<(), Refusal> {
+        let mut wanted = BTreeMap::new();
+        for deployment in want {
+            let Some(id) = self.state.deployment_id(&deployment.name) else { continue };
+            wanted.extend(deployment.previews.iter().map(|(prefix, aim)| {
+                (PreviewKey::prefix(id, prefix.addr().into(), prefix.bits()), *aim as u32)
+            }));
+        }
+        if wanted.len() > MAX_PREVIEWS as usize {
+            return Err(Refusal::new(
+                "table-full",
+                format!("there is no room for another preview rule: the table holds {MAX_PREVIEWS}"),
+                "the preview rules of all deployments",
+                "remove rules that are not needed, or use shorter prefixes",
+            ));
+        }
+        let Self { state, ops, .. } = self;
+        // Removed first, so that a full table has room.
+        state.previews.retain(|key, _| {
+            let stays = wanted.contains_key(key);
+            if !stays {
+                ops.push(Op::RemovePreview(*key));
+            }
+            stays
+        });
+        for (key, aim) in wanted {
+            if state.previews.insert(key, aim) != Some(aim) {
+                ops.push(Op::SetPreview(key, aim));
+            }
+        }
+        Ok(())
+    }
+}
