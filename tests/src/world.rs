@@ -197,12 +197,12 @@ impl World {
         ];
         for (id, (proto, blue, green)) in services.into_iter().enumerate() {
             let id = id as u32;
-            let mut service = Service::default();
-            service.flags = match id {
+            let flags = match id {
                 CLOSED => Service::REFUSE,
                 STICKY => Service::BY_CLIENT | Service::CANARY_BY_CLIENT,
                 _ => 0,
             };
+            let mut service = Service { flags, ..Service::default() };
             let fate = if id == SWIFT { Fate::Move } else { Fate::Keep };
             for (colour, backends) in [(Colour::Blue, &blue), (Colour::Green, &green)] {
                 for family in Family::BOTH {

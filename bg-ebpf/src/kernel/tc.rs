@@ -137,7 +137,7 @@ fn bg_tc_ingress(context: TcContext) -> i32 {
 
 #[inline(never)]
 fn ingress(buffer: *mut __sk_buff) -> Step {
-    step(fast(&mut TcFrame::new(buffer), forward, send))
+    step(fast(&mut TcFrame::new(buffer), forward, send_to_slice))
 }
 
 #[inline(never)]
@@ -330,23 +330,47 @@ fn send_by<const FAR: bool>(
 ) -> Result<Step, Reason> {
     match rewrite.way {
         // The kernel alone knows which VLANs this machine takes part in, and takes the tag off.
-        Way::Client if packet.is_tagged() => return Err(Reason::Vlan),
-        Way::Client => return send_to_client(frame, packet, rewrite, apply),
-        Way::Slice(..) if packet.is_tagged() => {}
-        Way::Slice(Via::Stack, _) => {}
-        Way::Slice(..) if packet.hop_limit <= 1 => KernelTables.count(Reason::HopLimit),
-        Way::Slice(_, ifindex) if !frame.fits(packet, ifindex) => KernelTables.count(Reason::TooBig),
-        Way::Slice(Via::Peer, ifindex) => {
-            apply(rewrite, packet, frame, Hop::Take)?;
-            return Ok(redirect_peer(ifindex));
-        }
-        Way::Slice(Via::Neighbour, ifindex) => {
-            apply(rewrite, packet, frame, Hop::Take)?;
-            return Ok(redirect_neighbour(ifindex));
-        }
+        Way::Client if packet.is_tagged() => Err(Reason::Vlan),
+        Way::Client => send_to_client(frame, packet, rewrite, apply),
+        Way::Slice(via, ifindex) => send_over(frame, packet, rewrite, (via, ifindex), apply),
     }
-    apply(rewrite, packet, frame, Hop::Keep)?;
-    Ok(TC_ACT_UNSPEC)
+}
+
+/// Rewrites a packet of a client and sends it on its way.
+#[inline(always)]
+fn send_to_slice(frame: &mut TcFrame<false>, packet: &Packet, rewrite: &Rewrite) -> Result<Step, Reason> {
+    let Way::Slice(via, ifindex) = rewrite.way else { return Err(Reason::BrokenTable) };
+    send_over(frame, packet, rewrite, (via, ifindex), Rewrite::apply)
+}
+
+/// Rewrites a packet and sends it over the link to a slice.
+#[inline(always)]
+fn send_over<const FAR: bool>(
+    frame: &mut TcFrame<FAR>,
+    packet: &Packet,
+    rewrite: &Rewrite,
+    way: (Via, u32),
+    apply: Apply<FAR>,
+) -> Result<Step, Reason> {
+    let redirects = match way {
+        _ if packet.is_tagged() => false,
+        (Via::Stack, _) => false,
+        _ if packet.hop_limit <= 1 => {
+            KernelTables.count(Reason::HopLimit);
+            false
+        }
+        (_, ifindex) if !frame.fits(packet, ifindex) => {
+            KernelTables.count(Reason::TooBig);
+            false
+        }
+        (Via::Peer | Via::Neighbour, _) => true,
+    };
+    apply(rewrite, packet, frame, if redirects { Hop::Take } else { Hop::Keep })?;
+    Ok(match way {
+        (Via::Peer, ifindex) if redirects => redirect_peer(ifindex),
+        (_, ifindex) if redirects => redirect_neighbour(ifindex),
+        _ => TC_ACT_UNSPEC,
+    })
 }
 
 /// Sends a reply out where the route to the client leads. A reply that only the kernel can handle goes to

@@ -361,7 +361,7 @@ impl Model {
             |colour| service.rings.get(&(colour, packet.is_v6())).map(Vec::as_slice).unwrap_or_default();
         let aim = match frontend.aim {
             Aim::Live if word.previews => self.preview(service.deployment, packet.src),
-            aim => aim,
+            aim @ (Aim::Live | Aim::Other | Aim::Blue | Aim::Green) => aim,
         };
         let colour = match aim {
             Aim::Live => live,
