@@ -17,6 +17,7 @@ mod lab;
 mod lifecycle;
 mod local;
 mod orders;
+mod pins;
 mod places;
 mod ports;
 mod refusals;
