@@ -9,6 +9,7 @@
 )]
 
 mod chaos;
+mod floods;
 mod hairpin;
 mod harness;
 mod icmp;
