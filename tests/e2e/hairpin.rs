@@ -36,16 +36,6 @@ fn ask(namespace: &Namespace, target: SocketAddr) -> std::io::Result<Stamp> {
     text.split(' ').next().unwrap_or_default().parse().map_err(std::io::Error::other)
 }
 
-fn count(lab: &Lab, name: &str) -> u64 {
-    let counters = lab.daemon.json(&["counters"]).unwrap();
-    let reasons = counters["reasons"].as_array().unwrap();
-    reasons
-        .iter()
-        .find(|reason| reason["name"] == name)
-        .and_then(|reason| reason["count"].as_u64())
-        .unwrap_or(0)
-}
-
 #[test]
 fn a_machine_of_a_slice_reaches_itself_and_its_neighbours_through_the_vip() {
     for way in WAYS {
@@ -89,7 +79,7 @@ fn a_machine_of_a_slice_reaches_itself_and_its_neighbours_through_the_vip() {
             for stream in &mut kept {
                 assert_eq!(get(stream, false).unwrap().colour, Colour::Blue, "{way:?}");
             }
-            assert_eq!(count(&lab, "own-address"), 0);
+            assert_eq!(lab.counted("own-address"), 0);
         }
     }
 }
@@ -151,7 +141,7 @@ fn without_the_option_a_machine_does_not_reach_itself_and_it_is_counted() {
     let machine = &blue(&lab)[0].namespace;
     let [target, _] = frontends(service::DATAGRAMS);
     machine.run(|| UdpSocket::bind((IpAddr::from([0; 4]), 0)).unwrap().send_to(b"who?", target).unwrap());
-    wait::until("it is counted", wait::PATIENCE, || count(&lab, "own-address") == 1).unwrap();
+    wait::until("it is counted", wait::PATIENCE, || lab.counted("own-address") == 1).unwrap();
 }
 
 #[test]

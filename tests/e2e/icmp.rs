@@ -12,14 +12,6 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 /// What every path is asked to carry, in both directions.
 const BYTES: usize = 1 << 20;
 
-/// How often a reason was counted.
-fn counted(lab: &Lab, reason: &str) -> u64 {
-    let counters = lab.daemon.json(&["counters"]).unwrap();
-    let reasons = counters["reasons"].as_array().unwrap();
-    let found = reasons.iter().find(|counted| counted["name"] == reason);
-    found.map_or(0, |counted| counted["count"].as_u64().unwrap())
-}
-
 /// The machine that serves.
 fn blue(lab: &Lab) -> &Machine {
     lab.topology.slice(Colour::Blue).next().unwrap()
@@ -46,10 +38,10 @@ fn discovers<T>(way: Way, offload: bool, reason: Option<&str>, make: impl Fn(&La
     let _path = make(&lab);
     lab.daemon.launch().unwrap();
     for target in frontends(service::LINES) {
-        let before = reason.map(|reason| counted(&lab, reason));
+        let before = reason.map(|reason| lab.counted(reason));
         carry(&lab, target);
         if let (Some(reason), Some(before)) = (reason, before) {
-            assert!(counted(&lab, reason) > before, "{target}: no {reason}");
+            assert!(lab.counted(reason) > before, "{target}: no {reason}");
         }
     }
 }
@@ -119,7 +111,7 @@ fn a_client_hears_that_no_slice_listens() {
             socket.send(b"is anybody there?").unwrap();
             refused(&socket);
         }
-        assert!(counted(&lab, "icmp-error") >= 2, "{way:?}");
+        assert!(lab.counted("icmp-error") >= 2, "{way:?}");
     }
 }
 
@@ -139,7 +131,7 @@ fn a_slice_hears_that_its_client_is_gone() {
             server.send(b"wait!").unwrap();
             refused(&server);
         }
-        assert!(counted(&lab, "icmp-error") >= 2, "{way:?}");
+        assert!(lab.counted("icmp-error") >= 2, "{way:?}");
     }
 }
 

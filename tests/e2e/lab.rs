@@ -137,6 +137,14 @@ impl Lab {
     pub(crate) fn start(&self, loads: Vec<Load>) -> Traffic {
         Traffic::start(&self.topology.client, loads).unwrap()
     }
+
+    /// How often a reason was counted.
+    pub(crate) fn counted(&self, reason: &str) -> u64 {
+        let counters = self.daemon.json(&["counters"]).unwrap();
+        let reasons = counters["reasons"].as_array().unwrap();
+        let found = reasons.iter().find(|counted| counted["name"] == reason);
+        found.map_or(0, |counted| counted["count"].as_u64().unwrap())
+    }
 }
 
 impl Drop for Lab {
@@ -219,15 +227,18 @@ macro_rules! matrix {
     };
 }
 
-/// Makes a module of tests from a function of a lab: one for each way.
+/// Makes a module of tests from a function of a lab, which may be of a kind of its own: one for each way.
 macro_rules! ways {
     ($name:ident) => {
+        $crate::lab::ways!($name, $crate::lab::Lab::new);
+    };
+    ($name:ident, $lab:path) => {
         mod $name {
-            use crate::lab::{Lab, Way};
+            use crate::lab::Way;
 
             fn play(way: Way) {
                 if way.is_possible() {
-                    super::$name(Lab::new(way));
+                    super::$name($lab(way));
                 }
             }
 

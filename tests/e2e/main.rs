@@ -10,6 +10,7 @@
 
 mod chaos;
 mod choosing;
+mod floods;
 mod hairpin;
 mod harness;
 mod icmp;
