@@ -31,6 +31,24 @@ pub enum NotAPrefix {
 }
 
 impl Prefix {
+    /// What to do about a network that [covers](Self::covers_ipv4) IPv4 clients.
+    pub const LESS: &str =
+        "write the part of IPv6 that is meant, such as 2000::/3 for all that is routed, and IPv4 by itself";
+
+    /// Whether it is IPv6 and has all of IPv4 in it, whose addresses the tables hold as `::ffff:0:0/96` (RFC 4291
+    /// section 2.5.5.2).
+    #[must_use]
+    pub fn covers_ipv4(&self) -> bool {
+        let mapped = std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped();
+        self.addr.is_ipv6() && Self::around(mapped.into(), self.len) == *self
+    }
+
+    /// The network of one address.
+    #[must_use]
+    pub const fn one(addr: IpAddr) -> Self {
+        Self { addr, len: if addr.is_ipv4() { 32 } else { 128 } }
+    }
+
     /// The first address.
     #[must_use]
     pub const fn addr(&self) -> IpAddr {
@@ -118,6 +136,25 @@ mod tests {
             assert_eq!(prefix.to_string(), printed);
             assert_eq!(printed.parse(), Ok(prefix));
         }
+    }
+
+    #[test]
+    fn a_network_of_ipv6_that_has_ipv4_in_it_is_known() {
+        for (text, covers) in [
+            ("::/1", true),
+            ("::/80", true),
+            ("::fffe:0:0/95", true),
+            ("::/81", false),
+            ("2000::/3", false),
+            ("8000::/1", false),
+            ("::1", false),
+            ("128.0.0.0/1", false),
+            ("0.0.0.0/1", false),
+        ] {
+            assert_eq!(text.parse::<Prefix>().unwrap().covers_ipv4(), covers, "{text}");
+        }
+        let one: Prefix = "2001:db8::1".parse().unwrap();
+        assert_eq!(Prefix::one("2001:db8::1".parse().unwrap()), one);
     }
 
     #[test]

@@ -71,6 +71,10 @@ pub(super) fn previews(
                 let mend = "write the clients' network, such as \"203.0.113.0/24\" or \"2001:db8::/32\"";
                 problems.add("config-prefix", &place, why.to_string(), mend);
             }
+            Ok(prefix) if prefix.covers_ipv4() => {
+                let what = format!("{prefix} has IPv4 clients in it, which bg knows as ::ffff:0:0/96");
+                problems.add("config-prefix", &place, what, Prefix::LESS);
+            }
             Ok(prefix) if rules.contains_key(&prefix) => {
                 problems.add("config-duplicate", &place, format!("{prefix} is listed twice"), "list it once");
             }

@@ -32,6 +32,10 @@ impl Deployment {
 
     pub(super) fn order_preview(&mut self, step: &mut Step<'_>, said: Said, prefix: Prefix, to: Option<Aim>) {
         let name = self.name.clone();
+        if to.is_some() && prefix.covers_ipv4() {
+            let what = format!("{prefix} has IPv4 clients in it, which bg knows as ::ffff:0:0/96");
+            return self.no(step, &said, "preview", ("bad-preview", what, Prefix::LESS.to_owned()));
+        }
         if self.policy.previews.iter().any(|(known, _)| *known == prefix) {
             let what = format!("the rule for {prefix} stands in the configuration");
             let mend = format!("change [deployment.{name}.preview], then: systemctl reload bgd");

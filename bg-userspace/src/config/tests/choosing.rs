@@ -59,6 +59,7 @@ fn what_cannot_decide_on_new_flows_is_refused_with_what_mends_it() {
         (SHOP, "weights = { \"10.1.0.2\" = 0 }", "config-range", "from 1 to 256"),
         (SHOP, "preview = { \"203.0.113.7/24\" = \"other\" }", "config-prefix", "203.0.113.0/24"),
         (SHOP, "preview = { \"0.0.0.0/0\" = \"other\" }", "config-prefix", "203.0.113.0/24"),
+        (SHOP, "preview = { \"::/3\" = \"other\" }", "config-prefix", "2000::/3"),
         (SHOP, "preview = { \"203.0.113.0/24\" = \"staging\" }", "config-choice", "other"),
         (SHOP, "preview = { \"203.0.113.0/24\" = \"live\" }", "config-choice", "blue"),
         (SHOP, "preview = [\"203.0.113.0/24\"]", "config-type", "[deployment.shop.preview]"),

@@ -250,8 +250,16 @@ fn rules_of_the_configuration_set_the_word_by_themselves_and_go_before_orders() 
 #[test]
 fn rules_that_make_no_sense_are_refused() {
     let mut world = World::new(policy());
-    for (verb, code) in [(lead(None), "unknown-preview"), (lead(Some(Aim::Live)), "bad-preview")] {
-        assert_eq!(world.order(verb).unwrap_err().code, code);
+    let everybody = |to| Verb::Preview { prefix: "::/3".parse().unwrap(), to };
+    for (verb, code, mend) in [
+        (lead(None), "unknown-preview", "list"),
+        (lead(Some(Aim::Live)), "bad-preview", "rm"),
+        (everybody(Some(Aim::Other)), "bad-preview", "2000::/3"),
+        (everybody(None), "unknown-preview", "list"),
+    ] {
+        let refusal = world.order(verb).unwrap_err();
+        assert_eq!(refusal.code, code);
+        assert!(refusal.mend.contains(mend), "{refusal}");
     }
     for host in 0..256 {
         let prefix = format!("198.51.{}.0/24", host).parse().unwrap();
