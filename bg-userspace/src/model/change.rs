@@ -336,6 +336,9 @@ impl Deployment {
             let what = What::NotSwitched { cause: go.cause, to: go.to, why };
             self.tell(step, &actor, reason.as_deref(), what);
         }
+        if let Make::Previews(previews) = &make {
+            self.previews_not_set(step, previews);
+        }
         let again = step.now.moment.after(AGAIN);
         match why {
             Why::Order { id, .. } => step.answer(id, Err(refusal)),

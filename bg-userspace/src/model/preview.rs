@@ -18,6 +18,8 @@ pub(super) struct Previews {
     pub(super) in_use: bool,
     /// The rule that was ordered, or is not wanted any more; none: the configuration's have changed.
     pub(super) rule: Option<(Prefix, Option<Aim>)>,
+    /// Where the rule led before, if there was one.
+    pub(super) was: Option<Aim>,
 }
 
 impl Deployment {
@@ -71,11 +73,8 @@ impl Deployment {
             let mend = format!("remove some, or use shorter prefixes: bgctl preview {name} list");
             return self.no(step, &said, "preview", ("too-many-previews", what, mend));
         }
-        self.previews.retain(|(known, _)| *known != prefix);
-        self.previews.extend(to.map(|aim| (prefix, aim)));
-        self.previews.sort_unstable();
-        self.tell_previews(step);
-        let previews = Previews { in_use: self.has_previews(), rule: Some((prefix, to)) };
+        self.lead(step, prefix, to);
+        let previews = Previews { in_use: self.has_previews(), rule: Some((prefix, to)), was: known };
         if self.word.has_previews() == previews.in_use {
             self.previews_set(step, said.why(), previews);
         } else {
@@ -83,9 +82,24 @@ impl Deployment {
         }
     }
 
+    /// The word could not be made to say whether there are rules, so the order that would need it is undone.
+    pub(super) fn previews_not_set(&mut self, step: &mut Step<'_>, previews: &Previews) {
+        if let Some((prefix, _)) = previews.rule {
+            self.lead(step, prefix, previews.was);
+        }
+    }
+
+    /// Clients of `prefix` are led there by order, or nowhere else than all others.
+    fn lead(&mut self, step: &mut Step<'_>, prefix: Prefix, to: Option<Aim>) {
+        self.previews.retain(|(known, _)| *known != prefix);
+        self.previews.extend(to.map(|aim| (prefix, aim)));
+        self.previews.sort_unstable();
+        self.tell_previews(step);
+    }
+
     /// The word says whether there are rules.
     pub(super) fn previews_set(&mut self, step: &mut Step<'_>, why: Why, previews: Previews) {
-        let Previews { in_use, rule } = previews;
+        let Previews { in_use, rule, was: _ } = previews;
         let (change, prefix, to) = match rule {
             Some((prefix, Some(to))) => ("added", Some(prefix), Some(to)),
             Some((prefix, None)) => ("removed", Some(prefix), None),
@@ -111,7 +125,11 @@ impl Deployment {
         let in_use = self.has_previews();
         if self.configured && self.word.has_previews() != in_use && self.is_ready(step.now.moment) {
             let why = if in_use { "there are preview rules" } else { "there are no preview rules" };
-            self.alter(step, Why::Bgd(why.to_owned()), Make::Previews(Previews { in_use, rule: None }));
+            self.alter(
+                step,
+                Why::Bgd(why.to_owned()),
+                Make::Previews(Previews { in_use, rule: None, was: None }),
+            );
         }
     }
 

@@ -200,6 +200,24 @@ fn a_canary_of_somebody_else_is_drift_and_stays() {
 }
 
 #[test]
+fn an_order_about_previews_that_is_refused_by_the_word_is_undone() {
+    let mut world = World::new(policy());
+    world.broken = true;
+    world.order(lead(Some(Aim::Other))).unwrap_err();
+    assert!(world.view().previews.is_empty() && world.previews["shop"].is_empty());
+    world.broken = false;
+    world.pass(seconds(60));
+    assert!(!world.fields().preview, "whoever was refused is not served later");
+    world.say(lead(Some(Aim::Other))).unwrap();
+    world.broken = true;
+    world.order(lead(None)).unwrap_err();
+    assert_eq!(world.previews["shop"], [(office(), Aim::Other)]);
+    world.broken = false;
+    world.pass(seconds(60));
+    assert!(world.fields().preview);
+}
+
+#[test]
 fn a_preview_rule_is_led_before_the_word_says_so_and_forgotten_with_it() {
     let mut world = World::new(policy());
     assert_eq!(
