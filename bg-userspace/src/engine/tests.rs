@@ -11,7 +11,7 @@ use crate::model::event::{Configured, Phase};
 use crate::model::order::{Actor, Done, SwitchOrder, Verb};
 use crate::model::policy::{Finding, Level, NoBackend, Policy, ProbePolicy, Target};
 use crate::model::record::{Memory, Record};
-use bg_common::{Colour, Fate, Via, Word};
+use bg_common::{Aim, Colour, Fate, Via, Word};
 use std::time::Duration;
 
 const BLUE: Colour = Colour::Blue;
@@ -392,4 +392,24 @@ async fn a_deployment_that_was_taken_out_and_comes_back_is_as_it_was() {
     assert!(!serving(), "what had failed has not been heard of since");
     let status = handle.status().await.unwrap();
     assert_eq!((status.deployments[0].live, &status.deployments[0].drift), (GREEN, &None));
+}
+
+fn lead(prefix: &str, to: Option<Aim>) -> Order {
+    Order { verb: Verb::Preview { prefix: prefix.parse().unwrap(), to }, ..switch(None) }
+}
+
+/// The preview rules that were applied last.
+fn led(fake: &Fake) -> Vec<(String, Aim)> {
+    fake.state().deployments[0].previews.iter().map(|(prefix, aim)| (prefix.to_string(), *aim)).collect()
+}
+
+#[tokio::test]
+async fn preview_rules_come_back_with_their_deployment() {
+    let (Running { fake, handle, .. }, _told) = told(&Fake::default(), false);
+    handle.wire(plan("eth0"), vec![spec()], configured()).await.unwrap();
+    handle.order(lead("203.0.113.0/24", Some(Aim::Other))).await.unwrap();
+    handle.wire(plan("eth0"), Vec::new(), Vec::new()).await.unwrap();
+    handle.wire(plan("eth0"), vec![spec()], configured()).await.unwrap();
+    assert_eq!(led(&fake), [("203.0.113.0/24".to_owned(), Aim::Other)]);
+    assert!(fake.state().words["shop"].has_previews());
 }

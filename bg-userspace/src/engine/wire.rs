@@ -26,7 +26,7 @@ impl Engine {
             }
         };
         crate::fail_point!("after-attach");
-        self.remember_down(&deployments);
+        self.remember(&deployments);
         let wanted = self.overlaid(&deployments);
         let applied = self.dataplane.apply(&wanted);
         crate::fail_point!("after-apply");
@@ -100,11 +100,12 @@ impl Engine {
         wanted
     }
 
-    /// Until the model has decided, the backends of what comes back are as they were when it went.
-    fn remember_down(&mut self, deployments: &[DeploymentSpec]) {
+    /// Until the model has decided, the backends and rules of what comes back are as they were when it went.
+    fn remember(&mut self, deployments: &[DeploymentSpec]) {
         for name in deployments.iter().map(|deployment| &deployment.name) {
             if let Some(memory) = self.machine.remembered(name) {
                 self.down.insert(name.clone(), memory.down.clone());
+                self.previews.insert(name.clone(), memory.previews.clone());
             }
         }
     }

@@ -97,6 +97,16 @@ impl Deployment {
         self.tell_previews(step);
     }
 
+    /// Takes over the rules that were ordered before, but for those that the configuration has.
+    pub(super) fn remember_previews(&mut self, step: &mut Step<'_>, mut previews: Vec<(Prefix, Aim)>) {
+        let before = previews.len();
+        previews.retain(|(prefix, _)| self.policy.previews.iter().all(|(known, _)| known != prefix));
+        self.previews = previews;
+        if before > 0 {
+            self.tell_previews(step);
+        }
+    }
+
     /// The word says whether there are rules.
     pub(super) fn previews_set(&mut self, step: &mut Step<'_>, why: Why, previews: Previews) {
         let Previews { in_use, rule, was: _ } = previews;

@@ -14,13 +14,14 @@ impl Deployment {
     pub(super) fn restore(&mut self, step: &mut Step<'_>, memory: Option<Memory>, made: bool) {
         let Some(memory) = memory else { return self.without_memory(step) };
         let Memory { slices, rollback, frozen, overrides, drilled, down, healthy, last, .. } = memory.clone();
-        (self.previews, self.canary_forced) = (memory.previews.clone(), memory.canary_forced);
+        self.canary_forced = memory.canary_forced;
         (self.slices, self.rollback, self.frozen) = (slices, rollback, frozen);
         (self.overrides, self.drilled, self.last) = (overrides, drilled, last);
         self.material = memory.material.unwrap_or(self.material);
         self.health.remember(down, healthy);
         // Before anything is told: what is remembered from here on is what the rings are.
         self.serve(step);
+        self.remember_previews(step, memory.previews.clone());
         self.schedule_drill(step);
         // Taken down and made anew within one boot is as good as a boot. If whoever made them has ended since, a
         // drain that has ended looks the same, and is none.

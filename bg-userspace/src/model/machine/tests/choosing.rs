@@ -200,6 +200,20 @@ fn a_canary_of_somebody_else_is_drift_and_stays() {
 }
 
 #[test]
+fn preview_rules_of_a_deployment_that_was_away_are_led_again() {
+    let mut world = World::new(policy());
+    world.say(lead(Some(Aim::Other))).unwrap();
+    world.kernel.remove("shop");
+    world.reread();
+    assert!(!world.previews.contains_key("shop"));
+    let word = world.machine.memories["shop"].after_reboot();
+    world.kernel.insert("shop".to_owned(), word);
+    world.reread();
+    assert_eq!(world.previews["shop"], [(office(), Aim::Other)]);
+    assert!(world.fields().preview);
+}
+
+#[test]
 fn an_order_about_previews_that_is_refused_by_the_word_is_undone() {
     let mut world = World::new(policy());
     world.broken = true;

@@ -251,6 +251,8 @@ impl World {
 
     pub(super) fn reread(&mut self) {
         self.unseen.clear();
+        let Self { previews, kernel, .. } = self;
+        previews.retain(|name, _| kernel.contains_key(name));
         let words = self.kernel.iter().map(|(name, word)| (name.clone(), *word)).collect();
         self.feed(Event::Words(words));
     }
