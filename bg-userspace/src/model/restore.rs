@@ -79,7 +79,13 @@ impl Deployment {
     pub(super) fn remember_late(&mut self, step: &mut Step<'_>, memory: Memory, doubt: Option<String>) {
         let now = step.now.moment;
         let is_blank = self.slices == <[super::record::SliceMemory; 2]>::default() && self.last.is_none();
-        let same = memory.boot == step.boot && memory.word() == self.word;
+        // Where no rule was known, the word was made to say so.
+        let without = memory.word().with_previews(self.word.has_previews());
+        let same = memory.boot == step.boot && (memory.word() == self.word || without == Ok(self.word));
+        if self.previews.is_empty() {
+            self.remember_previews(step, memory.previews.clone());
+        }
+        self.canary_forced |= same && memory.canary_forced;
         if is_blank && memory.word().live() == self.live(now) {
             let Memory { slices, rollback, drilled, last, ref watch, .. } = memory;
             (self.slices, self.rollback, self.drilled, self.last) = (slices, rollback, drilled, last);

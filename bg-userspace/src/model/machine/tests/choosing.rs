@@ -2,6 +2,7 @@
 
 use super::rules::passive;
 use super::world::*;
+use crate::model::event::Event;
 use crate::model::order::{Done, Force, RollbackOrder, SwitchOrder, Verb};
 use crate::model::policy::{DrainLimit, FateChoice, Policy, Target};
 use crate::prefix::Prefix;
@@ -197,6 +198,49 @@ fn a_canary_of_somebody_else_is_drift_and_stays() {
     assert_eq!(world.fields().canary, 300);
     assert!(world.told().contains(&"drift".to_owned()));
     assert_eq!(world.view().canary, 300);
+}
+
+/// The daemon is started while the journal cannot be read.
+fn blind(world: &mut World) -> Event {
+    let memories = world.memories().into_iter().collect();
+    world.journal.clear();
+    world.durable = 0;
+    world.restart();
+    Event::Remembered { boot: "boot-1".to_owned(), memories, doubt: None }
+}
+
+#[test]
+fn preview_rules_that_are_remembered_late_are_led_again_unless_others_were_ordered_since() {
+    let mut world = World::new(Policy { bake: Some(seconds(600)), ..policy() });
+    world.say(lead(Some(Aim::Other))).unwrap();
+    world.go(GREEN).unwrap();
+    let remembered = blind(&mut world);
+    assert!(world.view().previews.is_empty());
+    world.feed(remembered);
+    assert_eq!(world.view().previews, [(office(), Aim::Other, false)]);
+    assert_eq!(world.previews["shop"], [(office(), Aim::Other)]);
+    assert_eq!(world.memories()["shop"].previews, [(office(), Aim::Other)]);
+    assert!(world.fields().preview);
+    assert!(world.view().bake_left.is_some(), "the word is as it was, but for the rules");
+
+    let remembered = blind(&mut world);
+    let prefix = "198.51.100.0/24".parse().unwrap();
+    world.say(Verb::Preview { prefix, to: Some(Aim::Green) }).unwrap();
+    world.feed(remembered);
+    assert_eq!(world.view().previews, [(prefix, Aim::Green, false)]);
+}
+
+#[test]
+fn that_a_canary_was_forced_is_remembered_late() {
+    let mut world = World::new(probed());
+    world.healthy(&[BLUE]);
+    world.sick(GREEN);
+    world.order(Verb::Canary { share: 50, force: force(&["health"]) }).unwrap();
+    let remembered = blind(&mut world);
+    world.feed(remembered);
+    world.healthy(&[BLUE]);
+    world.sick(GREEN);
+    assert_eq!(world.fields().canary, 50);
 }
 
 #[test]
