@@ -7,6 +7,7 @@ mod counting;
 mod effects;
 mod event;
 mod log;
+mod previews;
 mod standing;
 pub mod status;
 mod surroundings;
@@ -29,7 +30,8 @@ use crate::refusal::Refusal;
 use bg_common::Aim;
 use event::Reply;
 use nix::time::{ClockId, clock_gettime};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use watcher::Watcher;
@@ -61,6 +63,8 @@ pub struct Engine {
     down: HashMap<String, Vec<Down>>,
     /// Clients that operators lead elsewhere than to the live colour.
     previews: HashMap<String, Vec<(Prefix, Aim)>>,
+    /// Where bgd's own probes through the VIPs come from.
+    probes_from: BTreeSet<IpAddr>,
     roles: HashMap<String, Roles>,
     /// The rings are not as the model wants them.
     unserved: bool,
@@ -119,6 +123,7 @@ impl Engine {
             start: (Instant::now(), monotonic.into()),
             down,
             previews,
+            probes_from: BTreeSet::new(),
             roles: HashMap::new(),
             unserved: false,
             reading: false,

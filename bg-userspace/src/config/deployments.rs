@@ -59,6 +59,7 @@ pub(super) fn deployment(
     let weights = weights(raw.weights, &slices, problems);
     let policy = Policy {
         previews,
+        probe_addresses: probe_addresses.to_vec(),
         drained: weights.iter().filter(|(_, weight)| **weight == 0).map(|(machine, _)| *machine).collect(),
         leaves: services.iter().any(|checked| checked.service.on_switch != FateChoice::Keep),
         slices: slices.clone(),

@@ -413,3 +413,23 @@ async fn preview_rules_come_back_with_their_deployment() {
     assert_eq!(led(&fake), [("203.0.113.0/24".to_owned(), Aim::Other)]);
     assert!(fake.state().words["shop"].has_previews());
 }
+
+#[tokio::test]
+async fn probes_through_a_vip_are_led_by_no_preview_rule() {
+    let (Running { fake, handle, .. }, _told) = told(&Fake::default(), false);
+    let mut configured = configured();
+    configured[0].policy.probe_addresses = vec!["10.99.0.2".parse().unwrap(), "fd00:9::2".parse().unwrap()];
+    handle.wire(plan("eth0"), vec![spec()], configured).await.unwrap();
+    assert_eq!(led(&fake), []);
+    for prefix in ["10.0.0.0/8", "10.99.0.2"] {
+        handle.order(lead(prefix, Some(Aim::Other))).await.unwrap();
+        let rules = [("10.0.0.0/8", Aim::Other), ("10.99.0.2/32", Aim::Live), ("fd00:9::2/128", Aim::Live)];
+        assert_eq!(led(&fake), rules.map(|(prefix, aim)| (prefix.to_owned(), aim)));
+    }
+    let status = handle.status().await.unwrap();
+    assert_eq!(status.deployments[0].previews.len(), 2, "only what somebody wants is shown");
+    for prefix in ["10.0.0.0/8", "10.99.0.2"] {
+        handle.order(lead(prefix, None)).await.unwrap();
+    }
+    assert_eq!(led(&fake), []);
+}

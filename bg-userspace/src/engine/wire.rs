@@ -27,6 +27,7 @@ impl Engine {
         };
         crate::fail_point!("after-attach");
         self.remember(&deployments);
+        self.probes_from = configured.iter().flat_map(|it| it.policy.probe_addresses.clone()).collect();
         let wanted = self.overlaid(&deployments);
         let applied = self.dataplane.apply(&wanted);
         crate::fail_point!("after-apply");
@@ -80,12 +81,6 @@ impl Engine {
             if let Some(memory) = self.machine.remembered(&deployment.name) {
                 deployment.initial = memory.after_reboot();
             }
-            let ordered = self.previews.get(&deployment.name).into_iter().flatten();
-            for (prefix, aim) in ordered {
-                if deployment.previews.iter().all(|(known, _)| known != prefix) {
-                    deployment.previews.push((*prefix, *aim));
-                }
-            }
             let Some(down) = self.down.get(&deployment.name).filter(|down| !down.is_empty()) else {
                 continue;
             };
@@ -97,6 +92,7 @@ impl Engine {
                 }
             }
         }
+        self.lead(&mut wanted);
         wanted
     }
 

@@ -47,6 +47,8 @@ pub struct Policy {
     pub watching_hooks: bool,
     /// Which clients are led elsewhere than to the live colour; orders add others.
     pub previews: Vec<(Prefix, Aim)>,
+    /// Where bg's own probes through the VIPs come from: no rule leads them elsewhere.
+    pub probe_addresses: Vec<IpAddr>,
     /// Machines of weight 0: they get no new flows, whatever probes say.
     pub drained: Vec<IpAddr>,
     /// Whether flows of some service leave at a switch, although the deployment's stay.

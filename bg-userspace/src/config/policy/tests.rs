@@ -1,5 +1,6 @@
 //! Rows of one valid deployment with keys that are right, and with one that is wrong.
 
+use crate::config::DEFAULT_PROBE_ADDRESSES;
 use crate::config::tests::{broken_in, check_in, deployment};
 use crate::model::policy::{
     DeadFlows, DrainLimit, DrillSchedule, FateChoice, Flap, NoBackend, Passive, Policy, Quorum,
@@ -34,12 +35,16 @@ fn probed() -> String {
 fn nothing_is_promised_or_watched_by_default() {
     let policy = deployment(GOOD, KEYS, "").policy;
     let slices = [vec!["10.1.0.2".parse().unwrap()], vec!["10.2.0.2".parse().unwrap()]];
-    assert_eq!(policy, Policy { slices, ..Policy::default() });
+    let probe_addresses = DEFAULT_PROBE_ADDRESSES.to_vec();
+    assert_eq!(policy, Policy { slices, probe_addresses, ..Policy::default() });
 }
 
 #[test]
 fn what_is_configured_arrives() {
-    let none = || Policy { slices: deployment(GOOD, KEYS, "").slices, ..Policy::default() };
+    let none = || {
+        let (slices, probe_addresses) = (deployment(GOOD, KEYS, "").slices, DEFAULT_PROBE_ADDRESSES.to_vec());
+        Policy { slices, probe_addresses, ..Policy::default() }
+    };
     let probes = || deployment(&probed(), KEYS, "").policy.probes;
     let drain = |seconds, fate| Some(DrainLimit { after: self::seconds(seconds), fate });
     let rows = [

@@ -782,6 +782,7 @@ fn policy(dice: &mut Dice) -> Policy {
         gating_hooks: dice.percent(30),
         watching_hooks: dice.percent(30),
         previews: if dice.percent(20) { vec![(office(dice), Aim::Other)] } else { Vec::new() },
+        probe_addresses: Vec::new(),
         drained: Vec::new(),
         leaves: dice.percent(10),
     }
