@@ -19,6 +19,7 @@ pub(super) struct Claims {
     vips: Vec<(String, At<IpAddr>)>,
     deployments: usize,
     services: usize,
+    previews: usize,
 }
 
 impl Claims {
@@ -51,6 +52,12 @@ impl Claims {
         [blue, green].map(|slice| slice.into_iter().map(|addr| addr.value).collect())
     }
 
+    /// Enters so many preview rules of a deployment; where there are some, each address that probes come from takes
+    /// one entry more.
+    pub(super) fn previews(&mut self, rules: usize, probe_addresses: usize) {
+        self.previews += if rules > 0 { rules + probe_addresses } else { 0 };
+    }
+
     /// Looks whether somebody has an address that probes come from; `place` is where it was typed, if it was.
     pub(super) fn probe_address(&self, addr: IpAddr, place: Option<&Place>, problems: &mut Problems<'_>) {
         let vip = self.vips.iter().find(|(_, vip)| vip.value == addr);
@@ -81,13 +88,14 @@ impl Claims {
             }
         }
         let addresses: HashSet<_> = self.vips.iter().map(|(_, vip)| vip.value).collect();
-        let Self { frontends, backends, deployments, services, .. } = self;
+        let Self { frontends, backends, deployments, services, previews, .. } = self;
         for (count, most, of) in [
             (deployments, names::MAX_DEPLOYMENTS, "deployments"),
             (services, names::MAX_SERVICES, "services"),
             (frontends.len() + addresses.len(), names::MAX_FRONTENDS, "frontends (VIP and port) and VIPs"),
             // Each backend takes one position of the ring, of which there are more.
             (backends.len(), names::MAX_BACKENDS, "backends (machine, service and colour)"),
+            (previews, names::MAX_PREVIEWS, "preview rules (with those that keep probes out)"),
         ] {
             if count > usize::try_from(most).unwrap_or(usize::MAX) {
                 let what = format!("{count} {of} are more than the tables hold");

@@ -56,6 +56,7 @@ pub(super) fn deployment(
 
     let (name, blue, green) = (name?, blue?, green?);
     let slices = claims.add(&name, [blue, green], &services, problems);
+    claims.previews(previews.len(), probe_addresses.len());
     let weights = weights(raw.weights, &slices, problems);
     let policy = Policy {
         previews,

@@ -433,3 +433,16 @@ async fn probes_through_a_vip_are_led_by_no_preview_rule() {
     }
     assert_eq!(led(&fake), []);
 }
+
+#[tokio::test]
+async fn ordered_preview_rules_that_do_not_fit_are_left_out_and_hold_nothing_up() {
+    let (mut engine, _handle) = Engine::alone(&shop());
+    let most = usize::try_from(bg_common::names::MAX_PREVIEWS).unwrap();
+    let rule = |n: usize| (format!("10.{}.{}.0/24", n / 256, n % 256).parse().unwrap(), Aim::Other);
+    let ordered = ["192.0.2.0/24", "198.51.100.0/24"].map(|it| (it.parse().unwrap(), Aim::Blue));
+    engine.previews.insert("shop".to_owned(), ordered.to_vec());
+    let mut wanted = [DeploymentSpec { previews: (1..most).map(rule).collect(), ..spec() }];
+    engine.lead(&mut wanted);
+    assert_eq!(wanted[0].previews.len(), most);
+    assert!(wanted[0].previews.contains(&ordered[0]) && !wanted[0].previews.contains(&ordered[1]));
+}

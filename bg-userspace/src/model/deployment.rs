@@ -24,6 +24,8 @@ pub(super) struct Step<'a> {
     pub(super) boot: &'a str,
     pub(super) journal: Option<&'a Refusal>,
     pub(super) tokens: &'a mut u64,
+    /// Entries that the preview rules of all deployments take, where an order has to know.
+    pub(super) previews: usize,
     pub(super) effects: &'a mut Vec<Effect>,
 }
 

@@ -154,7 +154,7 @@ impl Machine {
     ) {
         let Self { deployments, boot, journal, tokens, .. } = self;
         if let Some(deployment) = deployments.get_mut(name) {
-            let step = &mut Step { now, boot, journal: journal.as_ref(), tokens, effects };
+            let step = &mut Step { now, boot, journal: journal.as_ref(), tokens, previews: 0, effects };
             act(deployment, step);
             deployment.go_on(step);
         }
@@ -193,7 +193,7 @@ impl Machine {
             new.follow(word, now.moment);
             new.doubt = doubt;
             let Self { boot, journal, tokens, .. } = self;
-            let step = &mut Step { now, boot, journal: journal.as_ref(), tokens, effects };
+            let step = &mut Step { now, boot, journal: journal.as_ref(), tokens, previews: 0, effects };
             new.restore(step, memory, made.contains(&name));
             new.go_on(step);
             self.deployments.insert(name, new);
@@ -201,7 +201,8 @@ impl Machine {
         for (name, mut gone) in before {
             let refusal = self.no_such(&name);
             let Self { boot, journal, tokens, .. } = self;
-            gone.leave(&mut Step { now, boot, journal: journal.as_ref(), tokens, effects }, refusal);
+            let step = &mut Step { now, boot, journal: journal.as_ref(), tokens, previews: 0, effects };
+            gone.leave(step, refusal);
             // It may come back, as it may after a restart.
             let memory = gone.memory(boot);
             self.memories.insert(name, memory);
@@ -210,7 +211,13 @@ impl Machine {
 
     fn order(&mut self, id: OrderId, order: Order, now: Now, effects: &mut Vec<Effect>) {
         match self.resolve(order.deployment.as_deref()) {
-            Ok(name) => self.with(&name, now, effects, |deployment, step| deployment.order(step, id, order)),
+            Ok(name) => {
+                let previews = self.deployments.values().map(Deployment::preview_entries).sum();
+                self.with(&name, now, effects, |deployment, step| {
+                    step.previews = previews;
+                    deployment.order(step, id, order);
+                });
+            }
             Err(refusal) => effects.push(Effect::Answer { id, answer: Box::new(Err(refusal)) }),
         }
     }

@@ -8,9 +8,13 @@ use super::orders::Said;
 use super::record::What;
 use crate::prefix::Prefix;
 use bg_common::Aim;
+use bg_common::names::MAX_PREVIEWS;
 
 /// An operator has no more rules than this in one deployment: they are all remembered with each record.
 const MOST: usize = 256;
+
+/// Entries that keep the addresses of probes out of a deployment's rules, at most.
+const PROBES: usize = 2;
 
 /// Whether rules are to be used, and what has changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +34,14 @@ impl Deployment {
         let mut all: Vec<_> = configured.chain(ordered).collect();
         all.sort_unstable();
         all
+    }
+
+    /// Entries that the rules of this deployment take in the table of all.
+    pub(super) fn preview_entries(&self) -> usize {
+        match self.policy.previews.len() + self.previews.len() {
+            0 => 0,
+            rules => rules + PROBES,
+        }
     }
 
     pub(super) fn order_preview(&mut self, step: &mut Step<'_>, said: Said, prefix: Prefix, to: Option<Aim>) {
@@ -72,6 +84,15 @@ impl Deployment {
             let what = format!("there are {MOST} rules already");
             let mend = format!("remove some, or use shorter prefixes: bgctl preview {name} list");
             return self.no(step, &said, "preview", ("too-many-previews", what, mend));
+        }
+        let first = if self.has_previews() { 0 } else { PROBES };
+        if known.is_none() && step.previews + first >= MAX_PREVIEWS as usize {
+            let what = format!(
+                "the rules of all deployments take {} of the {MAX_PREVIEWS} entries that the table has",
+                step.previews
+            );
+            let mend = "remove rules that are not needed, or use shorter prefixes: bgctl preview list";
+            return self.no(step, &said, "preview", ("too-many-previews", what, mend.to_owned()));
         }
         self.lead(step, prefix, to);
         let previews = Previews { in_use: self.has_previews(), rule: Some((prefix, to)), was: known };

@@ -75,3 +75,16 @@ fn what_cannot_decide_on_new_flows_is_refused_with_what_mends_it() {
         assert!(found, "{lines}: {problems:#?}");
     }
 }
+
+#[test]
+fn preview_rules_fit_into_the_table_with_those_that_keep_probes_out() {
+    let rules = |count: u32| {
+        let rule = |n: u32| format!("\"10.{}.{}.0/24\" = \"other\"", n / 256, n % 256);
+        format!("preview = {{ {} }}", (0..count).map(rule).collect::<Vec<_>>().join(", "))
+    };
+    parse(&with(SHOP, &rules(16_382)), "bg.toml").unwrap_or_else(|why| panic!("{why}"));
+    let problems = broken(SHOP, &format!("{SHOP}{}\n", rules(16_383)));
+    let [problem] = &problems[..] else { panic!("{problems:#?}") };
+    assert_eq!(problem.code, "config-limit");
+    assert!(problem.what.contains("16385 preview rules"), "{problem}");
+}

@@ -7,7 +7,7 @@ use crate::model::order::{Done, Force, RollbackOrder, SwitchOrder, Verb};
 use crate::model::policy::{DrainLimit, FateChoice, Policy, Target};
 use crate::prefix::Prefix;
 use bg_common::word::Fate;
-use bg_common::{Aim, Colour};
+use bg_common::{Aim, Colour, Word};
 
 fn canary(share: u16) -> Verb {
     Verb::Canary { share, force: Force::Nothing }
@@ -273,6 +273,22 @@ fn an_order_about_previews_that_is_refused_by_the_word_is_undone() {
     world.broken = false;
     world.pass(seconds(60));
     assert!(world.fields().preview);
+}
+
+#[test]
+fn the_rules_of_all_deployments_fit_into_one_table() {
+    let rule = |n: u32| (format!("10.{}.{}.0/24", n / 256, n % 256).parse().unwrap(), Aim::Other);
+    // Each deployment with rules has two entries more, and one is left for the office.
+    let many = Policy { previews: (0..16_384 - 5).map(rule).collect(), ..policy() };
+    let word = Word::initial(BLUE);
+    let mut world = World::with(&[("shop", word, policy()), ("mail", word, many)]);
+    world.say(lead(Some(Aim::Other))).unwrap();
+    let prefix = "198.51.100.0/24".parse().unwrap();
+    let refusal = world.order(Verb::Preview { prefix, to: Some(Aim::Green) }).unwrap_err();
+    assert_eq!(refusal.code, "too-many-previews");
+    assert!(refusal.what.contains("16384 of the 16384"), "{refusal}");
+    world.say(lead(Some(Aim::Green))).unwrap();
+    world.say(lead(None)).unwrap();
 }
 
 #[test]
