@@ -98,10 +98,11 @@ fn aim(raw: At<String>, problems: &mut Problems<'_>) -> Option<Aim> {
     choice(Some(raw), AIM, problems)
 }
 
-/// The weights of machines of `[blue, green]`.
+/// The weights of machines of `[blue, green]`; where a service has `whole` addresses, each has one machine alone.
 pub(super) fn weights(
     raw: Vec<(At<String>, At<i64>)>,
     slices: &[Vec<IpAddr>; 2],
+    whole: bool,
     problems: &mut Problems<'_>,
 ) -> BTreeMap<IpAddr, u16> {
     let mut weights = BTreeMap::new();
@@ -119,6 +120,13 @@ pub(super) fn weights(
             );
             continue;
         };
+        if whole && weight.value == 0 {
+            let what =
+                format!("with the weight 0 {machine} would leave a whole VIP without its only machine");
+            let mend = "give it a weight from 1 to 256: no machine can be drained beside `port = \"any\"`";
+            problems.add("config-whole", &place, what, mend);
+            continue;
+        }
         last = Some(place);
         weights.extend(number(Some(weight), 0..=HEAVIEST, problems).map(|weight: u16| (machine, weight)));
     }

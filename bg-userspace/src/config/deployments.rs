@@ -9,6 +9,7 @@ use super::raw::{RawDeployment, RawService};
 use super::services::{addresses, name, service};
 use super::values::choice;
 use super::{Deployment, hooks};
+use crate::dataplane::Protocol;
 use crate::health::spec::ProbeSet;
 use crate::model::policy::{FateChoice, Policy};
 use crate::notify::spec::When;
@@ -57,7 +58,8 @@ pub(super) fn deployment(
     let (name, blue, green) = (name?, blue?, green?);
     let slices = claims.add(&name, [blue, green], &services, problems);
     claims.previews(previews.len(), probe_addresses.len());
-    let weights = weights(raw.weights, &slices, problems);
+    let whole = services.iter().any(|checked| checked.service.protocol == Protocol::Any);
+    let weights = weights(raw.weights, &slices, whole, problems);
     let policy = Policy {
         previews,
         probe_addresses: probe_addresses.to_vec(),

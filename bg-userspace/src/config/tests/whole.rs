@@ -123,6 +123,13 @@ fn each_mistake_with_whole_addresses_is_named() {
     for (from, to, key, there, what, mend) in rows {
         check_in(GOOD, (from, to), (key, there), what, mend);
     }
+    let service = "[deployment.all.service.every]";
+    let drained = format!("[deployment.all.weights]\n\"10.1.0.1\" = 0\n{service}");
+    let problems = super::broken_in(GOOD, service, &drained);
+    let [problem] = &problems[..] else { panic!("{problems:#?}") };
+    assert!(problem.code == "config-whole" && problem.what.contains("10.1.0.1"), "{problem}");
+    assert!(problem.mend.contains("from 1 to 256"), "{problem}");
+    deployment(GOOD, service, &drained.replace("= 0", "= 50"));
     let problems = super::broken_in(GOOD, "port = \"any\"", two);
     assert!(
         problems.iter().any(|problem| problem.what.contains("the whole of 10.1.0.0 is a backend of")),
