@@ -50,6 +50,12 @@ impl Deployment {
         let now = step.now.moment;
         let was = self.canary(now);
         if share == was && self.change.is_none() {
+            if self.settle_drift(now) {
+                // Whoever orders what somebody else has done takes it as it is.
+                let (colour, overridden) = (self.live(now).other(), Vec::new());
+                let what = What::Canary { colour, share, was, overridden };
+                self.tell(step, &said.actor, said.reason.as_deref(), what);
+            }
             let what = match share {
                 0 => "there is no canary".to_owned(),
                 _ => format!(
@@ -92,11 +98,21 @@ impl Deployment {
         };
         if let Why::Bgd(why) = &why {
             self.freeze(step, why);
+        } else {
+            self.settle_drift(step.now.moment);
         }
         self.changed(step, why, What::Canary { colour, share, was, overridden }, what);
         if by_itself {
             self.tell_frozen(step);
         }
+    }
+
+    /// An order about the canary settles what somebody else has made of the word, but for who is live; whether
+    /// there was anything.
+    fn settle_drift(&mut self, now: Moment) -> bool {
+        let ordered = self.last.as_ref().is_none_or(|(last, _)| last.to == self.live(now));
+        let same = |(seen, actual, _): &mut (Word, Word, u64)| seen.live() == actual.live();
+        ordered && self.drifted.take_if(same).is_some()
     }
 
     /// Ends a canary whose side fails, unless the live one is no better; whether it has begun to.

@@ -200,6 +200,22 @@ fn a_canary_of_somebody_else_is_drift_and_stays() {
     assert_eq!(world.view().canary, 300);
 }
 
+#[test]
+fn an_order_about_the_canary_settles_what_somebody_else_made_of_it_and_not_who_is_live() {
+    let mut world = World::new(policy());
+    world.write_word(|fields| fields.canary = 300);
+    assert!(world.view().drifted.is_some());
+    assert_eq!(world.say(canary(300)).unwrap(), "30 % of new flows go to green already");
+    assert!(world.view().drifted.is_none(), "it is taken as it is");
+    assert_eq!(world.told(), ["started", "drift", "canary"]);
+    world.write_word(|fields| fields.canary = 100);
+    world.say(canary(50)).unwrap();
+    assert!(world.view().drifted.is_none(), "it is as it was wanted");
+    world.write_word(|fields| fields.live = GREEN);
+    world.say(canary(20)).unwrap();
+    assert!(world.view().drifted.is_some(), "nobody has said that green shall be live");
+}
+
 /// The daemon is started while the journal cannot be read.
 fn blind(world: &mut World) -> Event {
     let memories = world.memories().into_iter().collect();
