@@ -23,10 +23,11 @@ impl Deployment {
         self.serve(step);
         self.remember_previews(step, memory.previews.clone());
         self.schedule_drill(step);
-        // Taken down and made anew within one boot is as good as a boot. If whoever made them has ended since, a
-        // drain that has ended looks the same, and is none.
-        let drained = memory.word().drained() == Ok(self.word);
-        let made_anew = self.word == memory.after_reboot() && self.word != memory.word() && !drained;
+        // Taken down and made anew within one boot is as good as a boot. If whoever made them has ended since, the
+        // end of a drain, canary or pause looks the same, and is none.
+        let was = memory.word();
+        let ended = [was.drained(), was.with_canary(0), was.resumed()].contains(&Ok(self.word));
+        let made_anew = self.word == memory.after_reboot() && self.word != was && !ended;
         if memory.boot != step.boot || made || made_anew {
             return self.after_reboot(step, &memory);
         }

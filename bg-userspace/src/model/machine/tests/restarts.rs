@@ -275,6 +275,24 @@ fn tables_that_were_made_anew_are_as_after_a_boot() {
 }
 
 #[test]
+fn what_was_ended_while_the_daemon_was_away_is_not_taken_for_tables_made_anew() {
+    type End = fn(Word) -> Word;
+    let canary = Verb::Canary { share: 50, force: crate::model::order::Force::Nothing };
+    let rows: [(Verb, End); 2] = [
+        (canary, |word| word.with_canary(0).unwrap()),
+        (Verb::Pause { time: seconds(600) }, |word| word.resumed().unwrap()),
+    ];
+    for (verb, end) in rows {
+        let mut world = World::new(policy());
+        world.order(verb.clone()).unwrap();
+        let ended = end(world.kernel["shop"]);
+        world.kernel.insert("shop".to_owned(), ended);
+        world.restart();
+        assert_eq!(found(&world), "changed-while-away", "{verb:?}");
+    }
+}
+
+#[test]
 fn a_pending_switch_that_somebody_else_overtook_is_said_not_to_be_made() {
     let mut world = World::new(policy());
     world.fuse = Some(1);
