@@ -114,7 +114,7 @@ fn report(file: String, loaded: std::result::Result<Config, Invalid>) -> Report 
         report.hooks += deployment.hooks.len();
         for service in &deployment.services {
             report.services += 1;
-            report.frontends += service.vips.len();
+            report.frontends += service.all_vips().count();
             report.backends +=
                 Colour::BOTH.map(|colour| deployment.backends(service, colour).len()).iter().sum::<usize>();
         }

@@ -346,6 +346,11 @@ async fn a_configuration_is_checked_without_a_daemon() {
     let report = lab.json("config check").await;
     assert_eq!((&report["valid"], &report["backends"]), (&json!(true), &json!(6)));
 
+    let vip = "\nport = 80\npreview_vips = { \"192.0.2.99\" = \"other\" }\n";
+    std::fs::write(&path, good.replacen("\nport = 80\n", vip, 1)).unwrap();
+    let Ran { out, .. } = lab.run("config check").await;
+    assert!(out.contains("2 services, 4 frontends"), "a VIP of previews is one: {out}");
+
     let more = "[deployment.shop.probe.page]\nkind = \"http\"\n[deployment.old]\nremove = true\n";
     std::fs::write(&path, format!("{good}\n{more}")).unwrap();
     let Ran { code, out, .. } = lab.run("config check").await;
