@@ -112,11 +112,12 @@ async fn what_is_typed_is_what_is_ordered() {
         ),
     ];
     for (line, verb) in rows {
-        let mut desk = Desk::answering([done()]);
+        let word = line.split(' ').next().unwrap();
+        let answer = if ["canary", "preview"].contains(&word) { changed("it is so") } else { done() };
+        let mut desk = Desk::answering([answer]);
         desk.user = Some("alice");
         let ran = desk.run(&format!("{line} --reason 'too slow'")).await;
-        // What only says what is so is another answer than a switch.
-        assert!(ran.code == 0 || !line.contains("switch") && !line.contains("rollback"), "{line}");
+        assert_eq!(ran.code, 0, "{line}: {}", ran.err);
         let Order { deployment, verb: ordered, actor, reason } = desk.ordered();
         assert_eq!(ordered, verb, "{line}");
         assert_eq!(deployment.as_deref(), line.contains("shop").then_some("shop"), "{line}");
