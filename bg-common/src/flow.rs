@@ -83,7 +83,7 @@ pub struct Flow {
     /// Index of the frontend that the client used.
     pub frontend: u32,
     /// Half-open: when the flow began, until the backend answers. Afterwards: the last packet; of datagrams, the
-    /// last that the backend has sent, or the client's first after that answer.
+    /// last that the backend has sent, or the client's first question since, as [`Flow::ASKED`] says.
     pub seen: Tick,
     /// [`Flow::state`] in the first byte as it lies in memory, [`Flow::began`] in the other three. One word,
     /// because what is copied byte by byte costs programs their stack.
@@ -103,6 +103,8 @@ impl Flow {
     pub const CONFIRMED: u8 = 1 << 4;
     /// It began with a TCP SYN.
     pub const HANDSHAKE: u8 = 1 << 5;
+    /// Of datagrams, which begin with no SYN: the client has asked since the backend last spoke.
+    pub const ASKED: u8 = 1 << 5;
     /// It was ended by its fate: each side gets a RST at its next packet, whatever the word says.
     pub const CUT: u8 = 1 << 6;
     /// A preview has led it to its colour: no switch changes where that leads, so no fate of one meets it.
@@ -110,6 +112,10 @@ impl Flow {
 
     /// How long an unanswered pin counts: a minute, in ticks.
     pub const HALF_OPEN_TICKS: u32 = Tick::in_seconds(60);
+
+    /// How long a backend has been silent when the client's next datagram is a new question, in ticks: longer than
+    /// programs remember what they decided, because they note no answer meanwhile.
+    pub const PAUSE_TICKS: u32 = 2;
 
     /// Where the state bits lie in the entry: programs write them by themselves.
     pub const STATE_OFFSET: usize = core::mem::offset_of!(Self, tail);
@@ -171,6 +177,13 @@ impl Flow {
     #[must_use]
     pub const fn began_with_syn(&self) -> bool {
         self.state() & Self::HANDSHAKE != 0
+    }
+
+    /// Whether the client's last question is unanswered, of a flow of datagrams.
+    #[inline(always)]
+    #[must_use]
+    pub const fn asked(&self) -> bool {
+        self.state() & Self::ASKED != 0
     }
 
     /// Whether it was ended by its fate.

@@ -79,12 +79,13 @@ pub fn outlook(packet: &Packet, flow: &Flow, backend: &Backend, word: Word) -> O
     }
 }
 
-/// Whether a datagram goes to a backend that is not wanted any more and does not answer, so that its flow is to be
-/// decided anew. One that is wanted keeps its flows, however seldom it speaks.
+/// Whether a datagram goes to a backend that is not wanted any more and has not answered for a minute, so that its flow
+/// is to be decided anew. One that was not asked for so long keeps its flows, and so does one that is wanted.
 #[inline(always)]
 #[must_use]
 pub fn is_forsaken(packet: &Packet, flow: &Flow, backend: &Backend, word: Word, now: Tick) -> bool {
     !packet.is_tcp()
+        && flow.asked()
         && now.since(flow.seen) >= Flow::HALF_OPEN_TICKS
         && (backend.is_down() || word.live() != backend.slice().colour() && !flow.is_preview())
         && !word.is_paused()

@@ -44,7 +44,7 @@ pub(crate) fn come_back<T: Tables>(
 /// Notes a packet of the client in its pin, which may be an established one, and returns the pin's state.
 ///
 /// Datagrams get no answer that could be missed, so that a client may send them for ever to nobody: only the backend
-/// refreshes their pins.
+/// refreshes their pins, and the first question after its answer.
 #[inline(always)]
 pub(crate) fn client_spoke<T: Tables>(
     packet: &Packet,
@@ -54,10 +54,16 @@ pub(crate) fn client_spoke<T: Tables>(
     now: Tick,
     established: bool,
 ) -> u8 {
-    if packet.is_tcp() && flow.seen != now {
+    let mut state = flow.state();
+    if packet.is_tcp() {
+        if flow.seen != now {
+            pin.touch(now);
+        }
+    } else if !flow.asked() && now.since(flow.seen) >= Flow::PAUSE_TICKS {
         pin.touch(now);
+        state |= Flow::ASKED;
     }
-    let state = note(packet, pin, flow, flow.state(), Flow::CLIENT_FIN);
+    let state = note(packet, pin, flow, state, Flow::CLIENT_FIN);
     forget(packet, tables, flow, established);
     state
 }
@@ -77,6 +83,7 @@ pub(crate) fn answered<T: Tables>(
     let unanswered = !flow.answered();
     let first = unanswered && !packet.is_rst();
     let state = if first { flow.state() | Flow::ANSWERED } else { flow.state() };
+    let state = if packet.is_tcp() { state } else { state & !Flow::ASKED };
     note(packet, pin, flow, state, Flow::BACKEND_FIN);
     forget(packet, tables, flow, established);
     if flow.seen != now {

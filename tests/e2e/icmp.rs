@@ -17,19 +17,26 @@ fn blue(lab: &Lab) -> &Machine {
     lab.topology.slice(Colour::Blue).next().unwrap()
 }
 
-/// Has a line of a megabyte sent back.
-fn carry(lab: &Lab, target: SocketAddr) {
+/// Has a line of a megabyte sent back by blue, which is live or was so when the connection began.
+fn carry(lab: &Lab, target: SocketAddr, switched: bool) {
     let stream = lab.topology.client.run(|| TcpStream::connect_timeout(&target, wait::PATIENCE)).unwrap();
     stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
     stream.set_write_timeout(Some(wait::PATIENCE)).unwrap();
-    let line: String = (0..BYTES).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
-    (&stream).write_all(format!("{line}\n").as_bytes()).unwrap_or_else(|why| panic!("{target}: {why}"));
-    let mut answer = String::new();
-    BufReader::new(&stream).read_line(&mut answer).unwrap_or_else(|why| panic!("{target}: {why}"));
-    assert_eq!(answer, format!("blue/1 {line}\n"), "{target}");
+    let ask = |line: &str| {
+        (&stream).write_all(format!("{line}\n").as_bytes()).unwrap_or_else(|why| panic!("{target}: {why}"));
+        let mut answer = String::new();
+        BufReader::new(&stream).read_line(&mut answer).unwrap_or_else(|why| panic!("{target}: {why}"));
+        assert_eq!(answer, format!("blue/1 {line}\n"), "{target}");
+    };
+    ask("short");
+    if switched {
+        lab.daemon.switch(Colour::Green).unwrap();
+    }
+    ask(&(0..BYTES).map(|at| char::from(b'a' + (at % 23) as u8)).collect::<String>());
 }
 
-/// Makes a path, starts bg on it, and has a megabyte carried over both families; each has to meet `reason`.
+/// Makes a path, starts bg on it, and has a megabyte carried over both families, in one of them on a connection that a
+/// switch has left behind; each has to meet `reason`.
 fn discovers<T>(way: Way, offload: bool, reason: Option<&str>, make: impl Fn(&Lab) -> T) {
     if !way.is_possible() {
         return;
@@ -37,9 +44,9 @@ fn discovers<T>(way: Way, offload: bool, reason: Option<&str>, make: impl Fn(&La
     let mut lab = Lab::idle(&Plan { offload, ..Plan::default() }, &way.settings());
     let _path = make(&lab);
     lab.daemon.launch().unwrap();
-    for target in frontends(service::LINES) {
+    for (target, switched) in frontends(service::LINES).into_iter().zip([false, true]) {
         let before = reason.map(|reason| lab.counted(reason));
-        carry(&lab, target);
+        carry(&lab, target, switched);
         if let (Some(reason), Some(before)) = (reason, before) {
             assert!(lab.counted(reason) > before, "{target}: no {reason}");
         }

@@ -455,7 +455,7 @@ fn udp(family: Family) -> Vec<Case> {
         case("an established flow stays on its colour")
             .before([pin.age(AGE)])
             .becomes(to(blue))
-            .after([pin.age(AGE)]),
+            .after([pin.state(Flow::ANSWERED | Flow::ASKED)]),
         Case::new("an answer leaves with the VIP as its source", Hook::ToClient, from(blue))
             .before([half])
             .becomes(from(vip))

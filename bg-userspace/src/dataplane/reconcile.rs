@@ -30,7 +30,7 @@ pub(super) fn endpoint(addr: &SocketAddr, protocol: Protocol) -> Endpoint {
 
 /// The changes that make `have` hold `want`, and the state that they lead to.
 ///
-/// Everything new is written first, then made reachable from the outside in: backends, rings, services,
+/// Everything new is written first, then made reachable from the outside in: preview rules, backends, rings, services,
 /// frontends. Removal goes the other way round and leaves backends behind, for their pinned flows. A backend that
 /// goes down leaves its ring before its flows meet what they shall, and comes back the other way round, so that
 /// no new flow meets it.
@@ -42,8 +42,10 @@ pub(super) fn reconcile(have: &State, want: &[DeploymentSpec]) -> Result<(Vec<Op
     if services.clone().any(|service| service.protocol == Protocol::Any) {
         plan.whole_addresses(true);
     }
-    for deployment in want {
-        let id = plan.deployment(deployment)?;
+    let ids = want.iter().map(|deployment| plan.deployment(deployment)).collect::<Result<Vec<_>, _>>()?;
+    // A word may say from its beginning that there are some, and a frontend lets packets in.
+    plan.previews(want)?;
+    for (deployment, id) in want.iter().zip(ids) {
         for service in &deployment.services {
             let service_id = plan.service(id, service)?;
             wanted_services.insert(service_id);
@@ -55,7 +57,6 @@ pub(super) fn reconcile(have: &State, want: &[DeploymentSpec]) -> Result<(Vec<Op
             }
         }
     }
-    plan.previews(want)?;
     let vips = services.flat_map(|service| {
         service.frontends.iter().chain(service.previews.iter().map(|(at, _)| at)).map(SocketAddr::ip)
     });

@@ -208,13 +208,14 @@ pub(super) fn forsaken(family: Family) -> Vec<Case> {
     let to = |at| packet::udp(client, at, b"question");
     let (blue_at, green_at) = (family.backend(DNS_BLUE), family.backend(DNS_GREEN));
     let pin = dns_pin(family, In::Established, DNS_BLUE).state(Flow::ANSWERED).begun(300);
-    let case = |name, word, age| Case::new(name, Hook::ToSlice, to(vip)).word(word).before([pin.age(age)]);
-    let stays = |case: Case, age| case.becomes(to(blue_at)).after([pin.age(age)]);
+    let asked = pin.state(Flow::ANSWERED | Flow::ASKED);
+    let case = |name, word, age| Case::new(name, Hook::ToSlice, to(vip)).word(word).before([asked.age(age)]);
+    let stays = |case: Case, age| case.becomes(to(blue_at)).after([asked.age(age)]);
     let new = dns_pin(family, In::HalfOpen, DNS_GREEN).begun(0);
     let sick_vip = family.vip(1, 54);
     let sick = |nth| {
         PinRow::new(In::Established, family, Proto::UDP, SICK_DNS, SICK_DNS_BLUE + nth)
-            .state(Flow::ANSWERED)
+            .state(Flow::ANSWERED | Flow::ASKED)
             .begun(300)
     };
     let (down, _) =
@@ -226,10 +227,27 @@ pub(super) fn forsaken(family: Family) -> Vec<Case> {
         case
     };
     vec![
-        stays(case("a datagram does not refresh its pin", blue(), AGE), AGE),
-        stays(case("a backend of the live colour that seldom speaks keeps its flows", blue(), 100), 100),
-        stays(case("one of the old colour that has answered in the last minute does, too", green(), 55), 55),
-        case("one of the old colour that has not is left", green(), 61)
+        stays(
+            case("the first question after an answer refreshes the pin", blue(), 0).before([pin.age(AGE)]),
+            0,
+        ),
+        stays(case("a further question does not", blue(), AGE), AGE),
+        stays(
+            case("both sides may be silent for as long as they like", green(), 0).before([pin.age(170)]),
+            0,
+        ),
+        Case::new(
+            "an answer is one to all questions",
+            Hook::ToClient,
+            packet::udp(blue_at, client, b"answer"),
+        )
+        .word(green())
+        .before([asked.age(AGE)])
+        .becomes(packet::udp(vip, client, b"answer"))
+        .after([pin.age(0)]),
+        stays(case("a backend of the live colour that does not answer keeps its flows", blue(), 100), 100),
+        stays(case("one of the old colour that was asked in the last minute does, too", green(), 55), 55),
+        case("one of the old colour that was asked before and has not answered is left", green(), 61)
             .because(Reason::Moved)
             .becomes(to(green_at))
             .after([new]),
@@ -241,10 +259,10 @@ pub(super) fn forsaken(family: Family) -> Vec<Case> {
             ),
             61,
         ),
-        sick_case("a backend that is down and has answered in the last minute keeps its flows", 55)
+        sick_case("a backend that is down and was asked in the last minute keeps its flows", 55)
             .becomes(to(dead))
             .after([sick(down).age(55)]),
-        sick_case("one that is down and has not is left", 61)
+        sick_case("one that is down and was asked before is left", 61)
             .because(Reason::Moved)
             .becomes(to(well))
             .after([PinRow { table: In::HalfOpen, ..sick(0).state(0).begun(0) }]),
@@ -258,7 +276,8 @@ pub(super) fn swift(family: Family) -> Vec<Case> {
     let row = |table, backend| PinRow::new(table, family, Proto::UDP, SWIFT, backend);
     let pin = row(In::Established, SWIFT_BLUE).state(Flow::ANSWERED).begun(80).age(AGE);
     let case = |name, word| Case::new(name, Hook::ToSlice, to(vip)).word(word).before([pin]);
-    let stays = |case: Case| case.becomes(to(family.backend(SWIFT_BLUE))).after([pin]);
+    let asked = pin.state(Flow::ANSWERED | Flow::ASKED).age(0);
+    let stays = |case: Case| case.becomes(to(family.backend(SWIFT_BLUE))).after([asked]);
     let moves = |case: Case| {
         case.because(Reason::Moved).becomes(to(family.backend(SWIFT_GREEN))).after([row(
             In::HalfOpen,

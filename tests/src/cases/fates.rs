@@ -181,6 +181,7 @@ fn moved(family: Family) -> Vec<Case> {
     let (blue, green_at) = (family.backend(DNS_BLUE), family.backend(DNS_GREEN));
     let to = |at| packet::udp(client, at, b"question");
     let pin = dns_pin(family, In::Established, DNS_BLUE).state(Flow::ANSWERED).begun(80);
+    let asked = pin.state(Flow::ANSWERED | Flow::ASKED);
     let half = dns_pin(family, In::HalfOpen, DNS_BLUE);
     let new = dns_pin(family, In::HalfOpen, DNS_GREEN).begun(0);
     let mut rows = Vec::new();
@@ -205,7 +206,7 @@ fn moved(family: Family) -> Vec<Case> {
             case("a flow does not move while new flows are held", Hook::ToSlice)
                 .word(fated(fate).paused(None).expect("a valid word can be paused"))
                 .becomes(to(blue))
-                .after([pin.age(AGE)]),
+                .after([asked]),
         ]);
         rows.extend(TO_CLIENT.map(|hook| {
             let answer = |at| packet::udp(at, client, b"answer");
@@ -215,7 +216,7 @@ fn moved(family: Family) -> Vec<Case> {
         }));
     }
     let keep = Case::new("a datagram stays where flows are kept", Hook::ToSlice, to(vip));
-    rows.push(keep.word(fated(Fate::Keep)).before([pin.age(AGE)]).becomes(to(blue)).after([pin.age(AGE)]));
+    rows.push(keep.word(fated(Fate::Keep)).before([pin.age(AGE)]).becomes(to(blue)).after([asked]));
     rows
 }
 
@@ -276,7 +277,9 @@ pub(super) fn down(family: Family) -> Vec<Case> {
         let datagram = case("a datagram to a backend that is down", Hook::ToSlice, udp(udp_vip));
         let datagram = datagram.before([udp_pin(nth).age(AGE)]);
         rows.push(match pinned {
-            PinnedFlows::Keep => datagram.becomes(udp(udp_there)).after([udp_pin(nth).age(AGE)]),
+            PinnedFlows::Keep => {
+                datagram.becomes(udp(udp_there)).after([udp_pin(nth).state(Flow::ANSWERED | Flow::ASKED)])
+            }
             PinnedFlows::Reset | PinnedFlows::Move => datagram
                 .because(Reason::Moved)
                 .becomes(udp(udp_healthy))

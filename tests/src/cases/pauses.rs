@@ -51,7 +51,7 @@ pub(super) fn pauses(family: Family) -> Vec<Case> {
             case("a pinned datagram goes on", udp(dns))
                 .before([dns_open.age(AGE)])
                 .becomes(udp(dns_blue))
-                .after([dns_open.age(AGE)]),
+                .after([dns_open.state(Flow::ANSWERED | Flow::ASKED)]),
             case("TCP of no known flow goes on", tcp(vip, flag::ACK))
                 .because(Reason::Midstream)
                 .becomes(tcp(blue, flag::ACK))

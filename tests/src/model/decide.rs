@@ -50,10 +50,11 @@ fn meets(packet: &Packet, pin: &Pin, backend: &Backend, word: Says) -> Meets {
     }
 }
 
-/// Whether a datagram goes to a backend that nobody wants any more and that has been silent for a minute.
+/// Whether a datagram goes to a backend that nobody wants any more and that was asked a minute ago in vain.
 fn is_forsaken(packet: &Packet, pin: &Pin, backend: &Backend, word: Says, now: u32) -> bool {
     let leads_elsewhere = word.live != backend.colour && !pin.has(state::PREVIEW);
-    !packet.is_tcp() && pin.is_stale(now) && (backend.down.is_some() || leads_elsewhere) && !word.paused
+    let in_vain = pin.has(state::ASKED) && pin.is_stale(now);
+    !packet.is_tcp() && in_vain && (backend.down.is_some() || leads_elsewhere) && !word.paused
 }
 
 const fn other(colour: Colour) -> Colour {
@@ -179,6 +180,9 @@ impl Model {
         if !packet.tcp.rst {
             pin.state |= state::ANSWERED;
         }
+        if !packet.is_tcp() {
+            pin.state &= !state::ASKED;
+        }
         pin.note(packet.tcp.rst, packet.tcp.fin, state::BACKEND_FIN, input.now);
         self.tables.write(place, &key, pin);
         self.remember(packet, Went::Client(pin.backend, pin.frontend), input.now);
@@ -274,17 +278,19 @@ impl Model {
         if place == Place::HalfOpen && (!pin.has(state::ANSWERED) || packet.asks()) {
             return;
         }
-        let seen = pin.seen;
+        let before = pin;
         pin.note(packet.tcp.rst, packet.tcp.fin, state::CLIENT_FIN, now);
-        let moved = Pin { state: pin.state & !state::CONFIRMED, ..pin };
-        // A client can send datagrams to nobody: only answers keep their pin.
+        // A client can send datagrams to nobody: only answers keep their pin, and the first question after one.
         if !packet.is_tcp() {
-            pin.seen = seen;
+            let asks = !before.has(state::ASKED) && before.is_quiet(now);
+            pin.seen = if asks { now } else { before.seen };
+            pin.state |= if asks { state::ASKED } else { 0 };
         }
         if place == Place::Established || packet.tcp.rst {
             self.tables.write(place, key, pin);
             return;
         }
+        let moved = Pin { state: pin.state & !state::CONFIRMED, seen: now, ..pin };
         if self.tables.add(Place::Established, key, moved) {
             self.tables.half_open.remove(key);
         } else {

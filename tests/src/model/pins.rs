@@ -34,6 +34,8 @@ pub mod state {
     pub const CONFIRMED: u8 = 0x10;
     /// It began with a SYN.
     pub const HANDSHAKE: u8 = 0x20;
+    /// Of datagrams: asked since the backend last spoke.
+    pub const ASKED: u8 = 0x20;
     /// Ended by its fate.
     pub const CUT: u8 = 0x40;
     /// A preview has led it to its colour.
@@ -58,6 +60,11 @@ impl Pin {
     /// Whether nobody has answered for a minute.
     pub(super) const fn is_stale(&self, now: u32) -> bool {
         now.saturating_sub(self.seen) >= MINUTE
+    }
+
+    /// Whether the backend has said nothing for a moment, so that the client's next datagram is a new question.
+    pub(super) const fn is_quiet(&self, now: u32) -> bool {
+        now.saturating_sub(self.seen) >= 2
     }
 
     /// Notes a packet of one side. Any packet takes an earlier RST back.

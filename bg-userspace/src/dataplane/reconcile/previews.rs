@@ -26,20 +26,19 @@ impl Plan {
                 "remove rules that are not needed, or use shorter prefixes",
             ));
         }
-        let Self { state, ops, .. } = self;
-        // Removed first, so that a full table has room.
-        state.previews.retain(|key, _| {
-            let stays = wanted.contains_key(key);
-            if !stays {
-                ops.push(Op::RemovePreview(*key));
-            }
-            stays
-        });
-        for (key, aim) in wanted {
-            if state.previews.insert(key, aim) != Some(aim) {
-                ops.push(Op::SetPreview(key, aim));
-            }
+        let have = &self.state.previews;
+        let new = wanted.keys().filter(|key| !have.contains_key(key)).count();
+        let gone: Vec<_> =
+            have.keys().filter(|key| !wanted.contains_key(key)).copied().map(Op::RemovePreview).collect();
+        let set = wanted.iter().filter(|(key, aim)| have.get(key) != Some(aim));
+        let set: Vec<_> = set.map(|(key, aim)| Op::SetPreview(*key, *aim)).collect();
+        // A client whose rule is replaced by another has one all the time, if the table has room for both.
+        if have.len() + new <= MAX_PREVIEWS as usize {
+            self.ops.extend(set.into_iter().chain(gone));
+        } else {
+            self.ops.extend(gone.into_iter().chain(set));
         }
+        self.state.previews = wanted;
         Ok(())
     }
 }

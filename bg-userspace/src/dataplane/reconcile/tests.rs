@@ -504,6 +504,21 @@ fn preview_vips_and_rules_come_change_and_go() {
 }
 
 #[test]
+fn a_client_with_a_rule_has_one_from_the_first_packet_on_and_all_the_time() {
+    let mut tables = Tables::default();
+    let mut want = [deployment("shop", vec![service(0, &[10], &[1], &[1])])];
+    for prefixes in [&["203.0.113.0/24"][..], &["203.0.113.0/25", "203.0.113.128/25"], &["203.0.113.0/24"]] {
+        want[0].previews = prefixes.iter().map(|prefix| (prefix.parse().unwrap(), Aim::Other)).collect();
+        let (ops, _) = reconcile(&tables.state(), &want).unwrap();
+        for op in &ops {
+            tables.execute(op);
+            assert!(tables.frontends.is_empty() || !tables.previews.is_empty(), "{prefixes:?}: {op:?}");
+        }
+        assert_eq!(tables.previews.len(), prefixes.len());
+    }
+}
+
+#[test]
 fn a_deployment_that_is_made_anew_can_go_on_where_it_was() {
     let mut tables = Tables::default();
     let remembered = Word::initial(Colour::Blue).switched(Colour::Green, Fate::Keep, None).unwrap();
