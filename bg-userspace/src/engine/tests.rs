@@ -446,3 +446,16 @@ async fn ordered_preview_rules_that_do_not_fit_are_left_out_and_hold_nothing_up(
     assert_eq!(wanted[0].previews.len(), most);
     assert!(wanted[0].previews.contains(&ordered[0]) && !wanted[0].previews.contains(&ordered[1]));
 }
+
+#[tokio::test]
+async fn preview_rules_that_are_remembered_are_in_the_first_tables_and_not_only_when_the_model_tells_them() {
+    let (mut engine, _handle) = Engine::alone(&Fake::default());
+    let rule = ("203.0.113.0/24".parse().unwrap(), Aim::Other);
+    let memory = Memory { previews: vec![rule], ..Memory::default() };
+    let memories = vec![("shop".to_owned(), memory)];
+    engine.feed(model::Event::Remembered { boot: "first".to_owned(), memories, doubt: None });
+    let mut wanted = [spec()];
+    engine.remember(&wanted);
+    engine.lead(&mut wanted);
+    assert_eq!(wanted[0].previews, [rule]);
+}

@@ -97,7 +97,7 @@ impl Engine {
     }
 
     /// Until the model has decided, the backends and rules of what comes back are as they were when it went.
-    fn remember(&mut self, deployments: &[DeploymentSpec]) {
+    pub(super) fn remember(&mut self, deployments: &[DeploymentSpec]) {
         for name in deployments.iter().map(|deployment| &deployment.name) {
             if let Some(memory) = self.machine.remembered(name) {
                 self.down.insert(name.clone(), memory.down.clone());
