@@ -1,6 +1,6 @@
 //! Lets steps happen to programs and model alike, and compares.
 
-use super::machine::{Machine, Sizes, flow, flow_key, fragment, fragment_key, traffic_differs};
+use super::machine::{Machine, Sizes, flow, flow_key, fragment, fragment_key, nat_key, traffic_differs};
 use super::network;
 use super::step::{Change, Made, Step, hex};
 use crate::clock;
@@ -86,9 +86,11 @@ impl Player {
     pub(super) fn play(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Packet { program, frame, segments } => self.packet(*program, frame, *segments),
-            Step::Word { .. } | Step::Backend { .. } | Step::Pin { .. } | Step::Sweep { .. } => {
-                self.change(step).map_err(|error| format!("{error:#}"))
-            }
+            Step::Word { .. }
+            | Step::Backend { .. }
+            | Step::Pin { .. }
+            | Step::Sweep { .. }
+            | Step::Port { .. } => self.change(step).map_err(|error| format!("{error:#}")),
         }
     }
 
@@ -136,6 +138,20 @@ impl Player {
             Step::Sweep { place, key } => {
                 self.model.tables.of_mut(*place).remove(key);
                 self.machine.set_pin(*place, key, None)?;
+            }
+            Step::Port { at, flow } => {
+                let Tables { hidden, nat_room, .. } = &mut self.model.tables;
+                match flow {
+                    Some(flow) if hidden.contains_key(at) || hidden.len() < *nat_room => {
+                        hidden.insert(*at, *flow);
+                        self.machine.set_hidden(at, Some(flow))?;
+                    }
+                    Some(_) => {}
+                    None => {
+                        hidden.remove(at);
+                        self.machine.set_hidden(at, None)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -222,6 +238,15 @@ impl Player {
         how.extend(
             want.iter().map(|(key, want)| format!("fragments {key:?}: nothing instead of {want:?}\n")),
         );
+        let hidden = &self.model.tables.hidden;
+        let mut want: HashMap<_, _> = hidden.iter().map(|(at, key)| (nat_key(at), flow_key(key))).collect();
+        for (at, got) in self.machine.hidden() {
+            let want = want.remove(&at);
+            if want != Some(got) {
+                how += &format!("port {at:?}: {got:?} instead of {want:?}\n");
+            }
+        }
+        how.extend(want.iter().map(|(at, want)| format!("port {at:?}: nothing instead of {want:?}\n")));
         for (reason, got) in self.machine.counted().map_err(|error| format!("{error:#}"))? {
             let want = self.model.tables.counted.get(&reason).copied().unwrap_or_default();
             if got != want {
