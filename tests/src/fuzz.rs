@@ -16,6 +16,7 @@ mod options;
 mod play;
 mod report;
 mod shrink;
+mod sockets;
 mod step;
 mod sweeps;
 
@@ -73,6 +74,7 @@ pub fn fuzz(options: &Options) -> Result<Report> {
     network.namespace.run(|| {
         stay_on_this_cpu()?;
         let mut report = Report::default();
+        sockets::run(&mut report)?;
         full::run(options.seed, &mut report)?;
         let mut player = Player::new(machine::Sizes::default())?;
         sweeps::run(&mut player, options, &mut report)?;

@@ -11,6 +11,7 @@ mod decide;
 mod fragments;
 mod headers;
 mod icmp;
+mod nat;
 mod packet;
 mod pins;
 mod rewrite;
@@ -21,6 +22,7 @@ use bg_common::{Reason, Verdict};
 
 pub use checksum::{mirrored, sealed, verifies};
 pub use fragments::{Datagram, Went};
+pub use nat::{Stead, TRIES, ports};
 pub use packet::Packet;
 pub use pins::{Key, Place, state};
 pub use tables::{Backend, Frontend, Pin, Service, Slice, Span, Tables, WHOLE, Word};
@@ -37,11 +39,16 @@ pub enum Program {
     Zone,
     /// tc egress.
     Egress,
+    /// tc egress of a link to backends for which clients are replaced.
+    NatEgress,
+    /// tc ingress of such a link, behind the zone's.
+    NatIngress,
 }
 
 impl Program {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Xdp, Self::Ingress, Self::Zone, Self::Egress];
+    pub const ALL: [Self; 6] =
+        [Self::Xdp, Self::Ingress, Self::Zone, Self::Egress, Self::NatEgress, Self::NatIngress];
 
     /// Whether it works on socket buffers.
     #[must_use]
@@ -135,6 +142,9 @@ impl Model {
     }
 
     fn handle(&mut self, program: Program, input: &Input<'_>) -> Result<(Action, Vec<u8>), Reason> {
+        if matches!(program, Program::NatEgress | Program::NatIngress) {
+            return self.beside(program, input);
+        }
         if program.is_tc() && packet::is_a_strangers(input.frame) {
             return Err(Reason::NotOurs);
         }
@@ -145,7 +155,7 @@ impl Model {
         let decided = match program {
             Program::Xdp | Program::Ingress => self.forward(&packet, input)?,
             Program::Zone => self.zone(&packet, input)?,
-            Program::Egress => self.reply(&packet, input)?,
+            Program::Egress | Program::NatEgress | Program::NatIngress => self.reply(&packet, input)?,
         };
         self.leave(program, input, &packet, &decided.ok_or(packet.foreign())?)
     }

@@ -11,7 +11,7 @@ const ROUNDS: u64 = 3;
 
 pub(super) fn run(seed: u64, report: &mut Report) -> Result<()> {
     // All at once, because the verifier takes its time for each.
-    let small = Sizes { flows: Some(4), half_open: Some(6), fragments: Some(3) };
+    let small = Sizes { flows: Some(4), half_open: Some(6), fragments: Some(3), nat: Some(3) };
     // Without a service that owns an address, so that programs do not look for one.
     let mut player = Player::with(small, network::tables(small, false))?;
     for round in 0..ROUNDS {

@@ -4,7 +4,7 @@ use super::frames::{Dress, Wanted, dressed, frame};
 use super::network::{DEPLOYMENTS, ip};
 use super::step::{Change, Made, Step};
 use crate::dice::Dice;
-use crate::model::{Key, Model, Pin, Place, Program, WHOLE};
+use crate::model::{Key, Model, Pin, Place, Program, TRIES, WHOLE, ports};
 use bg_common::PinnedFlows;
 use std::net::IpAddr;
 
@@ -71,6 +71,7 @@ impl Generator {
             4..6 => self.backend(model),
             6..9 => self.pin(model),
             9 => self.sweep(model),
+            10..12 => self.port(model),
             _ => None,
         };
         change.unwrap_or_else(|| self.packet(model))
@@ -137,6 +138,37 @@ impl Generator {
         self.any_pin(model).map(|(place, key, _)| Step::Sweep { place, key })
     }
 
+    /// A port that may stand for a flow that is remembered stands for another one, or is free again.
+    fn port(&mut self, model: &Model) -> Option<Step> {
+        let (_, key, pin) = self.any_pin(model)?;
+        let nth = if self.one_in(2) { 0 } else { self.dice.below(TRIES.into()) as usize };
+        let at = (pin.backend, *ports(&key).get(nth)?, key.2);
+        let stranger = (ip(key.0.is_ipv6(), 9, 99), 1, key.2, key.3, 0);
+        Some(Step::Port { at, flow: if self.one_in(3) { None } else { Some(stranger) } })
+    }
+
+    /// A packet on the link to a backend: of a client that may have to be replaced, or an answer to who stands for it.
+    fn beside(&mut self, model: &Model) -> Option<(Program, Wanted)> {
+        if self.one_in(2) {
+            let (_, (client, port, proto, ..), pin) = self.any_pin(model)?;
+            let backend = model.tables.backends.get(&pin.backend)?;
+            if client.is_ipv6() != backend.ip.is_ipv6() {
+                return None;
+            }
+            let to = (backend.ip, backend.port);
+            return Some((Program::NatEgress, self.wanted((client, port), to, proto)));
+        }
+        let hidden: Vec<_> = model.tables.hidden.keys().copied().collect();
+        let (id, port, proto) = self.of(&hidden)?;
+        let backend = model.tables.backends.get(&id)?;
+        let (addr, _) = *model.tables.sources.get(&id)?;
+        if addr.is_ipv6() != backend.ip.is_ipv6() {
+            return None;
+        }
+        let port = if self.one_in(20) { port ^ 1 } else { port };
+        Some((Program::NatIngress, self.wanted((backend.ip, backend.port), (addr, port), proto)))
+    }
+
     fn client(&mut self, v6: bool) -> (IpAddr, u16) {
         let ip = match self.dice.below(24) {
             0 => ip(v6, 1, 2),
@@ -171,7 +203,8 @@ impl Generator {
     fn packet(&mut self, model: &Model) -> Step {
         let (program, wanted) = match self.dice.below(100) {
             0..10 => self.icmp(model),
-            10..50 => self.by_client(model),
+            10..18 => self.beside(model),
+            18..50 => self.by_client(model),
             50..92 => self.by_backend(model),
             _ => None,
         }

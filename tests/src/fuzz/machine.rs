@@ -2,7 +2,7 @@
 
 use super::network::DEPLOYMENTS;
 use crate::bench::bpf::{self, Segments};
-use crate::model::{Backend, Datagram, Key, Pin, Place, Program, Slice, Tables, WHOLE, Went, Word};
+use crate::model::{Backend, Datagram, Key, Pin, Place, Program, Slice, Stead, Tables, WHOLE, Went, Word};
 use crate::run;
 use crate::world::put;
 use anyhow::{Context, Result};
@@ -11,10 +11,11 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
 use aya::{Ebpf, EbpfLoader};
 use bg_common::bucket::Bucket;
 use bg_common::{
-    Began, Colour, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, PreviewKey, Proto, Reason, Ring,
-    Service, Settings, SliceId, Tick, Traffic, names,
+    Began, Colour, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, PreviewKey, Proto,
+    Reason, Ring, Service, Settings, SliceId, Source, Tick, Traffic, names,
 };
 use bg_userspace::dataplane::kernel::OBJECT;
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -29,25 +30,31 @@ pub(super) struct Sizes {
     pub(super) half_open: Option<u32>,
     /// Datagrams in fragments, in the same way.
     pub(super) fragments: Option<u32>,
+    /// Ports that stand for flows, if not as many as usual.
+    pub(super) nat: Option<u32>,
 }
 
 impl Sizes {
-    /// Entries of the three tables.
-    pub(super) fn room(self) -> [usize; 3] {
-        let Self { flows, half_open, fragments } = self;
+    /// Entries of the four tables.
+    pub(super) fn room(self) -> [usize; 4] {
+        let Self { flows, half_open, fragments, nat } = self;
         [
             flows.unwrap_or(names::DEFAULT_FLOWS),
             half_open.unwrap_or(names::DEFAULT_HALF_OPEN),
             fragments.unwrap_or(names::MAX_FRAGMENTED),
+            nat.unwrap_or(names::MAX_NAT),
         ]
         .map(|entries| entries as usize)
     }
 }
 
 pub(super) struct Machine {
-    programs: [OwnedFd; 4],
+    programs: [OwnedFd; 6],
     flows: [HashMap<MapData, FlowKey, Flow>; 2],
     fragments: HashMap<MapData, FragmentKey, Fragment>,
+    nat: HashMap<MapData, NatKey, FlowKey>,
+    /// Backends for which clients are replaced.
+    with_source: BTreeSet<u32>,
     words: Array<MapData, u64>,
     backends: Array<MapData, bg_common::Backend>,
     epoch: Array<MapData, u64>,
@@ -63,6 +70,9 @@ impl Machine {
         let mut loader = EbpfLoader::new();
         if let Some(entries) = sizes.flows {
             loader.map_max_entries(names::FLOWS, entries);
+        }
+        if let Some(entries) = sizes.nat {
+            loader.map_max_entries(names::NAT, entries);
         }
         let half_open = [size_of::<FlowKey>(), size_of::<Flow>()];
         let fragments = [size_of::<FragmentKey>(), size_of::<Fragment>()];
@@ -80,17 +90,26 @@ impl Machine {
         let mut ebpf = loader.load(OBJECT).context("load the packet programs")?;
         drop(instead);
         fill(&mut ebpf, tables)?;
-        let programs = [names::XDP_INGRESS, names::TC_INGRESS, names::TC_ZONE, names::TC_EGRESS];
+        let programs = [
+            names::XDP_INGRESS,
+            names::TC_INGRESS,
+            names::TC_ZONE,
+            names::TC_EGRESS,
+            names::NAT_EGRESS,
+            names::NAT_INGRESS,
+        ];
         let mut loaded = Vec::new();
         for name in programs {
             loaded.push(program(&mut ebpf, name).with_context(|| format!("load {name}"))?);
         }
-        let programs = loaded.try_into().ok().context("there are four programs")?;
+        let programs = loaded.try_into().ok().context("there are six programs")?;
         let flows = [table(&mut ebpf, names::FLOWS)?, table(&mut ebpf, names::HALF_OPEN)?];
         Ok(Self {
             programs,
             flows,
             fragments: table(&mut ebpf, names::FRAGMENTS)?,
+            nat: table(&mut ebpf, names::NAT)?,
+            with_source: tables.sources.keys().copied().collect(),
             words: table(&mut ebpf, names::DEPLOYMENTS)?,
             backends: table(&mut ebpf, names::BACKENDS)?,
             epoch: table(&mut ebpf, names::EPOCH)?,
@@ -110,12 +129,14 @@ impl Machine {
         segments: (u16, u16),
         out: &mut Vec<u8>,
     ) -> Result<i32> {
-        let [xdp, ingress, zone, egress] = &self.programs;
+        let [xdp, ingress, zone, egress, nat_egress, nat_ingress] = &self.programs;
         let fd = match program {
             Program::Xdp => xdp,
             Program::Ingress => ingress,
             Program::Zone => zone,
             Program::Egress => egress,
+            Program::NatEgress => nat_egress,
+            Program::NatIngress => nat_ingress,
         };
         let segments =
             (segments.0 > 0 && program.is_tc()).then_some(Segments { count: segments.0, size: segments.1 });
@@ -155,6 +176,21 @@ impl Machine {
         self.fragments.iter().filter_map(Result::ok).collect()
     }
 
+    /// All ports that stand for flows.
+    pub(super) fn hidden(&self) -> Vec<(NatKey, FlowKey)> {
+        self.nat.iter().filter_map(Result::ok).collect()
+    }
+
+    /// Gives a port to a flow, or takes it back.
+    pub(super) fn set_hidden(&mut self, at: &Stead, flow: Option<&Key>) -> Result<()> {
+        match flow {
+            Some(flow) => self.nat.insert(nat_key(at), flow_key(flow), 0)?,
+            // It may not be there.
+            None => drop(self.nat.remove(&nat_key(at))),
+        }
+        Ok(())
+    }
+
     /// All pins.
     pub(super) fn pins(&self, place: Place) -> Vec<(FlowKey, Flow)> {
         self.flows(place).iter().filter_map(Result::ok).collect()
@@ -182,7 +218,8 @@ impl Machine {
 
     /// Writes a backend, or that there is none.
     pub(super) fn set_backend(&mut self, id: u32, is: Option<&Backend>) -> Result<()> {
-        self.backends.set(id, is.map(backend).unwrap_or_default(), 0)?;
+        let with_source = self.with_source.contains(&id);
+        self.backends.set(id, is.map(|plain| backend(plain, with_source)).unwrap_or_default(), 0)?;
         self.changed()
     }
 
@@ -195,6 +232,9 @@ impl Machine {
         }
         for (key, _) in self.all_fragments() {
             drop(self.fragments.remove(&key));
+        }
+        for (key, _) in self.hidden() {
+            drop(self.nat.remove(&key));
         }
         for index in 0..Reason::SLOTS {
             self.reasons.set(index, PerCpuValues::try_from(vec![0; self.cpus])?, 0)?;
@@ -222,10 +262,10 @@ impl Machine {
 }
 
 /// A table without room, in the place of one that makes it.
-struct StandIn(PathBuf);
+pub(super) struct StandIn(pub(super) PathBuf);
 
 impl StandIn {
-    fn new(name: &str, entries: u32, sizes: [usize; 2]) -> Result<Self> {
+    pub(super) fn new(name: &str, entries: u32, sizes: [usize; 2]) -> Result<Self> {
         let directory = PathBuf::from(run::PINS).join(run::unique());
         fs::create_dir_all(&directory)?;
         let path = directory.join(name);
@@ -255,7 +295,10 @@ fn program(ebpf: &mut Ebpf, name: &str) -> Result<OwnedFd> {
     Ok(fd.as_fd().try_clone_to_owned()?)
 }
 
-fn table<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<T> {
+pub(super) fn table<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &str,
+) -> Result<T> {
     let map = ebpf.take_map(name).with_context(|| format!("{name} is not in the object"))?;
     Ok(T::try_from(map)?)
 }
@@ -264,7 +307,8 @@ fn array<'a, V: aya::Pod>(ebpf: &'a mut Ebpf, name: &str) -> Result<Array<&'a mu
     Ok(ebpf.map_mut(name).with_context(|| name.to_owned())?.try_into()?)
 }
 
-fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<()> {
+/// Writes what is configured.
+pub(super) fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<()> {
     let whole = tables.frontends.keys().any(|at| (at.1, at.2) == WHOLE);
     array(ebpf, names::SETTINGS)?.set(0, Settings::default().with_whole_addresses(whole), 0)?;
     for ip in &tables.vips {
@@ -289,7 +333,11 @@ fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<()> {
         array(ebpf, names::SERVICES)?.set(*id, service, 0)?;
     }
     for (id, plain) in &tables.backends {
-        array(ebpf, names::BACKENDS)?.set(*id, backend(plain), 0)?;
+        let with_source = tables.sources.contains_key(id);
+        array(ebpf, names::BACKENDS)?.set(*id, backend(plain, with_source), 0)?;
+    }
+    for (id, (addr, prefix)) in &tables.sources {
+        array(ebpf, names::SOURCES)?.set(*id, Source::new((*addr).into(), *prefix as u8), 0)?;
     }
     for (at, id) in &tables.backends_by_addr {
         bucket(ebpf, names::BACKENDS_BY_ADDR, endpoint(*at), u64::from(*id))?;
@@ -341,17 +389,23 @@ fn endpoint((ip, port, proto): (std::net::IpAddr, u16, u8)) -> Endpoint {
     Endpoint::new(ip.into(), port.into(), Proto(proto))
 }
 
-fn backend(plain: &Backend) -> bg_common::Backend {
+fn backend(plain: &Backend, with_source: bool) -> bg_common::Backend {
     let Backend { ip, port, proto, service, deployment, colour, via, ifindex, down, on_switch } = *plain;
     let slice = SliceId::new(deployment, colour);
     let up =
         bg_common::Backend::new(endpoint((ip, port, proto)), service, slice, via, ifindex).leaving(on_switch);
+    let up = if with_source { up.with_source() } else { up };
     down.map_or(up, |pinned| up.down(pinned))
 }
 
 /// A flow's name as the tables have it.
 pub(super) fn flow_key((client, port, proto, service, asked): &Key) -> FlowKey {
     FlowKey::whole((*client).into(), (*port).into(), Proto(*proto), *service, (*asked).into())
+}
+
+/// A port that stands for a flow, as the tables name it.
+pub(super) fn nat_key((backend, port, proto): &Stead) -> NatKey {
+    NatKey::new(*backend, (*port).into(), Proto(*proto))
 }
 
 /// A pin as the tables have it.

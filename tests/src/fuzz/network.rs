@@ -82,6 +82,8 @@ const REFUSING: u32 = 4;
 const BY_CLIENT: [u32; 2] = [3, 5];
 /// Services whose flows do not stay at a switch.
 const ON_SWITCH: [(u32, Fate); 3] = [(1, Fate::Move), (3, Fate::Reset), (7, Fate::Reset)];
+/// Services whose clients are replaced.
+const WITH_SOURCE: [u32; 4] = [0, 3, 5, 6];
 /// Virtual addresses that do not follow the live colour, of these services.
 const PREVIEW_VIPS: [(u8, Aim); 3] = [(15, Aim::Other), (16, Aim::Blue), (17, Aim::Green)];
 const PREVIEWED: [u32; 3] = [0, 1, 6];
@@ -105,7 +107,7 @@ const PLANS: [Plan; 10] = [
 ];
 
 /// The address that one service owns as a whole, beside those that services share.
-const OWNED: u8 = 12;
+pub(super) const OWNED: u8 = 12;
 
 /// Deployments.
 pub(super) const DEPLOYMENTS: u32 = 3;
@@ -179,7 +181,7 @@ pub(super) fn edges() -> Vec<(At, At)> {
 }
 
 /// The first of the services of [`edges`].
-const FIRST_EDGE: u32 = 100;
+pub(super) const FIRST_EDGE: u32 = 100;
 
 fn add_edges(tables: &mut Tables) {
     for (id, (vip, (ip, port, proto))) in (FIRST_EDGE..).zip(edges()) {
@@ -199,6 +201,8 @@ fn add_edges(tables: &mut Tables) {
         };
         tables.backends.insert(id, backend);
         tables.backends_by_addr.insert((ip, port, proto), id);
+        // All clients get an address on the edges.
+        tables.sources.insert(id, (vip.0, 0));
         let rings = [((colour, ip.is_ipv6()), vec![id])].into();
         tables.services.insert(id, Service { deployment, rings, ..Service::default() });
         frontend(tables, id, vip, Aim::Live);
@@ -207,14 +211,25 @@ fn add_edges(tables: &mut Tables) {
 
 /// Tables with nothing in them.
 pub(super) fn empty(sizes: Sizes) -> Tables {
-    let [established, half_open, fragment_room] = sizes.room();
-    Tables { room: [established, half_open], fragment_room, ..Tables::default() }
+    let [established, half_open, fragment_room, nat_room] = sizes.room();
+    Tables { room: [established, half_open], fragment_room, nat_room, ..Tables::default() }
 }
 
 fn frontend(tables: &mut Tables, service: u32, at: (IpAddr, u16, u8), aim: Aim) {
     let id = tables.frontend_addrs.len() as u32;
     tables.frontend_addrs.insert(id, at);
     tables.frontends.insert(at, Frontend { service, id, aim });
+}
+
+/// The address that clients of a backend get, and the bits of its network: all of them, those of their network but
+/// whoever has the address, or a few of these.
+fn source(v6: bool, nth: u8) -> (IpAddr, u32) {
+    let all = if v6 { 128 } else { 32 };
+    match nth % 3 {
+        0 => (ip(v6, 9, 1), if v6 { 64 } else { 24 }),
+        1 => (ip(v6, 1, 1), 0),
+        _ => (ip(v6, 9, 8), all - 1),
+    }
 }
 
 /// Adds a service's backends, and returns its rings.
@@ -240,6 +255,9 @@ fn rings(tables: &mut Tables, service: u32, plan: &Plan) -> HashMap<(Colour, boo
                     .map_or(Fate::Keep, |(_, fate)| fate),
             };
             let id = 10 + tables.backends.len() as u32;
+            if WITH_SOURCE.contains(&service) {
+                tables.sources.insert(id, source(v6, nth));
+            }
             tables.backends.insert(id, backend);
             tables.backends_by_addr.insert((backend.ip, backend.port, backend.proto), id);
             let ring = rings.entry((colour, v6)).or_default();

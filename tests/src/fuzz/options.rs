@@ -9,7 +9,8 @@ cargo xtask fuzz [--packets N] [--seed S] [--nft N] [--json]
 
 Runs the packet programs in this machine's kernel, by BPF_PROG_TEST_RUN, and a plain model of them on the same
 packets, and compares what both say: action, bytes, pins, counters. Packets come in sequences, in which flows open,
-close, expire and are cut, while words, backends and clocks change. Nothing is attached, and no packet leaves.
+close, expire and are cut, while words, backends and clocks change. No packet leaves, and nothing is attached but to
+a control group of its own, whose sockets connect to themselves.
 
   --packets N    compare so many packets (default 1000000) after sweeps: every length, every checksum
   --seed S       the same seed gives the same packets (default 1)

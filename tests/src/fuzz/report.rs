@@ -8,12 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// Reasons that the four programs cannot come to in a test run, and why.
-pub const UNREACHABLE: [(Reason, &str); 3] = [
-    (Reason::Rewrite, "the kernel refuses a change of headers that were read only when it has no memory"),
-    (Reason::NatFull, "the programs that replace clients' addresses are not compared"),
-    (Reason::LocalFull, "the kernel makes no test run of programs for sockets"),
-];
+/// Reasons that the programs cannot come to here, and why.
+pub const UNREACHABLE: [(Reason, &str); 1] =
+    [(Reason::Rewrite, "the kernel refuses a change of headers that were read only when it has no memory")];
 
 /// Steps of a difference that are told.
 const TOLD: usize = 30;
@@ -32,6 +29,11 @@ pub struct Report {
     pub reasons_hit: usize,
     /// Reasons that there are.
     pub reasons_total: usize,
+    /// The others, as `bgctl counters` names them.
+    pub reasons_missed: Vec<&'static str>,
+    /// Those of them that this machine cannot come to, and why.
+    #[serde(skip)]
+    pub skipped: Vec<(Reason, String)>,
     /// How often each was counted.
     #[serde(skip)]
     pub hit: BTreeMap<u32, u64>,
@@ -51,6 +53,8 @@ impl Default for Report {
             mismatches: 0,
             reasons_hit: 0,
             reasons_total: Reason::ALL.len(),
+            reasons_missed: Reason::ALL.iter().map(|reason| reason.as_str()).collect(),
+            skipped: Vec::new(),
             hit: BTreeMap::new(),
             differences: Vec::new(),
             begun: Instant::now(),
@@ -64,9 +68,21 @@ impl Report {
     pub(super) fn count(&mut self, player: &mut Player) {
         self.packets += std::mem::take(&mut player.packets);
         for (reason, count) in &player.model().tables.counted {
-            *self.hit.entry(reason.index()).or_default() += count;
+            self.met(*reason, *count);
         }
+    }
+
+    /// Takes note of a reason that was counted.
+    pub(super) fn met(&mut self, reason: Reason, count: u64) {
+        *self.hit.entry(reason.index()).or_default() += count;
         self.reasons_hit = self.hit.len();
+        self.reasons_missed = self.missed().iter().map(|reason| reason.as_str()).collect();
+    }
+
+    /// Takes note of a reason that this machine cannot come to, and says so.
+    pub(super) fn skip(&mut self, reason: Reason, why: String) {
+        crate::say(&format!("SKIP {}: {why}", reason.as_str()));
+        self.skipped.push((reason, why));
     }
 
     /// Takes note of a difference.
@@ -115,8 +131,10 @@ impl Report {
             }
         }
         for reason in self.missed() {
-            let why = UNREACHABLE.iter().find(|(it, _)| *it == reason).map(|(_, why)| *why);
-            crate::say(&format!("     never  {}: {}", reason.as_str(), why.unwrap_or("not met by chance")));
+            let skipped = self.skipped.iter().map(|(reason, why)| (*reason, why.as_str()));
+            let why = UNREACHABLE.into_iter().chain(skipped).find(|(it, _)| *it == reason);
+            let why = why.map_or("not met by chance", |(_, why)| why);
+            crate::say(&format!("     never  {}: {why}", reason.as_str()));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What can happen in a round.
 
-use crate::model::{Key, Place, Program};
+use crate::model::{Key, Place, Program, Stead};
 use bg_common::PinnedFlows;
 use std::fmt;
 
@@ -22,6 +22,8 @@ pub(super) enum Step {
     Pin { place: Place, key: Key, pin: Made },
     /// A pin is swept.
     Sweep { place: Place, key: Key },
+    /// A port towards a backend stands for this flow, or for none.
+    Port { at: Stead, flow: Option<Key> },
 }
 
 /// What becomes of a backend.
@@ -62,6 +64,7 @@ impl fmt::Display for Step {
             Self::Backend { id, change } => write!(f, "backend {id}: {change:?}"),
             Self::Pin { place, key, pin } => write!(f, "{place:?} {key:?}: {pin:?}"),
             Self::Sweep { place, key } => write!(f, "{place:?} {key:?} is swept"),
+            Self::Port { at, flow } => write!(f, "port {at:?} stands for {flow:?}"),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A packet may come with a checksum that is wrong. Whoever translates it must not hide that: the sum over all that
 //! the checksum covers is wrong by the same amount afterwards.
 
-use super::packet::Packet;
+use super::packet::{ICMP, ICMP6, Packet, header_of};
 use std::net::IpAddr;
 
 /// The sum of 16-bit words, as a number below 65,535: 0 over data whose checksum is right.
@@ -163,17 +163,29 @@ pub fn verifies(before: &[u8], want: &[u8], got: &[u8]) -> bool {
     (packet.error || canonical != before) && same(want, got)
 }
 
-/// The frame on its way back: addresses and ports of both ends are exchanged, which no checksum notices.
+/// The frame on its way back: addresses and ports of both ends are exchanged, which no checksum notices, and a
+/// request for an echo becomes the echo.
 #[must_use]
 pub fn mirrored(frame: &[u8]) -> Option<Vec<u8>> {
     let packet = super::packet::read(frame).ok()?;
     let mut back = frame.to_vec();
     let (first, len) = if packet.is_v6() { (packet.l3 + 8, 16) } else { (packet.l3 + 12, 4) };
-    let ports = (packet.l4, if packet.has_our_ports() && packet.has_header() { 2 } else { 0 });
+    let has_ports = header_of(packet.proto) > 0 && packet.has_header();
+    let ports = (packet.l4, if has_ports { 2 } else { 0 });
     for (at, len) in [(first, len), ports] {
         back[at..at + len].copy_from_slice(&frame[at + len..at + 2 * len]);
         back[at + len..at + 2 * len].copy_from_slice(&frame[at..at + len]);
     }
+    let reply = match (packet.proto, frame.get(packet.l4)) {
+        (ICMP, Some(8)) => 0,
+        (ICMP6, Some(128)) => 129,
+        _ => return Some(back),
+    };
+    let message = packet.l4..packet.end;
+    // What is added besides is the same before and after.
+    let wanted = residue_of(None, &back[message.clone()]);
+    back[packet.l4] = reply;
+    set_checksum(&mut back, packet.l4 + 2, wanted, None, message, false);
     Some(back)
 }
 

@@ -123,7 +123,8 @@ impl Model {
         };
         let key = (packet.src, packet.src_port, packet.proto, frontend.service, asked);
         let (id, backend) = self.backend_of(packet, frontend, &key, input)?;
-        if backend.ip == packet.src {
+        // Unless it meets somebody else.
+        if backend.ip == packet.src && !self.tables.sources.contains_key(&id) {
             return Err(Reason::OwnAddress);
         }
         let slice = self.tables.slices.entry((backend.deployment, backend.colour)).or_default();
@@ -163,7 +164,7 @@ impl Model {
     }
 
     /// The answer of a backend, if the flow's pin says so.
-    fn reply_of(&mut self, packet: &Packet, id: u32, asked: u16, input: &Input<'_>) -> Decided {
+    pub(super) fn reply_of(&mut self, packet: &Packet, id: u32, asked: u16, input: &Input<'_>) -> Decided {
         let backend = self.backend(id)?;
         let key = (packet.dst, packet.dst_port, packet.proto, backend.service, asked);
         let (place, mut pin) = self.tables.pin(&key).ok_or(Reason::DirectReply)?;

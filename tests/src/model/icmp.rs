@@ -101,7 +101,9 @@ impl Model {
         let quote = quote(input.frame, packet).ok_or(Reason::IcmpQuote)?;
         let to = match program {
             Program::Xdp | Program::Ingress => self.error_to_slice(packet, &quote)?,
-            Program::Egress => self.error_to_client(packet, &quote)?,
+            Program::Egress | Program::NatEgress | Program::NatIngress => {
+                self.error_to_client(packet, &quote)?
+            }
             Program::Zone => match self.error_to_client(packet, &quote) {
                 Ok(Some(to)) => Some(to),
                 back => match self.error_to_slice(packet, &quote)? {

@@ -1,6 +1,7 @@
 //! What is configured, what is pinned and what is counted, in hash maps.
 
 use super::fragments::{Datagram, Went};
+use super::nat::Stead;
 use super::pins::{Key, Place};
 use bg_common::{Aim, Colour, Fate, PinnedFlows, Reason, Via};
 use std::collections::{BTreeMap, HashMap};
@@ -170,6 +171,12 @@ pub struct Tables {
     pub fragments: HashMap<Datagram, (Went, u32)>,
     /// Datagrams that can be remembered.
     pub fragment_room: usize,
+    /// Backend's number → the gateway's address that clients get, and bits of the network whose clients do.
+    pub sources: BTreeMap<u32, (IpAddr, u32)>,
+    /// Flows that a port of the gateway stands for.
+    pub hidden: BTreeMap<Stead, Key>,
+    /// How many there can be.
+    pub nat_room: usize,
     /// What slices carry.
     pub slices: HashMap<(u32, Colour), Slice>,
     /// How often each reason was counted.

@@ -58,20 +58,28 @@ impl Model {
         to: &To,
     ) -> Result<bool, Reason> {
         Ok(match (program, to) {
-            (Program::Xdp | Program::Egress, _) => false,
+            (Program::Xdp | Program::Egress | Program::NatEgress, _) => false,
             // The kernel takes the tag off.
-            (Program::Ingress | Program::Zone, To::Slice(_)) if packet.is_tagged() => false,
-            (Program::Ingress | Program::Zone, To::Client(..)) if packet.is_tagged() => {
+            (Program::Ingress | Program::Zone | Program::NatIngress, To::Slice(_)) if packet.is_tagged() => {
+                false
+            }
+            (Program::Ingress | Program::Zone | Program::NatIngress, To::Client(..))
+                if packet.is_tagged() =>
+            {
                 return Err(Reason::Vlan);
             }
-            (Program::Ingress | Program::Zone, To::Slice(backend)) if backend.via == Via::Stack => false,
-            (Program::Ingress | Program::Zone, To::Slice(_)) if packet.hops <= 1 => {
+            (Program::Ingress | Program::Zone | Program::NatIngress, To::Slice(backend))
+                if backend.via == Via::Stack =>
+            {
+                false
+            }
+            (Program::Ingress | Program::Zone | Program::NatIngress, To::Slice(_)) if packet.hops <= 1 => {
                 // The kernel drops it, and says so.
                 self.reasons.push(Reason::HopLimit);
                 false
             }
-            (Program::Ingress | Program::Zone, To::Slice(_)) => true,
-            (Program::Ingress | Program::Zone, To::Client(..)) => {
+            (Program::Ingress | Program::Zone | Program::NatIngress, To::Slice(_)) => true,
+            (Program::Ingress | Program::Zone | Program::NatIngress, To::Client(..)) => {
                 self.way_to_client(input, packet)?;
                 true
             }
