@@ -18,24 +18,33 @@ use bg_common::{Backend, End, Endpoint, Flow, FlowKey, Reason, Word};
 /// slow path looks up.
 #[inline(always)]
 pub fn reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Detour> {
+    match exact_reply(packet, tables) {
+        Ok(None) | Err(Reason::DirectReply | Reason::StaleReply) if tables.settings().whole_addresses() => {
+            Err(Detour::Undecided)
+        }
+        decided => decided.map_err(Detour::from),
+    }
+}
+
+/// The same, whoever owns whole addresses.
+///
+/// # Errors
+///
+/// The reason why it is none, although it comes from a backend.
+#[inline(always)]
+pub fn exact_reply<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, Reason> {
     if let Some(rewrite) = recall(packet, tables, End::Source) {
         return Ok(Some(rewrite));
     }
     let epoch = tables.epoch();
-    match reply_of(packet, tables) {
-        Ok(None) | Err(Reason::DirectReply | Reason::StaleReply) if tables.settings().whole_addresses() => {
-            Err(Detour::Undecided)
-        }
-        Err(reason) => Err(reason.into()),
-        Ok(Some(reply)) => {
-            let rewrite = reply.rewrite(packet);
-            if let Some(word) = reply.settled {
-                remember(packet, tables, epoch, word, reply.backend, &rewrite);
-            }
-            Ok(Some(rewrite))
-        }
-        Ok(None) => Ok(None),
+    let Some(reply) = reply_of(packet, tables)? else {
+        return Ok(None);
+    };
+    let rewrite = reply.rewrite(packet);
+    if let Some(word) = reply.settled {
+        remember(packet, tables, epoch, word, reply.backend, &rewrite);
     }
+    Ok(Some(rewrite))
 }
 
 /// A reply of a slice.

@@ -7,7 +7,8 @@ use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use bg_common::Via;
-use bg_ebpf::{Detour, Hop, Rewrite, Tables as _, nat, parse, reply};
+use bg_ebpf::reply::exact_reply;
+use bg_ebpf::{Detour, Hop, Rewrite, Tables as _, nat, parse};
 
 /// To a backend, when everything else has been done: the gateway takes the client's place.
 #[classifier]
@@ -61,9 +62,8 @@ fn ingress(frame: &mut TcFrame<false>) -> Result<Step, Detour> {
     };
     // Before anything is written: what is over is answered to whom the backend knows.
     let by_redirect = is_redirected(&to_client);
-    let back = if by_redirect { reply(&to_client, &KernelTables) } else { Ok(None) };
-    // Replaced clients are those of services with a port, of which the slow path knows no more.
-    let back = if back == Err(Detour::Undecided) { None } else { back? };
+    // Replaced clients are those of services with a port.
+    let back = if by_redirect { exact_reply(&to_client, &KernelTables)? } else { None };
     reveal.apply(&packet, frame, Hop::Keep)?;
     match back {
         Some(rewrite) => Ok(send_to_client(frame, &to_client, &rewrite, Rewrite::apply)?),

@@ -4,7 +4,7 @@ use super::checksum::carry_over;
 use super::packet::{Packet, Part, is_a_strangers, read};
 use super::pins::Key;
 use super::rewrite::write;
-use super::tables::{Backend, Tables, WHOLE};
+use super::tables::{Backend, Tables};
 use super::way::is_inside;
 use super::{Action, Input, Model, Program};
 use bg_common::{Reason, Via};
@@ -81,7 +81,7 @@ impl Model {
             return Ok(None);
         }
         let key = (packet.src, packet.src_port, packet.proto, backend.service, 0);
-        if !self.tables.pin(&key).is_some_and(|(_, pin)| pin.backend == id) {
+        if self.tables.pin(&key).is_none_or(|(_, pin)| pin.backend != id) {
             return Ok(None);
         }
         let port = self.tables.stand_in(id, &key).ok_or(Reason::NatFull)?;
@@ -108,13 +108,8 @@ impl Model {
             return Ok(Some((Action::Pass, frame)));
         }
         // As the link's own program would have done, had it known the client. What is refused stays as it came.
-        let to = match self.reply_of(&is, id, 0, input) {
-            Ok(Some(to)) => to,
-            // Where there are whole addresses, whose it is was for the slow path to say, and these have none.
-            Ok(None) | Err(Reason::DirectReply | Reason::StaleReply) if self.tables.has_whole_addresses() => {
-                return Ok(Some((Action::Pass, frame)));
-            }
-            refused => return refused.map(|_| Some((Action::Pass, frame))),
+        let Some(to) = self.reply_of(&is, id, 0, input)? else {
+            return Ok(Some((Action::Pass, frame)));
         };
         let left = self.leave(Program::NatIngress, &Input { frame: &frame, ..*input }, &is, &to);
         Ok(Some(left.unwrap_or_else(|reason| {
@@ -125,11 +120,6 @@ impl Model {
 }
 
 impl Tables {
-    /// Whether somebody owns a whole address.
-    fn has_whole_addresses(&self) -> bool {
-        self.frontends.keys().any(|at| (at.1, at.2) == WHOLE)
-    }
-
     /// The backend at an address for which clients are replaced, and by which network's address.
     fn replaces_clients(&self, at: &(IpAddr, u16, u8)) -> Option<(u32, Backend, (IpAddr, u32))> {
         let id = *self.backends_by_addr.get(at)?;
