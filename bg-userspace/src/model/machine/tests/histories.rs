@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// Histories of a run of all tests.
 const SHORT: u64 = 1500;
+/// So many entries back an exchange may still be about to be made.
+const PENDING: usize = 64;
 
 /// Numbers that look random and are the same for the same seed (splitmix64).
 struct Dice(u64);
@@ -246,7 +248,13 @@ impl History {
 
     /// Whether the plan that a switch is to be by is the one that would be made at this moment.
     fn plan_holds(&self, name: &str, verb: &Verb) -> Option<bool> {
-        let Verb::Switch(SwitchOrder { to, plan: Some(plan), .. }) = verb else { return None };
+        let Verb::Switch(SwitchOrder { to, plan: Some(plan), confirm_within, .. }) = verb else {
+            return None;
+        };
+        // A plan takes the configured time; whether a pause may outlast it is another question for another time.
+        if confirm_within.is_some() && self.world.kernel.get(name)?.is_paused() {
+            return None;
+        }
         let mut asked = self.world.machine.clone();
         let (id, verb) = (Id(u64::MAX), Verb::Plan { to: *to });
         let order = crate::model::Order {
@@ -448,7 +456,13 @@ impl History {
                 changed.unwrap_or(Word::initial(live))
             }
         };
-        if dice.percent(30) {
+        // Nobody can tell by a word who has written it: one that is just what was about to be written is taken for ours.
+        let pending = |entry: &Entry| entry.memory.pending.as_ref().map(|pending| pending.new);
+        let entries = self.world.journal.iter().filter(|entry| entry.deployment == name);
+        if entries.rev().take(PENDING).any(|entry| pending(entry) == Some(new.bits())) {
+            return;
+        }
+        if self.dice.percent(30) {
             self.say(|| format!("a stranger will be faster at {name}: {new:?}"));
             self.world.foreign.push_back(new);
             return;
