@@ -18,6 +18,8 @@ close, expire and are cut, while words, backends and clocks change. Nothing is a
                  output
   -h, --help     this text
 
+With --coverage it is another fuzzer, of the packet library on the host; --coverage --help tells of it.
+
 Exit codes: 0 all agree, 1 otherwise, 2 wrong usage.";
 
 /// What was asked for.
