@@ -1,10 +1,9 @@
 //! What holds for all ICMP errors, whatever they quote.
 
-use crate::fake::{Fake, Frame};
-use crate::run;
 use bg_common::{Colour, Flow, Proto, Reason, Via, Word};
 use bg_tests::capture::{Checksum, Packet};
 use bg_tests::cases::{Case, Hook, Outcome};
+use bg_tests::host::{Fake, Frame, run};
 use bg_tests::packet::{self, flag};
 use bg_tests::world::{Family, In, PinRow, WEB, WEB_BLUE, World};
 use proptest::prelude::*;
@@ -60,7 +59,7 @@ proptest! {
         let error = packet::icmp_error(sender, from.ip(), (kinds[kind], 0, word), &quote);
 
         let case = case(family, hook, error.clone());
-        let fake = Fake::new(&World::new(Via::Stack, 0), &case);
+        let fake = Fake::new(&World::new(Via::Stack, 0), case.word, &case.before);
         let mut frame = Frame(error.clone());
         match run(&fake, hook, &mut frame) {
             Outcome::Untouched => {

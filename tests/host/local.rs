@@ -1,9 +1,9 @@
 //! Where sockets of the gateway's own get, and what their processes are shown.
 
-use crate::fake::Fake;
 use bg_common::{Colour, Endpoint, Fate, Flow, Proto, Reason, Tick, Via, Word};
 use bg_ebpf::Sockets as _;
 use bg_ebpf::local::{close, connect, peer, received, send};
+use bg_tests::host::Fake;
 use bg_tests::world::{DNS_BLUE, DNS_GREEN, Family, WEB_BLUE, WEB_GREEN, World, endpoint};
 
 const COOKIE: u64 = 4711;

@@ -2,98 +2,17 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test ends where something is not as it must be")]
 
-mod fake;
 mod local;
 mod nat;
 
-use bg_common::{Reason, Verdict, Via};
-use bg_ebpf::packet::Part;
-use bg_ebpf::{Detour, Hop, Packet, icmp, parse, parse_rare};
-use bg_tests::cases::{self, Case, Hook, Outcome};
+use bg_common::Via;
+use bg_tests::cases::{self, Case, Outcome};
+use bg_tests::host::{Fake, Frame, run};
 use bg_tests::packet::difference;
 use bg_tests::world::World;
-use fake::{Fake, Frame};
-
-fn fast(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Detour> {
-    let packet = parse(frame)?;
-    let rewrite = match hook {
-        Hook::ToSlice => bg_ebpf::forward(&packet, fake),
-        Hook::Zone => bg_ebpf::zone(&packet, fake),
-        Hook::ToClient => bg_ebpf::reply(&packet, fake),
-    };
-    Ok(rewrite?.ok_or(Reason::NotOurs)?.apply(&packet, frame, Hop::Keep)?)
-}
-
-fn rare(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Reason> {
-    let mut packet = parse_rare(frame)?;
-    if icmp::read(&mut packet, frame)? == icmp::Message::Error {
-        return error(fake, hook, &packet, frame);
-    }
-    decide(fake, hook, &packet, frame)
-}
-
-/// What the fast path has read and left to the slow one.
-fn undecided(fake: &Fake, hook: Hook, frame: &mut Frame) -> Result<(), Reason> {
-    let (Ok(packet), Ok(mut read)) = (parse(frame), parse_rare(frame)) else {
-        panic!("what the fast path could read, both can");
-    };
-    let packet = packet.for_slow_path();
-    if let Some(whole) = read.rare.as_mut().filter(|rare| rare.part == Part::Whole) {
-        // Nobody asks for the name of a datagram that came in one piece.
-        whole.id = 0;
-    }
-    assert_eq!(format!("{packet:?}"), format!("{read:?}"), "both paths read the same");
-    decide(fake, hook, &packet, frame)
-}
-
-fn decide(fake: &Fake, hook: Hook, packet: &Packet, frame: &mut Frame) -> Result<(), Reason> {
-    let rewrite = match hook {
-        Hook::ToSlice => bg_ebpf::forward_rare(packet, fake),
-        Hook::Zone => bg_ebpf::zone_rare(packet, fake),
-        Hook::ToClient => bg_ebpf::reply_rare(packet, fake),
-    };
-    rewrite?.ok_or(packet.none_of_ours())?.apply(packet, frame, Hop::Keep)
-}
-
-fn error(fake: &Fake, hook: Hook, packet: &Packet, frame: &mut Frame) -> Result<(), Reason> {
-    let quote = icmp::Quote::read(packet, frame)?;
-    let rewrite = match hook {
-        Hook::ToSlice => icmp::forward(packet, &quote, fake),
-        Hook::Zone => icmp::zone(packet, &quote, fake),
-        Hook::ToClient => icmp::reply(packet, &quote, fake),
-    };
-    let rewrite = rewrite?.ok_or(Reason::NotOurs)?;
-    icmp::apply(&rewrite, packet, &quote, frame, Hop::Keep)?;
-    bg_ebpf::Tables::count(fake, Reason::IcmpError);
-    Ok(())
-}
-
-/// What the programs do, over the fake tables.
-fn run(fake: &Fake, hook: Hook, frame: &mut Frame) -> Outcome {
-    let handled = match fast(fake, hook, frame) {
-        Err(Detour::Rare) => rare(fake, hook, frame),
-        Err(Detour::Undecided) => undecided(fake, hook, frame),
-        Err(Detour::Refused(reason)) => Err(reason),
-        Ok(()) => Ok(()),
-    };
-    match handled {
-        Ok(()) => Outcome::Becomes(frame.0.clone()),
-        Err(reason) => {
-            bg_ebpf::Tables::count(fake, reason);
-            match reason.verdict() {
-                Verdict::Drop => Outcome::Dropped,
-                Verdict::Pass | Verdict::Forward => Outcome::Untouched,
-                Verdict::Answer => match bg_ebpf::reset(frame) {
-                    Ok(()) => Outcome::Answered(frame.0.clone()),
-                    Err(_) => Outcome::Dropped,
-                },
-            }
-        }
-    }
-}
 
 fn check(world: &World, case: &Case) -> Result<(), String> {
-    let fake = Fake::new(world, case);
+    let fake = Fake::new(world, case.word, &case.before);
     for earlier in &case.earlier {
         run(&fake, case.hook, &mut Frame(earlier.clone()));
     }
@@ -125,6 +44,7 @@ fn every_packet_case_holds_on_the_host_library() {
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 
+mod coverage;
 mod errors;
 mod properties;
 mod recent;

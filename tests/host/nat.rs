@@ -1,9 +1,9 @@
 //! Clients whose address is replaced, on the way to the backend and back.
 
-use crate::fake::{Fake, Frame};
 use bg_common::nat::{FIRST_PORT, TRIES, port};
 use bg_common::{Colour, Flow, FlowKey, NatKey, Proto, Reason, Source, Via, Word};
 use bg_ebpf::{Detour, Hop, forward, forward_rare, nat, parse, reply};
+use bg_tests::host::{Fake, Frame};
 use bg_tests::packet::{flag, tcp, udp};
 use bg_tests::world::{Family, WEB, WEB_BLUE, World};
 use std::net::{IpAddr, SocketAddr};
@@ -154,7 +154,7 @@ fn a_flow_that_is_pinned_elsewhere_gets_no_port() {
     let pin = PinRow::new(In::Established, family, Proto::TCP, WEB, WEB_GREEN).state(Flow::ANSWERED);
     let case = bg_tests::cases::all().into_iter().next().expect("there are cases");
     let case = bg_tests::cases::Case { before: vec![pin], ..case };
-    let mut fake = Fake::new(&world, &case);
+    let mut fake = Fake::new(&world, case.word, &case.before);
     fake.set_source(WEB_BLUE, Source::new(gateway(family).into(), 0));
     let frame = Frame(tcp(family.client(), family.backend(WEB_BLUE), flag::ACK, b""));
     assert_eq!(nat::hide(&parse(&frame).expect("it is whole"), &fake), Ok(None));

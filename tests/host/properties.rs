@@ -1,9 +1,8 @@
 //! What holds for all packets, not only for those of the cases.
 
-use crate::fake::{Fake, Frame};
-use crate::run;
 use bg_common::{Colour, Fate, Reason, SliceId, Tick, Via, Word};
 use bg_tests::cases::{Hook, Outcome};
+use bg_tests::host::{Fake, Frame, run};
 use bg_tests::packet::{self, flag};
 use bg_tests::world::{DNS_BLUE, DNS_GREEN, Family, In, POOL_SIZE, WEB_BLUE, World};
 use etherparse::SlicedPacket;

@@ -6,10 +6,9 @@
     reason = "a test ends where something is not as it must be"
 )]
 
-use crate::fake::{Fake, Frame};
-use crate::run;
 use bg_common::{Colour, Fate, Flow, PinnedFlows, Tick, Via, Word};
 use bg_tests::cases::{Hook, Outcome};
+use bg_tests::host::{Fake, Frame, run};
 use bg_tests::packet::{self, flag};
 use bg_tests::world::{DNS_BLUE, Family, WEB_BLUE, WEB_GREEN, World};
 use proptest::prelude::*;

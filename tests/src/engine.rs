@@ -13,7 +13,7 @@ const BEGUN_TOLERANCE: u32 = 5;
 pub fn pins_differ(want: &[PinRow], got: &[PinRow]) -> String {
     let sorted = |pins: &[PinRow]| {
         let mut pins = pins.to_vec();
-        pins.sort_by_key(|pin| (pin.table, format!("{:?}", pin.key)));
+        pins.sort_by_key(|pin| (pin.table, format!("{:?}", pin.key), pin.key.asked().get()));
         pins
     };
     let (want, got) = (sorted(want), sorted(got));

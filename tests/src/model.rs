@@ -6,6 +6,7 @@
 #![expect(clippy::indexing_slicing, reason = "a model that is wrong shall end the test that uses it")]
 
 mod answer;
+mod carried;
 mod checksum;
 mod decide;
 mod fragments;
@@ -20,6 +21,7 @@ mod way;
 
 use bg_common::{Reason, Verdict};
 
+pub use carried::{answered, carried};
 pub use checksum::{mirrored, sealed, verifies};
 pub use fragments::{Datagram, Went};
 pub use nat::{Stead, TRIES, ports};
@@ -162,7 +164,6 @@ impl Model {
 
     /// The answer to a packet that gets one.
     fn answered(&mut self, frame: &[u8]) -> (Action, Option<Vec<u8>>) {
-        let answer = packet::read(frame).map(|packet| answer::reset(frame, &packet));
-        (Action::Redirect, answer.ok())
+        (Action::Redirect, answered(frame))
     }
 }

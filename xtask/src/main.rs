@@ -31,6 +31,7 @@ cargo xtask TASK
   bench [ARGS…]                     measure in namespaces on this machine; needs root
   chaos [ARGS…]                     kill the daemon under load, over and over; needs root
   fuzz [ARGS…]                      compare the packet programs with a plain model of them; needs root
+  fuzz --coverage [ARGS…]           look for inputs that reach new code of the packet library; needs a C++ compiler
   soak [ARGS…]                      load and switch for a long time, and look for any harm; needs root
   ci                                what the project's CI runs
 

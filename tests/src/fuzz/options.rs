@@ -19,6 +19,8 @@ a control group of its own, whose sockets connect to themselves.
                  output
   -h, --help     this text
 
+With --coverage it is another fuzzer, of the packet library on the host; --coverage --help tells of it.
+
 Exit codes: 0 all agree, 1 otherwise, 2 wrong usage.";
 
 /// What was asked for.

@@ -180,14 +180,27 @@ fn translated(frame: &[u8], packet: &Packet, quote: &Quote, to: &To, hops: u8) -
     if proto != WHOLE.1 {
         quoted.1 = port;
     }
+    written(frame, (packet, quote), (&is, &inner))
+}
+
+/// The error with the ends of another, outside and inside, if it quotes a packet.
+pub(super) fn carried(frame: &[u8], packet: &Packet, other: &[u8], outer: &Packet) -> Option<Vec<u8>> {
+    let (was, is) = (quote(frame, packet)?, quote(other, outer)?);
+    let inner = Quote { src: is.src, dst: is.dst, ..was };
+    Some(written(frame, (packet, &was), (&packet.with_ends_of(outer), &inner)))
+}
+
+/// The error with other ends, and checksums to match.
+fn written(frame: &[u8], was: (&Packet, &Quote), to: (&Packet, &Quote)) -> Vec<u8> {
+    let ((packet, quote), (is, inner)) = (was, to);
     let mut after = frame.to_vec();
-    super::rewrite::write(&mut after, &is);
+    super::rewrite::write(&mut after, is);
     super::rewrite::write_addresses(&mut after, quote.l3, inner.src.0, inner.dst.0);
     if matches!(quote.proto, 6 | 17) {
         after[quote.l4..quote.l4 + 2].copy_from_slice(&inner.src.1.to_be_bytes());
         after[quote.l4 + 2..quote.l4 + 4].copy_from_slice(&inner.dst.1.to_be_bytes());
     }
-    mend(frame, (packet, quote), &mut after, (&is, &inner));
+    mend(frame, (packet, quote), &mut after, (is, inner));
     after
 }
 

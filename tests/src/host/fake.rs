@@ -1,5 +1,8 @@
 //! Tables in ordinary memory, and a frame in a vector.
 
+#![expect(clippy::expect_used, reason = "a wrong fixture shall end the test that uses it")]
+
+use crate::world::{In, PinRow, World};
 use bg_common::{
     Addr, Aim, Backend, Connected, Endpoint, Flow, FlowKey, Fragment, FragmentKey, Frontend, NatKey, Reason,
     Recent, Service, Settings, SliceId, Source, Tick, Traffic, Word,
@@ -7,8 +10,6 @@ use bg_common::{
 use bg_ebpf::checksum::Change;
 use bg_ebpf::tables::Insert;
 use bg_ebpf::{Nat, Pin, Sockets, Tables, View};
-use bg_tests::cases::Case;
-use bg_tests::world::{In, PinRow, World};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -16,13 +17,16 @@ use std::rc::Rc;
 type Flows = RefCell<HashMap<FlowKey, Rc<Cell<Flow>>>>;
 
 /// All tables of one deployment.
-pub(crate) struct Fake {
-    pub(crate) now: Cell<Tick>,
-    pub(crate) word: Cell<Word>,
+#[derive(Debug)]
+pub struct Fake {
+    /// The clock.
+    pub now: Cell<Tick>,
+    /// The word of every deployment.
+    pub word: Cell<Word>,
     /// As if another CPU moved a pin to the established ones between two look-ups.
-    pub(crate) promotes: Cell<bool>,
+    pub promotes: Cell<bool>,
     /// Established pins that fit.
-    pub(crate) room: Cell<usize>,
+    pub room: Cell<usize>,
     services: Vec<Service>,
     frontends: HashMap<Endpoint, Frontend>,
     ring: Vec<u32>,
@@ -31,24 +35,31 @@ pub(crate) struct Fake {
     backends_by_addr: HashMap<Endpoint, u32>,
     flows: Flows,
     half_open: Flows,
-    pub(crate) connected: RefCell<HashMap<u64, Connected>>,
-    pub(crate) sources: HashMap<u32, Source>,
-    pub(crate) hidden: RefCell<HashMap<NatKey, FlowKey>>,
+    /// What sockets are connected to.
+    pub connected: RefCell<HashMap<u64, Connected>>,
+    /// Addresses that stand for clients.
+    pub sources: HashMap<u32, Source>,
+    /// Clients behind such addresses.
+    pub hidden: RefCell<HashMap<NatKey, FlowKey>>,
     settings: Settings,
     fragments: RefCell<HashMap<FragmentKey, Fragment>>,
     traffic: RefCell<HashMap<u32, Traffic>>,
     counted: RefCell<Vec<Reason>>,
     recent: RefCell<HashMap<u32, Recent>>,
     /// Whether nothing is remembered of one packet for the next.
-    pub(crate) forgets: Cell<bool>,
-    pub(crate) jiffies: Cell<u64>,
-    pub(crate) epoch: Cell<u64>,
+    pub forgets: Cell<bool>,
+    /// The coarse clock.
+    pub jiffies: Cell<u64>,
+    /// What counts changes of the tables.
+    pub epoch: Cell<u64>,
 }
 
 impl Fake {
-    pub(crate) fn new(world: &World, case: &Case) -> Self {
-        let fake = Self::empty(world, case.word);
-        for pin in &case.before {
+    /// With these pins.
+    #[must_use]
+    pub fn new(world: &World, word: Word, pins: &[PinRow]) -> Self {
+        let fake = Self::empty(world, word);
+        for pin in pins {
             let flow = pin.write(fake.now.get());
             let table = match pin.table {
                 In::Established => &fake.flows,
@@ -59,7 +70,9 @@ impl Fake {
         fake
     }
 
-    pub(crate) fn empty(world: &World, word: Word) -> Self {
+    /// Without pins.
+    #[must_use]
+    pub fn empty(world: &World, word: Word) -> Self {
         Self {
             now: Cell::new(Tick(1_000_000)),
             word: Cell::new(word),
@@ -88,29 +101,40 @@ impl Fake {
     }
 
     /// The reasons that were counted, in the order of their numbers.
-    pub(crate) fn reasons(&self) -> Vec<Reason> {
+    #[must_use]
+    pub fn reasons(&self) -> Vec<Reason> {
         let mut counted = self.counted.borrow().clone();
         counted.sort_by_key(|reason| reason.index());
         counted
     }
 
-    pub(crate) fn traffic_of(&self, slice: SliceId) -> Traffic {
+    /// Forgets the reasons that were counted.
+    pub fn start_counting(&self) {
+        self.counted.borrow_mut().clear();
+    }
+
+    /// What a slice has carried.
+    #[must_use]
+    pub fn traffic_of(&self, slice: SliceId) -> Traffic {
         self.traffic.borrow().get(&slice.index()).copied().unwrap_or_default()
     }
 
     /// Replaces a backend, as user space does: what is remembered is void afterwards.
-    pub(crate) fn replace(&mut self, id: u32, change: impl FnOnce(Backend) -> Backend) {
+    pub fn replace(&mut self, id: u32, change: impl FnOnce(Backend) -> Backend) {
         let backend = self.backends.get_mut(&id).expect("there is such a backend");
         *backend = change(*backend);
         self.epoch.set(self.epoch.get() + 1);
     }
 
     /// How many decisions are remembered.
-    pub(crate) fn remembered(&self) -> usize {
+    #[must_use]
+    pub fn remembered(&self) -> usize {
         self.recent.borrow().values().filter(|recent| **recent != Recent::default()).count()
     }
 
-    pub(crate) fn pins(&self) -> Vec<PinRow> {
+    /// All pins.
+    #[must_use]
+    pub fn pins(&self) -> Vec<PinRow> {
         let read = |table, flows: &Flows| {
             let rows = flows.borrow();
             rows.iter()
@@ -121,7 +145,7 @@ impl Fake {
     }
 
     /// From here on an address of the gateway stands for clients of a backend.
-    pub(crate) fn set_source(&mut self, backend: u32, source: Source) {
+    pub fn set_source(&mut self, backend: u32, source: Source) {
         self.sources.insert(backend, source);
         if let Some(backend) = self.backends.get_mut(&backend) {
             *backend = backend.with_source();
@@ -141,7 +165,9 @@ impl Fake {
     }
 }
 
-pub(crate) struct FakePin(Rc<Cell<Flow>>);
+/// A pin that is shared with its table.
+#[derive(Debug)]
+pub struct FakePin(Rc<Cell<Flow>>);
 
 impl Pin for FakePin {
     fn get(&self) -> Flow {
@@ -318,7 +344,8 @@ impl Nat for Fake {
 }
 
 /// A frame whose checksums are complete.
-pub(crate) struct Frame(pub(crate) Vec<u8>);
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Frame(pub Vec<u8>);
 
 impl Frame {
     fn at(&self, offset: usize, len: usize) -> Option<&[u8]> {
