@@ -55,7 +55,8 @@ fn forward_pinned<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewri
     let mut settled = false;
     if place == In::Flows {
         client_spoke(packet, tables, &pin, &flow, now, true);
-        settled = is_busy(place, &flow, now) && is_settled(&flow, backend, word);
+        settled = (is_busy(place, &flow, now) || waits(packet, &flow, backend, word))
+            && is_settled(&flow, backend, word);
     } else if comes_back(packet, &flow) {
         return Err(Detour::Undecided);
     }
@@ -111,6 +112,14 @@ pub fn zone<T: Tables>(packet: &Packet, tables: &T) -> Result<Option<Rewrite>, D
         Some(rewrite) => Ok(Some(rewrite)),
         None => back,
     }
+}
+
+/// Whether a client's datagram leaves its pin as it is, because the backend, which is wanted, has not answered the last:
+/// a stream that goes one way.
+#[inline(always)]
+fn waits(packet: &Packet, flow: &Flow, backend: &Backend, word: Word) -> bool {
+    let wanted = word.live() == backend.slice().colour() && !backend.is_down();
+    !packet.is_tcp() && flow.asked() && wanted
 }
 
 /// Whether a packet in the middle of the flow leaves its pin as it is, and is not the first one of late.

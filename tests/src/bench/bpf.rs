@@ -65,6 +65,9 @@ fn owned(fd: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// uapi linux/bpf.h: the program takes frames of several pieces.
+const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
+
 /// Loads instructions as a program.
 pub(super) fn load(kind: Kind, code: &[bpf_insn]) -> Result<OwnedFd> {
     let license = c"GPL";
@@ -76,6 +79,8 @@ pub(super) fn load(kind: Kind, code: &[bpf_insn]) -> Result<OwnedFd> {
     } as u32;
     if kind == Kind::Xdp {
         attr.__bindgen_anon_3.expected_attach_type = bpf_attach_type::BPF_XDP as u32;
+        // As bg's own: programs that call each other agree on whether frames may have several pieces.
+        attr.__bindgen_anon_3.prog_flags = BPF_F_XDP_HAS_FRAGS;
     }
     attr.__bindgen_anon_3.insns = code.as_ptr() as u64;
     attr.__bindgen_anon_3.insn_cnt = code.len() as u32;

@@ -23,8 +23,6 @@ use std::time::{Duration, Instant};
 
 /// Histories of a run of all tests.
 const SHORT: u64 = 1500;
-/// So many entries back an exchange may still be about to be made.
-const PENDING: usize = 64;
 
 /// Numbers that look random and are the same for the same seed (splitmix64).
 struct Dice(u64);
@@ -456,12 +454,6 @@ impl History {
                 changed.unwrap_or(Word::initial(live))
             }
         };
-        // Nobody can tell by a word who has written it: one that is just what was about to be written is taken for ours.
-        let pending = |entry: &Entry| entry.memory.pending.as_ref().map(|pending| pending.new);
-        let entries = self.world.journal.iter().filter(|entry| entry.deployment == name);
-        if entries.rev().take(PENDING).any(|entry| pending(entry) == Some(new.bits())) {
-            return;
-        }
         if self.dice.percent(30) {
             self.say(|| format!("a stranger will be faster at {name}: {new:?}"));
             self.world.foreign.push_back(new);
@@ -575,8 +567,18 @@ impl History {
         self.seen = self.world.durable;
         let memories = self.world.memories();
         for (name, before) in &mut self.before {
-            let target = memories.get(name).and_then(|memory| memory.rollback.clone());
-            *before = target.map(|target| (target.colour, target.identity));
+            let Some(memory) = memories.get(name) else {
+                *before = None;
+                continue;
+            };
+            *before = memory.rollback.as_ref().map(|target| (target.colour, target.identity));
+            // Nobody can tell by a word who has written it: one that is just what was about to be written is taken for that.
+            let word = self.world.kernel.get(name).map(|word| word.bits());
+            let pending = memory.pending.as_ref().filter(|pending| Some(pending.new) == word);
+            if let Some(pending) = pending.filter(|pending| pending.cause == Cause::Rollback) {
+                let to = Word::from_bits(pending.new).live();
+                *before = Some((to, memory.slices[to.index()].identity));
+            }
         }
         let unchanged: Vec<_> = self.world.journal.iter().rev().filter(|entry| !entry.lost).collect();
         let unchanged: BTreeMap<_, _> = memories
