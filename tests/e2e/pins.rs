@@ -5,6 +5,7 @@ use bg_common::Colour;
 use bg_tests::daemon::{frontends, service};
 use bg_tests::servers::Stamp;
 use bg_tests::topology::{CLIENT, CLIENT_LINK};
+use bg_tests::wait;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -80,7 +81,7 @@ fn answers(lab: &Lab, flows: &[(SocketAddr, SocketAddr)], questions: &[&str]) ->
 /// One question and its answer on each of these flows.
 fn ask(flows: &[(SocketAddr, SocketAddr)], question: &str) -> io::Result<Vec<Stamp>> {
     let open = |(from, to): &(SocketAddr, SocketAddr)| {
-        let socket = UdpSocket::bind(from)?;
+        let socket = bind(*from);
         socket.connect(to)?;
         socket.set_read_timeout(Some(AGAIN))?;
         socket.send(question.as_bytes())?;
@@ -88,6 +89,11 @@ fn ask(flows: &[(SocketAddr, SocketAddr)], question: &str) -> io::Result<Vec<Sta
     };
     let sockets = flows.iter().map(open).collect::<io::Result<Vec<_>>>()?;
     sockets.iter().map(|socket| answer(socket, question)).collect()
+}
+
+/// A socket on a port that was used before. A process that another test is just starting may hold it for a moment.
+fn bind(from: SocketAddr) -> UdpSocket {
+    wait::until_some("the port is free", wait::PATIENCE, || UdpSocket::bind(from).ok()).unwrap()
 }
 
 fn answer(socket: &UdpSocket, question: &str) -> io::Result<Stamp> {
