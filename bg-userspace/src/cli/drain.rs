@@ -4,6 +4,7 @@ use super::env::Env;
 use super::render;
 use super::run::Result;
 use super::say::{count, span};
+use super::status::named;
 use super::{DrainArgs, DrainCommand, Global, changes};
 use crate::api::client::Client;
 use crate::api::protocol::{Deployment, DrainRequest, DrainStatus, LastSwitch, Seconds};
@@ -37,14 +38,7 @@ pub(super) async fn run(args: DrainArgs, global: &Global, client: &Client, env: 
 
 async fn show(name: Option<&str>, global: &Global, client: &Client, env: &mut Env<'_>) -> Result {
     let status = client.status().await?;
-    let wanted = |deployment: &&Deployment| name.is_none_or(|name| name == deployment.name);
-    let found: Vec<_> = status.deployments.iter().filter(wanted).collect();
-    if let (Some(name), true) = (name, found.is_empty()) {
-        let names: Vec<_> = status.deployments.iter().map(|deployment| deployment.name.as_str()).collect();
-        let (what, at) =
-            (format!("there is no deployment {name:?}"), format!("deployments: {}", names.join(", ")));
-        return Err(crate::refusal::Refusal::new("unknown-deployment", what, at, "see `bgctl status`").into());
-    }
+    let found = named(&status, name)?;
     let draining: Vec<_> = found.into_iter().filter_map(draining).collect();
     if global.json {
         return render::json(&draining, env);

@@ -3,10 +3,10 @@
 use super::env::Env;
 use super::render::{self, table};
 use super::run::Result;
+use super::status::named;
 use super::{Global, PreviewArgs, PreviewCommand, changes};
 use crate::api::client::Client;
 use crate::api::protocol::{Deployment, PreviewRequest, PreviewRule};
-use crate::refusal::Refusal;
 use bg_common::{Aim, Colour};
 use serde::Serialize;
 
@@ -32,14 +32,7 @@ pub(super) async fn run(args: PreviewArgs, global: &Global, client: &Client, env
 
 async fn list(name: Option<&str>, global: &Global, client: &Client, env: &mut Env<'_>) -> Result {
     let status = client.status().await?;
-    let wanted = |deployment: &&Deployment| name.is_none_or(|name| name == deployment.name);
-    let found: Vec<_> = status.deployments.iter().filter(wanted).collect();
-    if let (Some(name), true) = (name, found.is_empty()) {
-        let names: Vec<_> = status.deployments.iter().map(|deployment| deployment.name.as_str()).collect();
-        let (what, at) =
-            (format!("there is no deployment {name:?}"), format!("deployments: {}", names.join(", ")));
-        return Err(Refusal::new("unknown-deployment", what, at, "see `bgctl status`").into());
-    }
+    let found = named(&status, name)?;
     let ruled = |deployment: &Deployment, rule: &PreviewRule| rule.to.colour(deployment.live);
     if global.json {
         let rules = found.iter().flat_map(|deployment| {

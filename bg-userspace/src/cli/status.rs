@@ -19,6 +19,25 @@ use std::net::SocketAddr;
 /// More services than this are shown only when asked for.
 const SERVICES: usize = 40;
 
+/// The deployment of this name, or all of them.
+///
+/// # Errors
+///
+/// When there is none of that name.
+pub(super) fn named<'a>(status: &'a Status, name: Option<&str>) -> Result<Vec<&'a Deployment>> {
+    let wanted = |deployment: &&Deployment| name.is_none_or(|name| name == deployment.name);
+    let found: Vec<_> = status.deployments.iter().filter(wanted).collect();
+    match name {
+        Some(name) if found.is_empty() => {
+            let names: Vec<_> = status.deployments.iter().map(|it| it.name.as_str()).collect();
+            let (what, at) =
+                (format!("there is no deployment {name:?}"), format!("deployments: {}", names.join(", ")));
+            Err(Refusal::new("unknown-deployment", what, at, "see `bgctl status`").into())
+        }
+        _ => Ok(found),
+    }
+}
+
 pub(super) async fn run(
     args: &StatusArgs,
     global: &Global,
