@@ -3,6 +3,7 @@
 
 mod attach;
 mod buckets;
+mod census;
 #[cfg(test)]
 pub mod fake;
 pub mod kernel;

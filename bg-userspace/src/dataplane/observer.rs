@@ -1,5 +1,6 @@
 //! Reads whole flow tables and expires what is idle, beside the owner of the data plane.
 
+use super::census::Census;
 use super::pins::Pins;
 use super::state::State;
 use super::table::{Table, refusal};
@@ -64,7 +65,7 @@ impl Observer for TableObserver {
 
     fn counters(&mut self) -> Result<Counters, Refusal> {
         let mut counters = Counters::default();
-        for (id, name) in self.tables.slices()?.deployments {
+        for (id, name) in self.tables.deployments()? {
             let mut both = [Traffic::default(); 2];
             for (colour, sum) in Colour::BOTH.into_iter().zip(&mut both) {
                 let slice = SliceId::new(id, colour).index();
@@ -87,27 +88,21 @@ impl Observer for TableObserver {
         let start = Instant::now();
         let now = now()?;
         let Self { tables, flows, half_open, suspects: [established, fresh], .. } = self;
-        let state = tables.slices()?;
         let mut sweep = Sweep::default();
-        let mut open: Open = state.deployments.keys().map(|id| (*id, Default::default())).collect();
+        let mut census = Census::new(now);
         // In this order, because pins move from the second table to the first: one may be seen twice, but
         // none is missed.
         pass(half_open, fresh, &mut sweep, |flow, key| {
-            note(&state, flow, now, flow.confirmed(), &mut open);
+            census.note(flow, flow.confirmed());
             let lifetime = established_ticks(lifetimes, key.proto(), flow);
             now.since(flow.seen) > if flow.confirmed() { lifetime } else { Flow::HALF_OPEN_TICKS }
         })?;
         pass(flows, established, &mut sweep, |flow, key| {
-            note(&state, flow, now, true, &mut open);
+            census.note(flow, true);
             now.since(flow.seen) > established_ticks(lifetimes, key.proto(), flow)
         })?;
+        census.tell(tables, &mut sweep)?;
         self.free_ports()?;
-        for (id, [blue, green]) in open {
-            if let Some(name) = state.deployments.get(&id) {
-                sweep.open.push((name.clone(), [blue.count, green.count]));
-                sweep.oldest.push((name.clone(), [duration(blue.oldest), duration(green.oldest)]));
-            }
-        }
         sweep.took = start.elapsed();
         Ok(sweep)
     }
@@ -150,8 +145,6 @@ fn pass(
     let mut condemned = Vec::new();
     table.each(|key, flow| {
         sweep.pins += 1;
-        sweep.backends.insert(flow.backend);
-        sweep.frontends.insert(flow.frontend);
         if idle(flow, key) {
             if suspects.get(key) == Some(&flow.seen) {
                 condemned.push((*key, flow.seen));
@@ -170,33 +163,6 @@ fn pass(
     }
     *suspects = found;
     Ok(())
-}
-
-/// Open flows of a slice.
-#[derive(Clone, Copy, Default)]
-struct OpenFlows {
-    count: u64,
-    /// Age of the oldest, in ticks.
-    oldest: u32,
-}
-
-/// Deployment id → open flows of `[blue, green]`.
-type Open = BTreeMap<u32, [OpenFlows; 2]>;
-
-/// Counts an open flow for its slice.
-fn note(state: &State, flow: &Flow, now: Tick, established: bool, open: &mut Open) {
-    let counts = established || now.since(flow.seen) < Flow::HALF_OPEN_TICKS;
-    if flow.closed() || flow.is_preview() || !counts {
-        return;
-    }
-    if let Some(backend) = state.backends.get(&flow.backend) {
-        let slice = backend.slice();
-        if let Some([blue, green]) = open.get_mut(&slice.deployment()) {
-            let flows = if slice.colour() == Colour::Blue { blue } else { green };
-            flows.count += 1;
-            flows.oldest = flows.oldest.max(flow.began().ticks_until(now));
-        }
-    }
 }
 
 fn established_ticks(lifetimes: &Lifetimes, proto: Proto, flow: &Flow) -> u32 {
@@ -265,7 +231,7 @@ pub(super) fn socket_addr(addr: Addr, port: Port) -> SocketAddr {
     SocketAddr::new(addr.into(), port.get())
 }
 
-fn duration(ticks: u32) -> Duration {
+pub(super) fn duration(ticks: u32) -> Duration {
     Duration::from_nanos(u64::from(ticks) * Tick::NANOS)
 }
 

@@ -88,7 +88,12 @@ impl Tables {
 
     /// Reads what the tables hold.
     pub(super) fn state(&self) -> Result<State, Refusal> {
-        let mut state = self.slices()?;
+        let mut state = State { deployments: self.deployments()?, ..State::default() };
+        self.backends.each(|id, backend| {
+            if !backend.is_vacant() {
+                state.backends.insert(*id, *backend);
+            }
+        })?;
         let mut positions = vec![0_u32; names::MAX_RING as usize];
         self.ring.each(|position, id| {
             if let Some(slot) = positions.get_mut(*position as usize) {
@@ -131,21 +136,21 @@ impl Tables {
         Ok(state)
     }
 
-    /// Of the state only the deployments and backends: what a count of flows needs. The ring alone has half
-    /// a million positions.
-    pub(super) fn slices(&self) -> Result<State, Refusal> {
-        let mut state = State::default();
+    /// Deployment id → name. A count needs no more, and is taken up to a hundred times a second; the arrays of
+    /// the state have up to half a million positions.
+    pub(super) fn deployments(&self) -> Result<BTreeMap<u32, String>, Refusal> {
+        let mut deployments = BTreeMap::new();
         self.deployment_names.each(|id, name| {
             if !name.is_empty() {
-                state.deployments.insert(*id, name.as_str().to_owned());
+                deployments.insert(*id, name.as_str().to_owned());
             }
         })?;
-        self.backends.each(|id, backend| {
-            if !backend.is_vacant() {
-                state.backends.insert(*id, *backend);
-            }
-        })?;
-        Ok(state)
+        Ok(deployments)
+    }
+
+    /// The backend of an id, if there is one.
+    pub(super) fn backend(&self, id: u32) -> Result<Option<Backend>, Refusal> {
+        Ok(self.backends.get(&id)?.filter(|backend| !backend.is_vacant()))
     }
 
     /// Executes one change, and voids what was decided before it.
