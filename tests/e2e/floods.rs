@@ -332,8 +332,20 @@ fn a_connection_that_loses_its_half_open_pin_goes_by_word_and_hash(lab: Lab) {
              tcp sport {port} tcp flags & syn == 0 drop\n}}\n}}\n"
         );
         lab.topology.client.nft(&hold).unwrap();
-        dial(&lab.topology.client, target, port).unwrap()
+        let stream = dial(&lab.topology.client, target, port).unwrap();
+        stop_hearing(&lab, port);
+        stream
     });
+}
+
+/// Makes the client deaf to a SYN to this port. The slice repeats its own after a second; without a pin it comes from an
+/// address that the client has never asked, and its kernel would end the connection.
+fn stop_hearing(lab: &Lab, port: u16) {
+    let deaf = format!(
+        "table inet deaf{port} {{\nchain in {{\ntype filter hook input priority 0\n\
+         tcp dport {port} tcp flags & syn == syn drop\n}}\n}}\n"
+    );
+    lab.topology.client.nft(&deaf).unwrap();
 }
 
 ways!(a_connection_beyond_a_full_table_that_loses_its_pin_goes_by_word_and_hash, crate::floods::few);
