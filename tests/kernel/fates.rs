@@ -150,6 +150,13 @@ impl Lab {
         let counters = self.kernel.observer().unwrap().counters().unwrap();
         counters.reasons.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count)
     }
+
+    /// How many packets have gone to a slice.
+    pub(crate) fn packets(&self, colour: Colour) -> u64 {
+        let counters = self.kernel.observer().unwrap().counters().unwrap();
+        let shop = counters.traffic.iter().find(|(name, _)| name == "shop");
+        shop.map_or(0, |(_, slices)| slices[colour.index()].packets_in)
+    }
 }
 
 impl Connection {

@@ -2,7 +2,7 @@
 
 use crate::fates::{Lab, WAYS, Way};
 use bg_common::{Colour, Fate, Reason};
-use bg_tests::packet::{echo_request, fragments, patched, raw, udp};
+use bg_tests::packet::{echo_request, fragments, patched, raw, settled, udp};
 use bg_tests::topology::{CLIENT, CLIENT_LINK, CLIENT_MAC, MACHINE_LINK, Plan, UPLINK_MAC, VIPS};
 use bg_tests::wait::{PATIENCE, until};
 use bg_tests::wire::Socket;
@@ -86,6 +86,36 @@ fn datagrams_larger_than_a_frame_go_there_and_back_whole() {
     }
 }
 
+/// A question from a port of the client, and the frames that it comes in.
+fn in_pieces(family: usize, port: u16) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let question = payload(2000 + usize::from(port));
+    let from = SocketAddr::new(CLIENT[family], port);
+    let frame = udp(from, SocketAddr::new(VIPS[family], PORT), &question);
+    let frame = patched(frame, 0, &[UPLINK_MAC, CLIENT_MAC].concat());
+    // Each a datagram of its own.
+    let identified = |piece| {
+        let number = port.to_be_bytes();
+        if family == 0 { settled(patched(piece, 18, &number)) } else { patched(piece, 54 + 6, &number) }
+    };
+    (question, fragments(&frame, 1024).into_iter().map(identified).collect())
+}
+
+/// A later fragment that begins eight bytes too early, inside the one before.
+fn too_early(family: usize, piece: Vec<u8>) -> Vec<u8> {
+    let at = if family == 0 { 20 } else { 54 + 2 };
+    let field = u16::from_be_bytes([piece[at], piece[at + 1]]) - if family == 0 { 1 } else { 8 };
+    let piece = patched(piece, at, &field.to_be_bytes());
+    if family == 0 { settled(piece) } else { piece }
+}
+
+/// The next datagram that a server gets is this one.
+fn arrives(server: &UdpSocket, port: u16, question: &[u8]) {
+    let mut buffer = vec![0; 65_536];
+    let (got, from) = server.recv_from(&mut buffer).expect("the datagram arrives");
+    assert_eq!((got, from.port()), (question.len(), port));
+    assert!(buffer[..got] == *question, "another datagram arrives");
+}
+
 #[test]
 fn a_later_fragment_waits_for_nobody_and_goes_nowhere_without_the_first() {
     for way in WAYS {
@@ -93,36 +123,16 @@ fn a_later_fragment_waits_for_nobody_and_goes_nowhere_without_the_first() {
         let wire = Socket::open(&lab.topology.client, CLIENT_LINK).unwrap();
         for family in 0..2 {
             let blue = server(&lab, Colour::Blue, family, SERVER);
-            let from = SocketAddr::new(CLIENT[family], 40_000);
             // The kernel behind has to know its neighbours.
             converse(&client(&lab, family), &blue, SocketAddr::new(VIPS[family], PORT), 8);
             let send = |port, order: &[usize]| {
-                let question = payload(2000 + usize::from(port));
-                let frame =
-                    udp(SocketAddr::new(from.ip(), port), SocketAddr::new(VIPS[family], PORT), &question);
-                let frame = patched(frame, 0, &[UPLINK_MAC, CLIENT_MAC].concat());
-                let pieces: Vec<_> = fragments(&frame, 1024)
-                    .into_iter()
-                    .map(|piece| {
-                        // Each a datagram of its own.
-                        let [high, low] = port.to_be_bytes();
-                        if family == 0 {
-                            bg_tests::packet::settled(patched(piece, 18, &[high, low]))
-                        } else {
-                            patched(piece, 54 + 6, &[high, low])
-                        }
-                    })
-                    .collect();
+                let (question, pieces) = in_pieces(family, port);
                 order.iter().for_each(|nth| wire.send(&pieces[*nth]).unwrap());
                 question
             };
-            let mut buffer = vec![0; 65_536];
             let orphans = lab.counted(Reason::Orphan);
             for (port, order) in [(1001, [0, 1, 2]), (1002, [0, 2, 1])] {
-                let question = send(port, &order);
-                let (got, whom) = blue.recv_from(&mut buffer).expect("the datagram arrives");
-                assert_eq!(whom, SocketAddr::new(from.ip(), port), "{way:?} {order:?}");
-                assert!(buffer[..got] == question, "{way:?} {order:?}");
+                arrives(&blue, port, &send(port, &order));
             }
             assert_eq!(lab.counted(Reason::Orphan), orphans, "{way:?}");
             // In reverse, and without the first one: both are lost, and nothing else is.
@@ -130,10 +140,46 @@ fn a_later_fragment_waits_for_nobody_and_goes_nowhere_without_the_first() {
             send(1004, &[1, 2]);
             until("four orphans are counted", PATIENCE, || lab.counted(Reason::Orphan) == orphans + 4)
                 .unwrap();
-            let question = send(1005, &[0, 1, 2]);
-            let (got, whom) = blue.recv_from(&mut buffer).expect("the datagram arrives");
-            assert_eq!((got, whom.port()), (question.len(), 1005), "{way:?}");
+            arrives(&blue, 1005, &send(1005, &[0, 1, 2]));
         }
+    }
+}
+
+#[test]
+fn fragments_of_a_datagram_stay_together_when_they_overlap_and_when_a_switch_comes_between() {
+    for way in WAYS {
+        let lab = datagrams(&format!("between-{way:?}").to_lowercase(), way, &Plan::default());
+        let wire = Socket::open(&lab.topology.client, CLIENT_LINK).unwrap();
+        for family in 0..2 {
+            let live = lab.word().live();
+            let [old, new] = [live, live.other()].map(|colour| server(&lab, colour, family, SERVER));
+            converse(&client(&lab, family), &old, SocketAddr::new(VIPS[family], PORT), 8);
+            // A slice drops a datagram whose fragments overlap (RFC 5722, and the kernel's way with IPv4), or waits
+            // for the rest: it has got them all, and nobody else any.
+            let seen = lab.packets(live);
+            let mut pieces = in_pieces(family, 1006).1;
+            let second = pieces.remove(1);
+            pieces.insert(1, too_early(family, second));
+            let (whole, after) = in_pieces(family, 1007);
+            pieces.iter().chain(&after).for_each(|piece| wire.send(piece).unwrap());
+            arrives(&old, 1007, &whole);
+            assert_eq!(lab.packets(live), seen + 6, "{way:?}");
+            // A datagram that has begun ends where it began.
+            let (question, pieces) = in_pieces(family, 1008);
+            let [first, rest @ ..] = pieces.as_slice() else { panic!("there are pieces") };
+            wire.send(first).unwrap();
+            until("the first fragment has passed", PATIENCE, || lab.packets(live) == seen + 7).unwrap();
+            lab.change(|word| word.switched(live.other(), Fate::Keep, None));
+            rest.iter().for_each(|piece| wire.send(piece).unwrap());
+            arrives(&old, 1008, &question);
+            converse(&client(&lab, family), &new, SocketAddr::new(VIPS[family], PORT), LARGE);
+            for socket in [old, new] {
+                socket.set_nonblocking(true).unwrap();
+                let nothing = socket.recv_from(&mut [0; 16]).unwrap_err().kind();
+                assert_eq!(nothing, ErrorKind::WouldBlock, "misdirected");
+            }
+        }
+        assert_eq!(lab.counted(Reason::Orphan), 0, "{way:?}");
     }
 }
 
