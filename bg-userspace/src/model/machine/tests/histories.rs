@@ -572,9 +572,12 @@ impl History {
                 continue;
             };
             *before = memory.rollback.as_ref().map(|target| (target.colour, target.identity));
-            // Nobody can tell by a word who has written it: one that is just what was about to be written is taken for that.
+            // Nobody can tell by a word who has written it: one that is just what was about to be written is taken for
+            // that, unless it was seen before the end, and told as somebody else's.
             let word = self.world.kernel.get(name).map(|word| word.bits());
-            let pending = memory.pending.as_ref().filter(|pending| Some(pending.new) == word);
+            let pending = memory.pending.as_ref();
+            let pending =
+                pending.filter(|pending| Some(pending.new) == word && memory.word().bits() != pending.new);
             if let Some(pending) = pending.filter(|pending| pending.cause == Cause::Rollback) {
                 let to = Word::from_bits(pending.new).live();
                 *before = Some((to, memory.slices[to.index()].identity));
