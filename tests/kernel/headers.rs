@@ -121,10 +121,10 @@ fn a_later_fragment_waits_for_nobody_and_goes_nowhere_without_the_first() {
     for way in WAYS {
         let lab = datagrams(&format!("order-{way:?}").to_lowercase(), way, &Plan::default());
         let wire = Socket::open(&lab.topology.client, CLIENT_LINK).unwrap();
-        for family in 0..2 {
+        for (family, vip) in VIPS.into_iter().enumerate() {
             let blue = server(&lab, Colour::Blue, family, SERVER);
             // The kernel behind has to know its neighbours.
-            converse(&client(&lab, family), &blue, SocketAddr::new(VIPS[family], PORT), 8);
+            converse(&client(&lab, family), &blue, SocketAddr::new(vip, PORT), 8);
             let send = |port, order: &[usize]| {
                 let (question, pieces) = in_pieces(family, port);
                 order.iter().for_each(|nth| wire.send(&pieces[*nth]).unwrap());
@@ -150,10 +150,10 @@ fn fragments_of_a_datagram_stay_together_when_they_overlap_and_when_a_switch_com
     for way in WAYS {
         let lab = datagrams(&format!("between-{way:?}").to_lowercase(), way, &Plan::default());
         let wire = Socket::open(&lab.topology.client, CLIENT_LINK).unwrap();
-        for family in 0..2 {
+        for (family, vip) in VIPS.into_iter().enumerate() {
             let live = lab.word().live();
             let [old, new] = [live, live.other()].map(|colour| server(&lab, colour, family, SERVER));
-            converse(&client(&lab, family), &old, SocketAddr::new(VIPS[family], PORT), 8);
+            converse(&client(&lab, family), &old, SocketAddr::new(vip, PORT), 8);
             // A slice drops a datagram whose fragments overlap (RFC 5722, and the kernel's way with IPv4), or waits
             // for the rest: it has got them all, and nobody else any.
             let seen = lab.packets(live);
@@ -172,7 +172,7 @@ fn fragments_of_a_datagram_stay_together_when_they_overlap_and_when_a_switch_com
             lab.change(|word| word.switched(live.other(), Fate::Keep, None));
             rest.iter().for_each(|piece| wire.send(piece).unwrap());
             arrives(&old, 1008, &question);
-            converse(&client(&lab, family), &new, SocketAddr::new(VIPS[family], PORT), LARGE);
+            converse(&client(&lab, family), &new, SocketAddr::new(vip, PORT), LARGE);
             for socket in [old, new] {
                 socket.set_nonblocking(true).unwrap();
                 let nothing = socket.recv_from(&mut [0; 16]).unwrap_err().kind();

@@ -7,10 +7,8 @@ use crate::clock;
 use crate::model::{Action, Input, Key, Model, Output, Pin, Place, Program, Tables, Word, verifies};
 use crate::packet::difference;
 use anyhow::Result;
-use bg_common::{Colour, Flow};
-use nix::time::{ClockId, clock_gettime};
+use bg_common::{Colour, Flow, Tick};
 use std::collections::HashMap;
-use std::time::Duration;
 
 /// Programs and model in the same state.
 pub(super) struct Player {
@@ -23,30 +21,9 @@ pub(super) struct Player {
     pub(super) packets: u64,
 }
 
-/// Nanoseconds in a tick, and those after its beginning in which not all see that it has begun: processes see it a
-/// moment before the kernel does.
-const TICK: u128 = 1 << 27;
-const DAWN: u128 = 10_000_000;
-
-/// The clock that the programs read.
-fn coarse() -> u128 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map(Duration::from).unwrap_or_default().as_nanos()
-}
-
-/// Its tick.
+/// The tick of the clock that the programs read.
 fn tick() -> u32 {
-    (coarse() / TICK) as u32
-}
-
-/// Waits until nobody can take the tick for the one before.
-fn settled_tick() -> u32 {
-    loop {
-        let now = coarse();
-        if now % TICK >= DAWN {
-            return (now / TICK) as u32;
-        }
-        std::thread::yield_now();
-    }
+    Tick::from_nanos(clock::coarse()).0
 }
 
 impl Player {
@@ -158,7 +135,7 @@ impl Player {
     }
 
     fn packet(&mut self, program: Program, frame: &[u8], segments: (u16, u16)) -> Result<(), String> {
-        let (before, begun) = (settled_tick(), clock::now());
+        let (before, begun) = (tick(), clock::now());
         let returned = self.machine.run(program, frame, segments, &mut self.out);
         let (ended, after) = (clock::now(), tick());
         self.packets += 1;
