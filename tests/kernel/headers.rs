@@ -108,11 +108,11 @@ fn too_early(family: usize, piece: Vec<u8>) -> Vec<u8> {
     if family == 0 { settled(piece) } else { piece }
 }
 
-/// The next datagram that a server gets is this one.
-fn arrives(server: &UdpSocket, port: u16, question: &[u8]) {
+/// The next datagram that a server gets is this one, from this port of the client.
+fn arrives(server: &UdpSocket, family: usize, port: u16, question: &[u8]) {
     let mut buffer = vec![0; 65_536];
     let (got, from) = server.recv_from(&mut buffer).expect("the datagram arrives");
-    assert_eq!((got, from.port()), (question.len(), port));
+    assert_eq!((got, from), (question.len(), SocketAddr::new(CLIENT[family], port)));
     assert!(buffer[..got] == *question, "another datagram arrives");
 }
 
@@ -132,7 +132,7 @@ fn a_later_fragment_waits_for_nobody_and_goes_nowhere_without_the_first() {
             };
             let orphans = lab.counted(Reason::Orphan);
             for (port, order) in [(1001, [0, 1, 2]), (1002, [0, 2, 1])] {
-                arrives(&blue, port, &send(port, &order));
+                arrives(&blue, family, port, &send(port, &order));
             }
             assert_eq!(lab.counted(Reason::Orphan), orphans, "{way:?}");
             // In reverse, and without the first one: both are lost, and nothing else is.
@@ -140,7 +140,7 @@ fn a_later_fragment_waits_for_nobody_and_goes_nowhere_without_the_first() {
             send(1004, &[1, 2]);
             until("four orphans are counted", PATIENCE, || lab.counted(Reason::Orphan) == orphans + 4)
                 .unwrap();
-            arrives(&blue, 1005, &send(1005, &[0, 1, 2]));
+            arrives(&blue, family, 1005, &send(1005, &[0, 1, 2]));
         }
     }
 }
@@ -162,7 +162,7 @@ fn fragments_of_a_datagram_stay_together_when_they_overlap_and_when_a_switch_com
             pieces.insert(1, too_early(family, second));
             let (whole, after) = in_pieces(family, 1007);
             pieces.iter().chain(&after).for_each(|piece| wire.send(piece).unwrap());
-            arrives(&old, 1007, &whole);
+            arrives(&old, family, 1007, &whole);
             assert_eq!(lab.packets(live), seen + 6, "{way:?}");
             // A datagram that has begun ends where it began.
             let (question, pieces) = in_pieces(family, 1008);
@@ -171,7 +171,7 @@ fn fragments_of_a_datagram_stay_together_when_they_overlap_and_when_a_switch_com
             until("the first fragment has passed", PATIENCE, || lab.packets(live) == seen + 7).unwrap();
             lab.change(|word| word.switched(live.other(), Fate::Keep, None));
             rest.iter().for_each(|piece| wire.send(piece).unwrap());
-            arrives(&old, 1008, &question);
+            arrives(&old, family, 1008, &question);
             converse(&client(&lab, family), &new, SocketAddr::new(vip, PORT), LARGE);
             for socket in [old, new] {
                 socket.set_nonblocking(true).unwrap();
