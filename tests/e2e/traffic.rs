@@ -99,7 +99,7 @@ fn iperf(machine: &Machine, files: &Path) -> Process {
 }
 
 fn assert_bulk(topology: &Topology, vip: &str, direction: &[&str]) {
-    const BYTES: u64 = 32 << 20;
+    const BYTES: u64 = 64 << 20;
     let (bytes, port) = (BYTES.to_string(), service::BULK.to_string());
     let args = ["-J", "-c", vip, "-p", &port, "-n", &bytes, "--connect-timeout", "5000"];
     let report =
